@@ -1,0 +1,52 @@
+//! The libchan protocol as a state machine: bytes in, events out; commands in, bytes out.
+//!
+//! [`Machine`] holds no socket, clock, task, lock or randomness: time is an argument, and a driver moves the bytes.
+//! That makes it what is simulated, fuzzed and ported. The wire is described in `spec/`.
+//!
+//! # The driver's contract
+//!
+//! **Whenever something was fed in, drain [`poll_event`](Machine::poll_event); whenever
+//! [`has_output`](Machine::has_output) says so, take and write the output.**
+//!
+//! 1. [`handle_input`](Machine::handle_input) with what was read, [`handle_eof`](Machine::handle_eof) at its end.
+//! 2. [`handle_tick`](Machine::handle_tick) every few seconds.
+//! 3. Commands of the layer above: `open`, `allocate`, `try_send`, `take_inbox`, `taken`, `close`, `cancel`, ...
+//! 4. [`take_output`](Machine::take_output), whatever was done.
+//!
+//! A panic is a bug of this crate; nothing that a peer sends causes one.
+
+pub mod code;
+mod credit;
+mod entry;
+mod error;
+mod frame;
+#[doc(hidden)]
+pub mod fuzz;
+mod hello;
+mod inbox;
+mod limits;
+mod machine;
+mod output;
+
+pub use self::entry::{Cancel, Close, Scope};
+pub use self::error::{Blocked, Misbehaviour, OpenError, Reason, SessionError, StreamError};
+pub use self::frame::{Metadata, Opening};
+pub use self::hello::{Established, Hello};
+pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload};
+pub use self::limits::Limits;
+pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, SendStatus, StreamRead};
+pub use self::output::Output;
+
+/// The slot of a channel end or stream in a machine: dense and reused. Valid until the layer above has closed,
+/// cancelled or abandoned it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u32);
+
+/// Which side of the link a machine is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The side that connected. Its ids are even.
+    Dialer,
+    /// The side that listened. Its ids are odd.
+    Acceptor,
+}

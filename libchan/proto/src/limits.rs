@@ -1,0 +1,104 @@
+//! What a side is willing to accept. Every limit bounds something that a peer controls.
+
+use std::time::Duration;
+
+/// The limits of one side; of two sides' the smaller wins. Those marked *local* are not told to the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest frame, in bytes without its header; 64 KiB. Stops a peer from making us buffer without end before
+    /// anything can be checked.
+    pub max_frame: u32,
+    /// The longest message payload, in bytes; 16 MiB. Stops one message from taking the session's memory.
+    pub max_message: u32,
+    /// The most attachments of a message, 253 at the most; 64. Stops a small frame from opening many channels.
+    pub max_attachments: u32,
+    /// The most channels and streams open at once, of both sides; 65,536. Stops table growth.
+    pub max_channels: u32,
+    /// The most named channels that wait to be accepted; 256. Stops a peer that opens faster than we accept.
+    pub max_pending_accepts: u32,
+    /// The bytes that each channel may hold from its start; 1 KiB. Small, so that a hundred thousand idle channels are
+    /// affordable: each is charged twice this (window and one message that may overshoot it).
+    pub initial_window: u32,
+    /// The bytes that each direction of a stream may hold from its start; 16 KiB.
+    pub stream_window: u32,
+    /// All that may wait here unread, in bytes; 256 MiB. Stops a peer from filling our memory through many channels.
+    pub session_memory: u32,
+    /// Descriptors that may be on their way to us at once; 0 on links that pass none. Stops descriptor floods.
+    pub max_descriptors: u32,
+    /// *Local.* The most that one channel's window grows to, in bytes; 8 MiB.
+    pub max_window: u32,
+    /// *Local.* The longest hello, in bytes; 16 KiB.
+    pub max_hello: u32,
+    /// *Local.* How long the hello may take; 10 s. Stops peers that connect and say nothing.
+    pub hello_timeout: Duration,
+    /// *Local.* Control bytes that may wait to be written; 1 MiB. Stops a peer that asks and never reads.
+    pub max_control_bytes: u32,
+    /// *Local.* Pings accepted within 5 s; 100. Stops ping floods.
+    pub max_pings: u32,
+    /// *Local.* A side that has sent nothing for so long pings; 15 s, because proxies cut silent connections from
+    /// 50 s on.
+    pub ping_after: Duration,
+    /// *Local.* A peer that was not heard for so long is dead; 45 s.
+    pub dead_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_frame: 64 * 1024,
+            max_message: 16 * 1024 * 1024,
+            max_attachments: 64,
+            max_channels: 65_536,
+            max_pending_accepts: 256,
+            initial_window: 1024,
+            stream_window: 16 * 1024,
+            session_memory: 256 * 1024 * 1024,
+            max_descriptors: 0,
+            max_window: 8 * 1024 * 1024,
+            max_hello: 16 * 1024,
+            hello_timeout: Duration::from_secs(10),
+            max_control_bytes: 1024 * 1024,
+            max_pings: 100,
+            ping_after: Duration::from_secs(15),
+            dead_after: Duration::from_secs(45),
+        }
+    }
+}
+
+/// The smallest values that the protocol works with.
+const MIN_FRAME: u32 = 4096;
+const MIN_WINDOW: u32 = 256;
+/// What one `sendmsg` can carry on Linux.
+const MAX_ATTACHMENTS: u32 = 253;
+
+impl Limits {
+    /// The values that a hello may state: what is out of range is brought into it.
+    #[must_use]
+    pub fn sane(mut self) -> Self {
+        self.max_frame = self.max_frame.clamp(MIN_FRAME, 0x00ff_ffff);
+        self.max_attachments = self.max_attachments.min(MAX_ATTACHMENTS);
+        self.initial_window = self.initial_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
+        self.stream_window = self.stream_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
+        self.max_window = self.max_window.clamp(self.initial_window, i32::MAX as u32 / 4);
+        self
+    }
+
+    /// What holds between two sides: the smaller of each, the local ones ours.
+    #[must_use]
+    pub fn agree(&self, peer: &Self) -> Self {
+        let session_memory = self.session_memory.min(peer.session_memory);
+        Self {
+            max_frame: self.max_frame.min(peer.max_frame),
+            // A message that could not be reserved for would wait for ever.
+            max_message: self.max_message.min(peer.max_message).min(session_memory / 4),
+            max_attachments: self.max_attachments.min(peer.max_attachments),
+            max_channels: self.max_channels.min(peer.max_channels),
+            max_pending_accepts: self.max_pending_accepts.min(peer.max_pending_accepts),
+            initial_window: self.initial_window.min(peer.initial_window),
+            stream_window: self.stream_window.min(peer.stream_window),
+            session_memory,
+            max_descriptors: self.max_descriptors.min(peer.max_descriptors),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What arrives: from bytes to frames, and each frame to the submodule that decides.
+
+use bytes::{Buf, BytesMut};
+
+use super::{Event, Machine};
+use crate::entry::Lookup;
+use crate::error::{Misbehaviour, SessionError};
+use crate::frame::{HEADER, Header, PREFACE, Reader, Type};
+use crate::{Key, code};
+
+impl Machine {
+    /// Consumes whole frames from the front of `buf` and leaves what is not yet whole: at most a frame.
+    ///
+    /// # Errors
+    /// The session is over: the peer broke a rule, or does not speak libchan. A goodbye that says so is in the output.
+    pub fn handle_input(&mut self, buf: &mut BytesMut) -> Result<(), SessionError> {
+        if let Some(why) = &self.over {
+            return Err(why.clone());
+        }
+        self.clock.heard = true;
+        let result = self.read_frames(buf);
+        if let Err(error) = &result {
+            self.fail(error.clone());
+        }
+        result
+    }
+
+    fn read_frames(&mut self, buf: &mut BytesMut) -> Result<(), SessionError> {
+        if !self.preface_read && !self.read_preface(buf)? {
+            return Ok(());
+        }
+        while let Some(header) = Header::parse(buf) {
+            let max = if self.established.is_none() { self.limits.max_hello } else { self.limits.max_frame };
+            if header.length > max as usize {
+                return Err(Misbehaviour::FrameTooLarge.into());
+            }
+            if buf.len() < HEADER + header.length {
+                break;
+            }
+            if self.peer_goodbye {
+                return Err(Misbehaviour::FrameAfterGoodbye.into());
+            }
+            buf.advance(HEADER);
+            match Type::parse(header.kind)? {
+                // The payload of a large message is kept as it is.
+                Some(Type::Message) if header.length >= crate::inbox::SMALL => {
+                    let body = buf.split_to(header.length);
+                    self.established_or_fail()?;
+                    self.on_message(header.id, Whole::Owned(body))?;
+                }
+                Some(kind) => {
+                    self.on_frame(kind, header.id, &buf[..header.length])?;
+                    buf.advance(header.length);
+                }
+                None => buf.advance(header.length),
+            }
+        }
+        Ok(())
+    }
+
+    /// False: it is not all there yet.
+    fn read_preface(&mut self, buf: &mut BytesMut) -> Result<bool, SessionError> {
+        let have = buf.len().min(PREFACE.len());
+        let name = PREFACE.len() - 1;
+        if buf[..have.min(name)] != PREFACE[..have.min(name)] {
+            return Err(SessionError::NotLibchan { first_bytes: buf[..have].to_vec() });
+        }
+        if have < PREFACE.len() {
+            return Ok(false);
+        }
+        if buf[name] != PREFACE[name] {
+            return Err(SessionError::UnsupportedVersion(buf[name]));
+        }
+        buf.advance(PREFACE.len());
+        self.preface_read = true;
+        Ok(true)
+    }
+
+    fn established_or_fail(&self) -> Result<(), SessionError> {
+        if self.established.is_some() { Ok(()) } else { Err(Misbehaviour::Hello.into()) }
+    }
+
+    fn on_frame(&mut self, kind: Type, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        if kind == Type::Hello {
+            return self.on_hello(id, body);
+        }
+        if kind != Type::Goodbye {
+            self.established_or_fail()?;
+        }
+        match kind {
+            Type::Message => self.on_message(id, Whole::Borrowed(body))?,
+            Type::Credit => self.on_credit(id, body)?,
+            Type::Open => self.on_open(id, body)?,
+            Type::Fragment => self.on_fragment(id, body)?,
+            Type::Close => self.on_close(id, body)?,
+            Type::Cancel => self.on_cancel(id, body)?,
+            Type::Data => self.on_data(id, body)?,
+            Type::End => self.on_end(id, body)?,
+            Type::Stop => self.on_stop(id, body)?,
+            Type::Ping | Type::Pong => self.on_ping(kind, id, body)?,
+            Type::Goodbye => return self.on_goodbye(id, body),
+            Type::Hello => {}
+        }
+        Ok(())
+    }
+
+    /// The entry that an id names; `None` for a late frame.
+    pub(super) fn lookup(&self, id: u32) -> Result<Option<Key>, Misbehaviour> {
+        match self.entries.lookup(id) {
+            Lookup::Found(key) => Ok(Some(key)),
+            Lookup::Finished => Ok(None),
+            Lookup::Unknown => Err(Misbehaviour::UnknownId),
+        }
+    }
+
+    fn on_goodbye(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let mut body = Reader(body);
+        let reason = body.reason()?;
+        if id != 0 {
+            return Err(Misbehaviour::Field.into());
+        }
+        self.peer_goodbye = true;
+        if reason.code != code::NONE {
+            return Err(SessionError::PeerClosed(reason));
+        }
+        self.established_or_fail()?;
+        self.events.push_back(Event::PeerGoodbye(reason));
+        self.end_entries(code::GOING_AWAY);
+        Ok(())
+    }
+}
+
+/// A frame's body: in the read buffer, or split off it.
+pub(super) enum Whole<'a> {
+    Borrowed(&'a [u8]),
+    Owned(BytesMut),
+}
+
+impl Whole<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}

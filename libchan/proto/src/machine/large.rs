@@ -1,0 +1,239 @@
+//! Large messages: leaving in fragments, arriving in them, and the memory they wait for.
+
+use bytes::{Bytes, BytesMut};
+
+use super::message::flaw_flag;
+use super::{Event, Machine, Outgoing};
+use crate::Key;
+use crate::entry::{Large, Partial};
+use crate::error::{Misbehaviour, SessionError};
+use crate::frame::{self, ATTACHMENT, Type, flag};
+use crate::inbox::{Attachment, Flaw, Payload};
+
+/// How much a large message takes for its first piece of memory, in bytes: the rest follows as it arrives.
+const FIRST: usize = 256 * 1024;
+/// Payload of a fragment that goes out uncopied, in bytes.
+const SPLICE: usize = 8 * 1024;
+
+impl Machine {
+    // ---- leaving
+
+    pub(super) fn queue_large(&mut self, key: Key, message: Outgoing<'_>, announced: bool) {
+        let mut table = Vec::with_capacity(message.attachments.len() * ATTACHMENT);
+        let mut tokens = Vec::new();
+        self.write_table(message.attachments, &mut table, &mut tokens);
+        let payload = match message.payload {
+            Payload::Share(payload) => payload,
+            Payload::Copy(payload) => Bytes::copy_from_slice(payload),
+        };
+        let large = Large {
+            payload,
+            sent: 0,
+            codec: message.codec,
+            flaw: message.flaw,
+            table,
+            tokens,
+            started: false,
+            announced,
+            queued: true,
+        };
+        if let Some(half) = self.entries.send(key) {
+            half.rare().large = Some(large);
+            self.large.push_back(key);
+        }
+        // The message that names a channel goes before what is sent on the channel.
+        self.start_large(key);
+    }
+
+    /// Writes the first frame at once if the message carries anything, because frames for it may follow at once.
+    fn start_large(&mut self, key: Key) {
+        let carries = self.entries.send(key).and_then(|half| half.rare.as_ref()?.large.as_ref());
+        if carries.is_some_and(|large| !large.table.is_empty()) {
+            self.large.pop_back();
+            self.write_fragment(key);
+        }
+    }
+
+    /// Puts a large message back in line after credit has come.
+    pub(super) fn requeue_large(&mut self, key: Key) {
+        let Some(half) = self.entries.send(key) else { return };
+        let credit = half.credit;
+        if let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut())
+            && !large.queued
+            && credit > 0
+        {
+            large.queued = true;
+            self.large.push_back(key);
+        }
+    }
+
+    /// Writes the next frame of a large message; it goes to the end of the line if there is more to send.
+    pub(super) fn write_fragment(&mut self, key: Key) {
+        let max = self.limits.max_frame as usize;
+        let Some(half) = self.entries.send(key) else { return };
+        let (id, credit) = (half.id, half.credit);
+        if half.cancelled().is_some() {
+            return self.large_is_out(key);
+        }
+        let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
+        let overhead = if large.started { 1 } else { 7 + large.table.len() };
+        let left = large.payload.len() - large.sent;
+        let mut size = left.min(max - overhead);
+        let mut cost = 0;
+        if large.announced {
+            if credit <= 0 {
+                large.queued = false;
+                return;
+            }
+            let fixed = if large.started { 0 } else { 32 + 16 * (large.table.len() / ATTACHMENT) };
+            size = size.min((credit as usize).saturating_sub(fixed));
+            cost = (size + fixed) as i32;
+        }
+        let more = size < left;
+        let part = large.payload.slice(large.sent..large.sent + size);
+        let start = self.out.len() as u64;
+        let out = &mut self.out.bytes;
+        if large.started {
+            frame::header(out, 1 + size, Type::Fragment, id);
+            out.push(if more { flag::MORE } else { 0 });
+        } else {
+            write_first(out, id, large, size, more);
+            self.out.descriptors.extend(large.tokens.drain(..).map(|token| (start, token)));
+        }
+        large.started = true;
+        large.sent += size;
+        half.credit -= cost;
+        if part.len() >= SPLICE {
+            self.out.splice(part);
+        } else {
+            self.out.bytes.extend_from_slice(&part);
+        }
+        if more {
+            self.large.push_back(key);
+        } else {
+            self.large_is_out(key);
+        }
+    }
+
+    /// The large message of the channel has gone, or is wanted no more: the channel may send again, or close.
+    fn large_is_out(&mut self, key: Key) {
+        let Some(half) = self.entries.send(key) else { return };
+        let rare = half.rare();
+        rare.large = None;
+        if let Some(close) = rare.close.take() {
+            self.send_close(key, close.scope, close.reason);
+        } else if half.watched && half.cancelled().is_none() && half.credit > 0 {
+            half.watched = false;
+            self.events.push_back(Event::Writable(key));
+        }
+    }
+
+    // ---- arriving
+
+    pub(super) fn begin_partial(&mut self, key: Key, partial: Partial) {
+        let Some(half) = self.entries.recv(key) else { return };
+        let remaining = partial.total - partial.payload.len() as u32;
+        let missing = if partial.announced { half.window.missing(remaining) } else { 0 };
+        let rare = half.rare();
+        rare.partial = Some(partial);
+        if missing > 0 {
+            rare.reserving = missing;
+            self.reservations.push_back(key);
+            self.serve_reservations();
+        }
+    }
+
+    /// Grants memory to large messages, first come first served.
+    pub(super) fn serve_reservations(&mut self) {
+        while let Some(&key) = self.reservations.front() {
+            if let Some(half) = self.entries.recv(key) {
+                let bytes = half.rare.as_ref().map_or(0, |rare| rare.reserving);
+                if bytes > 0 && !half.closed {
+                    if !self.ours.reserve(bytes) {
+                        return;
+                    }
+                    half.rare().reserving = 0;
+                    half.window.grant_extra(bytes);
+                    half.rare().granted += bytes;
+                    if !half.due {
+                        half.due = true;
+                        self.due.push(key);
+                    }
+                }
+            }
+            self.reservations.pop_front();
+        }
+    }
+
+    pub(super) fn on_fragment(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let Some((&flags, part)) = body.split_first() else { return Err(Misbehaviour::FrameTooShort.into()) };
+        if flags & !flag::MORE != 0 || part.is_empty() {
+            return Err(Misbehaviour::Field.into());
+        }
+        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        let dropped = half.cancelled;
+        let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.as_mut()) else {
+            return Err(Misbehaviour::Fragment.into());
+        };
+        let have = partial.received + part.len();
+        let last = flags & flag::MORE == 0;
+        if have > partial.total as usize || last != (have == partial.total as usize) {
+            return Err(Misbehaviour::Fragment.into());
+        }
+        partial.received = have;
+        if partial.announced && !dropped && !half.window.arrive(part.len() as u32, false) {
+            return Err(Misbehaviour::ByteCredit.into());
+        }
+        if !dropped {
+            partial.payload.extend_from_slice(part);
+        }
+        if last && let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.take()) {
+            if !dropped {
+                let payload = Payload::Share(partial.payload.freeze());
+                self.deliver(key, partial.codec, partial.flaw, &partial.attachments, payload);
+            }
+        } else if !dropped {
+            self.mark_due(key);
+        }
+        Ok(())
+    }
+}
+
+impl Partial {
+    pub(super) fn new(
+        codec: u8,
+        flaw: Flaw,
+        attachments: Vec<Attachment>,
+        first: &[u8],
+        total: u32,
+        announced: bool,
+    ) -> Self {
+        // A peer that announces much and sends little makes us take little.
+        let mut payload = BytesMut::with_capacity((total as usize).min(FIRST).max(first.len()));
+        payload.extend_from_slice(first);
+        Self { codec, flaw, attachments, received: first.len(), payload, total, announced }
+    }
+}
+
+fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: bool) {
+    let mut flags = flaw_flag(large.flaw);
+    let mut length = 2 + size;
+    if !large.table.is_empty() {
+        flags |= flag::ATTACHMENTS;
+        length += 1 + large.table.len();
+    }
+    if more {
+        flags |= flag::MORE | if large.announced { flag::ANNOUNCED } else { 0 };
+        length += 4;
+    }
+    frame::header(out, length, Type::Message, id);
+    out.extend_from_slice(&[flags, large.codec]);
+    if !large.table.is_empty() {
+        out.push((large.table.len() / ATTACHMENT) as u8);
+        out.extend_from_slice(&large.table);
+    }
+    if more {
+        out.extend_from_slice(&(large.payload.len() as u32).to_be_bytes());
+    }
+}

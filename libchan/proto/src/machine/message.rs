@@ -1,0 +1,365 @@
+//! Messages: sending them, and taking in what arrives.
+
+use super::input::Whole;
+use super::{Attach, Event, Machine, Outgoing};
+use crate::Key;
+use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
+use crate::error::{Blocked, Misbehaviour, SessionError};
+use crate::frame::{self, ATTACHMENT, Reader, Type, flag};
+use crate::inbox::{Attachment, Flaw, Kind, Payload, charge};
+
+/// Output from which on messages are refused, in bytes.
+const HIGH_WATER: usize = 1024 * 1024;
+
+impl Machine {
+    // ---- sending
+
+    /// Sends a message. The attachments' entries are announced by it.
+    ///
+    /// # Errors
+    /// Why not now. Unless it is [`Blocked::Gone`], [`Event::Writable`] follows when it may have changed.
+    pub fn try_send(&mut self, key: Key, message: Outgoing<'_>) -> Result<(), Blocked> {
+        let Some(half) = self.entries.send(key) else { return Err(Blocked::Gone) };
+        if half.backlog {
+            return Err(if half.cancelled().is_some() { Blocked::Gone } else { Blocked::Backlog });
+        }
+        self.send_backlog(key, message)
+    }
+
+    /// The same for the holder of the channel's backlog.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn send_backlog(&mut self, key: Key, message: Outgoing<'_>) -> Result<(), Blocked> {
+        let congested = self.out.len() > HIGH_WATER;
+        let window = self.limits.initial_window as i32;
+        let max_frame = self.limits.max_frame as usize;
+        let descriptors = count_descriptors(message.attachments);
+        let descriptor_credit = self.descriptor_credit;
+        let over = self.over.is_some() || self.said_goodbye.is_some();
+        let Some(half) = self.entries.send(key) else { return Err(Blocked::Gone) };
+        let refused = half.refuses().or({
+            if over {
+                Some(Blocked::Gone)
+            } else if congested {
+                Some(Blocked::Congested)
+            } else if descriptors > descriptor_credit {
+                Some(Blocked::Descriptors)
+            } else {
+                None
+            }
+        });
+        if let Some(why) = refused {
+            half.watched = true;
+            match why {
+                Blocked::Congested => self.congested.push(key),
+                Blocked::Descriptors => self.descriptor_waiters.push(key),
+                _ => {}
+            }
+            return Err(why);
+        }
+        let n = message.attachments.len();
+        let cost = charge(message.payload.len(), n) as i32;
+        let length = body_length(message.payload.len(), n);
+        half.sent = half.sent.wrapping_add(1);
+        self.clock.said = true;
+        let announced = cost > half.credit.max(window);
+        if announced || length > max_frame {
+            if !announced {
+                half.credit -= cost;
+            }
+            self.queue_large(key, message, announced);
+            return Ok(());
+        }
+        half.credit -= cost;
+        let id = half.id;
+        self.write_message(id, length, message);
+        Ok(())
+    }
+
+    fn write_message(&mut self, id: u32, length: usize, message: Outgoing<'_>) {
+        let n = message.attachments.len();
+        let start = self.out.len() as u64;
+        let mut flags = flaw_flag(message.flaw);
+        frame::header(&mut self.out.bytes, length, Type::Message, id);
+        if n == 0 {
+            self.out.bytes.extend_from_slice(&[flags, message.codec]);
+        } else {
+            flags |= flag::ATTACHMENTS;
+            self.out.bytes.extend_from_slice(&[flags, message.codec, n as u8]);
+            let mut table = std::mem::take(&mut self.out.bytes);
+            let mut tokens = Vec::new();
+            self.write_table(message.attachments, &mut table, &mut tokens);
+            self.out.bytes = table;
+            self.out.descriptors.extend(tokens.into_iter().map(|token| (start, token)));
+        }
+        match message.payload {
+            Payload::Share(payload) if payload.len() >= SPLICE => self.out.splice(payload),
+            Payload::Share(payload) => self.out.bytes.extend_from_slice(&payload),
+            Payload::Copy(payload) => self.out.bytes.extend_from_slice(payload),
+        }
+    }
+
+    /// Writes the attachment table and marks its entries as announced.
+    pub(super) fn write_table(&mut self, attachments: &[Attach], out: &mut Vec<u8>, tokens: &mut Vec<u32>) {
+        for attach in attachments {
+            let (kind, id, capacity, wanted) = match *attach {
+                Attach::Channel(key) | Attach::Stream(key) => {
+                    self.entries.note_announced(key);
+                    match self.entries.get_mut(key) {
+                        Some(Entry::Send(half)) => {
+                            half.announced = true;
+                            // `wanted` says whether the receiver is to announce its demand.
+                            (
+                                Kind::Receiver,
+                                half.id,
+                                half.capacity,
+                                u32::from(!half.sole || half.capacity == 0),
+                            )
+                        }
+                        Some(Entry::Recv(half)) => {
+                            half.announced = true;
+                            (Kind::Sender, half.id, half.capacity, half.wanted)
+                        }
+                        Some(Entry::Stream(stream)) => {
+                            stream.announced = true;
+                            (Kind::Stream, stream.id, 0, 0)
+                        }
+                        Some(Entry::Free) | None => (Kind::Stream, 0, 0, 0),
+                    }
+                }
+                Attach::Descriptor(token) => {
+                    tokens.push(token);
+                    self.descriptor_credit -= 1;
+                    self.descriptors_out += 1;
+                    (Kind::Descriptor, 0, 0, 0)
+                }
+                Attach::SenderHome(key) => {
+                    let id = self.entries.send(key).map_or(0, |half| half.id);
+                    (Kind::SenderHome, id, 0, 0)
+                }
+            };
+            out.push(kind as u8);
+            out.extend_from_slice(&id.to_be_bytes());
+            out.extend_from_slice(&capacity.to_be_bytes());
+            out.extend_from_slice(&wanted.to_be_bytes());
+        }
+        for attach in attachments {
+            if let Attach::Stream(key) = *attach {
+                self.push_stream(key);
+            }
+        }
+    }
+
+    // ---- receiving
+
+    pub(super) fn on_message(&mut self, id: u32, body: Whole<'_>) -> Result<(), SessionError> {
+        let whole = body.bytes();
+        let mut reader = Reader(whole);
+        let (flags, codec) = (reader.u8()?, reader.u8()?);
+        let flaw = parse_flags(flags)?;
+        let table = if flags & flag::ATTACHMENTS != 0 {
+            let n = usize::from(reader.u8()?);
+            if n == 0 || n > self.limits.max_attachments as usize {
+                return Err(Misbehaviour::TooManyAttachments.into());
+            }
+            reader.take(n * ATTACHMENT)?
+        } else {
+            &[]
+        };
+        let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
+        let payload = reader.0;
+        let count = table.len() / ATTACHMENT;
+        let size = total.map_or(payload.len(), |total| total as usize);
+        if size > self.limits.max_message as usize {
+            return Err(Misbehaviour::MessageTooLarge.into());
+        }
+        if total.is_some_and(|total| payload.len() >= total as usize) {
+            return Err(Misbehaviour::Fragment.into());
+        }
+        let announced = flags & flag::ANNOUNCED != 0;
+        let first = charge(if announced { payload.len() } else { size }, count);
+        let key = self.lookup(id)?;
+        let cancelled = match key {
+            Some(key) => {
+                let window = self.limits.initial_window as i32;
+                let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+                half.admit(first, window, announced)?;
+                half.cancelled
+            }
+            None => true,
+        };
+        let attachments = self.take_table(table, key)?;
+        let Some(key) = key.filter(|_| !cancelled) else {
+            self.reject_all(&attachments);
+            if let (Some(key), Some(total)) = (key, total) {
+                let partial = Partial::new(codec, flaw, Vec::new(), payload, total, announced);
+                self.begin_partial(key, partial);
+            }
+            return Ok(self.check_control()?);
+        };
+        match total {
+            Some(total) => {
+                let partial = Partial::new(codec, flaw, attachments, payload, total, announced);
+                self.begin_partial(key, partial);
+            }
+            None => {
+                let at = whole.len() - payload.len();
+                let payload = match body {
+                    Whole::Owned(body) => Payload::Share(body.freeze().split_off(at)),
+                    Whole::Borrowed(body) => Payload::Copy(&body[at..]),
+                };
+                self.deliver(key, codec, flaw, &attachments, payload);
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters the attachments that a message brings; `on` is the channel it came through.
+    fn take_table(&mut self, table: &[u8], on: Option<Key>) -> Result<Vec<Attachment>, Misbehaviour> {
+        let mut attachments = Vec::new();
+        let mut table = Reader(table);
+        let (window, stream) = (self.limits.initial_window, self.limits.stream_window);
+        while !table.is_empty() {
+            let (kind, id) = (table.u8()?, table.u32()?);
+            let (capacity, wanted) = (table.u32()?, table.u32()?);
+            if matches!(kind, 3..=5) && (capacity != 0 || wanted != 0) {
+                return Err(Misbehaviour::Field);
+            }
+            let attachment = |kind, key| Attachment { kind, key, capacity, on_demand: wanted != 0 };
+            attachments.push(match kind {
+                1 => {
+                    let mut half = SendHalf::new(id, false, capacity, capacity > 0, window);
+                    half.wanted = wanted;
+                    attachment(Kind::Sender, self.insert_theirs(id, Kind::Sender, Entry::Send(half))?)
+                }
+                2 if wanted <= 1 => {
+                    let half = RecvHalf::new(id, false, capacity, wanted == 1, window);
+                    attachment(Kind::Receiver, self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?)
+                }
+                2 => return Err(Misbehaviour::Field),
+                3 => {
+                    let entry = Entry::Stream(Box::new(StreamState::new(id, false, stream)));
+                    attachment(Kind::Stream, self.insert_theirs(id, Kind::Stream, entry)?)
+                }
+                4 if id == 0 => attachment(Kind::Descriptor, self.take_descriptor()?),
+                5 => match self.lookup(id)? {
+                    Some(key) if Some(key) != on || self.entries.recv(key).is_some() => {
+                        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd) };
+                        half.rare().holds += 1;
+                        attachment(Kind::SenderHome, key)
+                    }
+                    _ => return Err(Misbehaviour::UnknownId),
+                },
+                _ => return Err(Misbehaviour::AttachmentKind),
+            });
+        }
+        Ok(attachments)
+    }
+
+    /// Puts a whole message into its channel's inbox.
+    pub(super) fn deliver(
+        &mut self,
+        key: Key,
+        codec: u8,
+        flaw: Flaw,
+        attachments: &[Attachment],
+        payload: Payload<'_>,
+    ) {
+        let spare = &mut self.spare;
+        let Some(Entry::Recv(half)) = self.entries.get_mut(key) else { return };
+        let inbox = half.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        let was_empty = inbox.is_empty();
+        inbox.push(codec, flaw, attachments, payload);
+        let waiting = inbox.len() as u32;
+        // The arrival may have used up what the sender had: then what is owed goes out at once (rule 8).
+        if half.is_starved() {
+            let out = half.arrived.wrapping_sub(half.taken) > waiting;
+            if out && !half.starving {
+                half.starving = true;
+                self.events.push_back(Event::Starved(key));
+            }
+            if was_empty {
+                self.events.push_back(Event::Readable(key));
+            }
+            self.mark_due(key);
+            return;
+        }
+        half.starving = false;
+        if was_empty {
+            self.events.push_back(Event::Readable(key));
+        }
+    }
+}
+
+/// Payloads from this size on are written from where they are, in bytes.
+const SPLICE: usize = 8 * 1024;
+
+impl SendHalf {
+    /// Why no message may start on this channel.
+    fn refuses(&self) -> Option<Blocked> {
+        if self.closed || self.cancelled().is_some() {
+            Some(Blocked::Gone)
+        } else if !self.announced {
+            Some(Blocked::Unannounced)
+        } else if self.room() == 0 && self.demand() == 0 {
+            Some(Blocked::Room)
+        } else if self.credit <= 0 {
+            Some(Blocked::Credit)
+        } else {
+            None
+        }
+    }
+}
+
+impl RecvHalf {
+    /// Counts the start of a message; it must have been granted.
+    fn admit(&mut self, charge: u32, initial: i32, announced: bool) -> Result<(), Misbehaviour> {
+        if self.closed || self.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
+            return Err(if self.closed { Misbehaviour::AfterEnd } else { Misbehaviour::Fragment });
+        }
+        let reported = self.taken.wrapping_sub(self.owed);
+        let by_window = self.arrived.wrapping_sub(reported) < self.capacity;
+        let by_demand = (self.wanted.wrapping_sub(self.arrived) as i32) > 0;
+        if !by_window && !by_demand {
+            return Err(Misbehaviour::MessageCredit);
+        }
+        if !announced && charge as i32 > self.window.left().max(initial) {
+            return Err(Misbehaviour::ByteCredit);
+        }
+        if !self.window.arrive(charge, true) {
+            return Err(Misbehaviour::ByteCredit);
+        }
+        self.arrived = self.arrived.wrapping_add(1);
+        Ok(())
+    }
+}
+
+pub(super) fn body_length(payload: usize, attachments: usize) -> usize {
+    2 + if attachments > 0 { 1 + ATTACHMENT * attachments } else { 0 } + payload
+}
+
+pub(super) fn flaw_flag(flaw: Flaw) -> u8 {
+    match flaw {
+        Flaw::None => 0,
+        Flaw::NotEncoded => flag::NOT_ENCODED,
+        Flaw::NotForwarded => flag::NOT_FORWARDED,
+    }
+}
+
+fn parse_flags(flags: u8) -> Result<Flaw, Misbehaviour> {
+    let odd = flags & !flag::ALL != 0 || flags & (flag::ANNOUNCED | flag::MORE) == flag::ANNOUNCED;
+    if odd {
+        return Err(Misbehaviour::Field);
+    }
+    match flags & (flag::NOT_ENCODED | flag::NOT_FORWARDED) {
+        0 => Ok(Flaw::None),
+        flag::NOT_ENCODED => Ok(Flaw::NotEncoded),
+        flag::NOT_FORWARDED => Ok(Flaw::NotForwarded),
+        _ => Err(Misbehaviour::Field),
+    }
+}
+
+fn count_descriptors(attachments: &[Attach]) -> u32 {
+    attachments.iter().filter(|attach| matches!(attach, Attach::Descriptor(_))).count() as u32
+}

@@ -1,0 +1,257 @@
+//! The machine: what it holds, and which submodule decides what.
+
+mod channel;
+mod input;
+mod large;
+mod message;
+mod session;
+mod stream;
+mod write;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::credit::Pool;
+use crate::entry::{Cancel, Close, Entries};
+use crate::error::{Reason, SessionError};
+use crate::hello::{Established, Hello};
+use crate::inbox::{Flaw, Inbox, Payload};
+use crate::limits::Limits;
+use crate::output::Output;
+use crate::{Key, Role};
+
+/// An attachment of a message that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// An entry from [`Machine::allocate`].
+    Channel(Key),
+    /// A stream from [`Machine::allocate`].
+    Stream(Key),
+    /// The driver's token of a descriptor.
+    Descriptor(u32),
+    /// A sending entry of ours, whose receiving end is at the peer.
+    SenderHome(Key),
+}
+
+/// A message that is to be sent.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The codec of the payload.
+    pub codec: u8,
+    /// Whether it is a message, or stands for one.
+    pub flaw: Flaw,
+    /// What it carries, in the order of the indexes in the payload.
+    pub attachments: &'a [Attach],
+    /// The encoded value.
+    pub payload: Payload<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Both hellos are in.
+    Established,
+    /// The peer has opened a named channel: see [`Machine::accept`].
+    Opened(Key),
+    /// The channel has messages, or was closed. Once until [`Machine::take_inbox`] has found nothing more.
+    Readable(Key),
+    /// A send that was refused may succeed now.
+    Writable(Key),
+    /// So many more messages were taken (only after [`Machine::track_taken`]).
+    Taken(Key, u32),
+    /// The receiver is gone: see [`Machine::send_status`].
+    Cancelled(Key),
+    /// The sender has nothing left, and messages are out of the inbox that were not reported as taken.
+    Starved(Key),
+    /// The stream has bytes or an end, after a read that found nothing.
+    StreamReadable(Key),
+    /// The stream takes bytes, or has failed, after a write that was not taken.
+    StreamWritable(Key),
+    /// The descriptor with this arrival number belongs to a message that was dropped: close it.
+    DescriptorDropped(u32),
+    /// The peer has said goodbye.
+    PeerGoodbye(Reason),
+}
+
+/// How a sending entry stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendStatus {
+    /// Messages that may start by the window rule.
+    pub room: u32,
+    /// Receivers that wait and have nothing on the way to them.
+    pub demand: u32,
+    /// Messages sent and not known to be taken.
+    pub untaken: u32,
+    /// Bytes granted; a message may start while it is above 0.
+    pub byte_credit: i64,
+    /// The receiver is gone.
+    pub cancelled: Option<Cancel>,
+}
+
+/// How a receiving entry stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecvStatus {
+    /// Messages in the inbox.
+    pub waiting: usize,
+    /// No more will arrive. The inbox may still hold some.
+    pub closed: Option<Close>,
+}
+
+/// What a stream had to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamRead {
+    /// So many bytes.
+    Data(usize),
+    /// The clean end.
+    End,
+    /// It ended with an error.
+    Failed(Reason),
+    /// Nothing now; [`Event::StreamReadable`] follows.
+    Pending,
+}
+
+/// One side of a session.
+#[derive(Debug)]
+pub struct Machine {
+    role: Role,
+    hello: Hello,
+    established: Option<Established>,
+    /// The limits in force: the agreed ones, ours before.
+    limits: Limits,
+    preface_read: bool,
+    over: Option<SessionError>,
+    said_goodbye: Option<GoodbyeState>,
+    peer_goodbye: bool,
+
+    entries: Entries,
+    events: VecDeque<Event>,
+    pending_accepts: u32,
+    /// What we may hold as a receiver, and what the peer may.
+    ours: Pool,
+    theirs: Pool,
+    /// Large messages that wait for memory, first come first served.
+    reservations: VecDeque<Key>,
+    /// Emptied inboxes, for the next channel that needs one.
+    spare: Vec<Box<Inbox>>,
+
+    out: Output,
+    /// Control bytes in `out`.
+    control: usize,
+    /// Entries that owe credit.
+    due: Vec<Key>,
+    /// Channels whose large message may go on.
+    large: VecDeque<Key>,
+    /// Entries that were refused because too much waited to be written.
+    congested: Vec<Key>,
+
+    descriptors_arrived: u32,
+    descriptor_credit: u32,
+    descriptors_owed: u32,
+    descriptors_out: u32,
+    /// Channels that wait for descriptor credit.
+    descriptor_waiters: Vec<Key>,
+
+    clock: Clock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GoodbyeState {
+    /// It follows what is queued.
+    Queued,
+    Sent,
+}
+
+/// Ping and silence, by ticks: the hot path only sets flags.
+#[derive(Debug)]
+struct Clock {
+    started: Duration,
+    last_heard: Duration,
+    last_said: Duration,
+    heard: bool,
+    said: bool,
+    pings: u32,
+    pings_since: Duration,
+    next_ping: u64,
+}
+
+impl Machine {
+    /// A side of a new session; its preface and hello are ready to be written. `now` is any monotonic time.
+    pub fn new(role: Role, mut hello: Hello, now: Duration) -> Self {
+        hello.limits = hello.limits.sane();
+        let limits = hello.limits.clone();
+        let mut machine = Self {
+            role,
+            established: None,
+            preface_read: false,
+            over: None,
+            said_goodbye: None,
+            peer_goodbye: false,
+            entries: Entries::new(role),
+            events: VecDeque::new(),
+            pending_accepts: 0,
+            ours: Pool::new(limits.session_memory),
+            theirs: Pool::new(limits.session_memory),
+            reservations: VecDeque::new(),
+            spare: Vec::new(),
+            out: Output::default(),
+            control: 0,
+            due: Vec::new(),
+            large: VecDeque::new(),
+            congested: Vec::new(),
+            descriptors_arrived: 0,
+            descriptor_credit: 0,
+            descriptors_owed: 0,
+            descriptors_out: 0,
+            descriptor_waiters: Vec::new(),
+            clock: Clock {
+                started: now,
+                last_heard: now,
+                last_said: now,
+                heard: false,
+                said: false,
+                pings: 0,
+                pings_since: now,
+                next_ping: 0,
+            },
+            limits,
+            hello,
+        };
+        machine.say_hello();
+        machine
+    }
+
+    /// What both sides came to; `None` before the peer's hello.
+    pub fn established(&self) -> Option<&Established> {
+        self.established.as_ref()
+    }
+
+    /// The limits in force: the agreed ones, this side's before they are.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What has happened, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether something has happened.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Entries that are not finished, on the wire or here.
+    pub fn open_channels(&self) -> usize {
+        self.entries.open()
+    }
+
+    /// What one channel is charged: its window, and one message that overshoots it.
+    fn channel_charge(&self) -> u64 {
+        2 * u64::from(self.limits.initial_window)
+    }
+
+    fn stream_charge(&self) -> u64 {
+        u64::from(self.limits.stream_window)
+    }
+}

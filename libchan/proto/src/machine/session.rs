@@ -1,0 +1,216 @@
+//! The session as a whole: hello, ping, silence, goodbye, the end.
+
+use std::time::Duration;
+
+use super::{Event, GoodbyeState, Machine};
+use crate::code;
+use crate::credit::Pool;
+use crate::entry::{Cancel, Close, Entry, Scope};
+use crate::error::{Misbehaviour, Reason, SessionError};
+use crate::frame::{self, PREFACE, Type};
+use crate::hello::Hello;
+
+/// Pings are counted over so long.
+const PING_PERIOD: Duration = Duration::from_secs(5);
+
+impl Machine {
+    pub(super) fn say_hello(&mut self) {
+        let body = self.hello.encode();
+        self.out.bytes.extend_from_slice(&PREFACE);
+        frame::header(&mut self.out.bytes, body.len(), Type::Hello, 0);
+        self.out.bytes.extend_from_slice(&body);
+    }
+
+    pub(super) fn on_hello(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        if self.established.is_some() || id != 0 {
+            return Err(Misbehaviour::Hello.into());
+        }
+        let peer = Hello::decode(body)?;
+        let established = self.hello.agree(peer, self.role == crate::Role::Dialer)?;
+        self.limits = established.limits.clone();
+        self.ours = Pool::new(self.limits.session_memory);
+        self.theirs = Pool::new(self.limits.session_memory);
+        self.descriptor_credit = self.limits.max_descriptors;
+        self.established = Some(established);
+        self.events.push_back(Event::Established);
+        Ok(())
+    }
+
+    /// The link has ended or failed.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`] unless both sides had said goodbye.
+    pub fn handle_eof(&mut self) -> Result<(), SessionError> {
+        if let Some(why) = &self.over {
+            return if *why == SessionError::Closed { Ok(()) } else { Err(why.clone()) };
+        }
+        let clean = self.peer_goodbye && self.said_goodbye.is_some();
+        let why = if clean { SessionError::Closed } else { SessionError::Lost };
+        self.fail(why.clone());
+        if clean { Ok(()) } else { Err(why) }
+    }
+
+    /// Tells the time; call it every few seconds.
+    ///
+    /// # Errors
+    /// The session is over: no hello in time, a silent peer, or one that does not read.
+    pub fn handle_tick(&mut self, now: Duration) -> Result<(), SessionError> {
+        if let Some(why) = &self.over {
+            return Err(why.clone());
+        }
+        let clock = &mut self.clock;
+        if std::mem::take(&mut clock.heard) {
+            clock.last_heard = now;
+        }
+        if std::mem::take(&mut clock.said) {
+            clock.last_said = now;
+        }
+        if now.saturating_sub(clock.pings_since) >= PING_PERIOD {
+            clock.pings = 0;
+            clock.pings_since = now;
+        }
+        let error = if self.established.is_none() {
+            let late = now.saturating_sub(clock.started) >= self.limits.hello_timeout;
+            late.then_some(SessionError::HelloTimeout)
+        } else if now.saturating_sub(clock.last_heard) >= self.limits.dead_after {
+            Some(SessionError::PeerSilent)
+        } else {
+            None
+        };
+        if let Some(error) = error {
+            self.fail(error.clone());
+            return Err(error);
+        }
+        if self.control > self.limits.max_control_bytes as usize {
+            self.fail(SessionError::PeerNotReading);
+            return Err(SessionError::PeerNotReading);
+        }
+        let quiet = now.saturating_sub(self.clock.last_said) >= self.limits.ping_after;
+        if quiet && self.established.is_some() && self.said_goodbye.is_none() {
+            self.clock.next_ping += 1;
+            let number = self.clock.next_ping.to_be_bytes();
+            self.control_frame(|out| frame::eight(out, Type::Ping, number));
+            self.clock.last_said = now;
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_ping(&mut self, kind: Type, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let number: [u8; 8] = body.try_into().map_err(|_| Misbehaviour::FrameTooShort)?;
+        if id != 0 {
+            return Err(Misbehaviour::Field.into());
+        }
+        if kind == Type::Pong {
+            return Ok(());
+        }
+        self.clock.pings += 1;
+        if self.clock.pings > self.limits.max_pings {
+            return Err(Misbehaviour::PingFlood.into());
+        }
+        self.control_frame(|out| frame::eight(out, Type::Pong, number));
+        self.check_control()
+    }
+
+    /// Appends a frame that needs no credit.
+    pub(super) fn control_frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.said_goodbye == Some(GoodbyeState::Sent) || self.over.is_some() {
+            return;
+        }
+        let before = self.out.bytes.len();
+        write(&mut self.out.bytes);
+        self.control += self.out.bytes.len() - before;
+    }
+
+    /// A peer that asks for answers and never reads them ends its session.
+    pub(super) fn check_control(&self) -> Result<(), SessionError> {
+        if self.control > self.limits.max_control_bytes as usize {
+            return Err(SessionError::PeerNotReading);
+        }
+        Ok(())
+    }
+
+    /// Says goodbye: nothing of ours follows. What is queued already goes out before it, large messages included.
+    pub fn goodbye(&mut self, reason: Reason) {
+        if self.said_goodbye.is_some() || self.over.is_some() {
+            return;
+        }
+        self.said_goodbye = Some(GoodbyeState::Queued);
+        self.flush_goodbye(&reason);
+    }
+
+    pub(super) fn flush_goodbye(&mut self, reason: &Reason) {
+        if self.said_goodbye == Some(GoodbyeState::Queued) && self.large.is_empty() {
+            self.flush_credit();
+            self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], reason));
+            self.said_goodbye = Some(GoodbyeState::Sent);
+        }
+    }
+
+    /// Whether the peer has said goodbye.
+    pub fn peer_said_goodbye(&self) -> bool {
+        self.peer_goodbye
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_drained(&self) -> bool {
+        !self.has_output() && self.said_goodbye != Some(GoodbyeState::Queued)
+    }
+
+    /// The session is over: tells the peer why, if it is to blame, and everybody here.
+    pub(super) fn fail(&mut self, why: SessionError) {
+        let code = why.code();
+        if code != code::NONE && self.said_goodbye != Some(GoodbyeState::Sent) {
+            let reason = Reason { code, text: why.to_string() };
+            self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
+            self.said_goodbye = Some(GoodbyeState::Sent);
+        }
+        self.over = Some(why);
+        self.end_entries(code::DISCONNECTED);
+    }
+
+    /// Nothing more will come: what was not closed is lost. `code` is what senders are told.
+    pub(super) fn end_entries(&mut self, code: u16) {
+        for key in self.entries.keys() {
+            match self.entries.get_mut(key) {
+                Some(Entry::Send(half)) => {
+                    let gone = half.closed;
+                    if half.cancelled().is_none() {
+                        half.rare().cancelled = Some(Cancel { scope: Scope::End, reason: Reason::of(code) });
+                    }
+                    half.rare().large = None;
+                    if gone {
+                        self.drop_entry(key);
+                    } else {
+                        self.events.push_back(Event::Cancelled(key));
+                    }
+                }
+                Some(Entry::Recv(half)) => {
+                    if !half.closed {
+                        half.closed = true;
+                        let reason = Some(Reason::of(code::DISCONNECTED));
+                        half.rare().close = Some(Close { scope: Scope::End, reason });
+                    }
+                    let gone = half.cancelled;
+                    let partial = half.rare.as_mut().and_then(|rare| rare.partial.take());
+                    if gone {
+                        self.drop_entry(key);
+                    } else {
+                        self.events.push_back(Event::Readable(key));
+                    }
+                    if let Some(partial) = partial {
+                        self.reject_all(&partial.attachments);
+                    }
+                }
+                Some(Entry::Stream(stream)) => {
+                    stream.ended.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
+                    stream.stopped.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
+                    self.events.push_back(Event::StreamReadable(key));
+                    self.events.push_back(Event::StreamWritable(key));
+                    self.finish_stream(key);
+                }
+                Some(Entry::Free) | None => {}
+            }
+        }
+        self.large.clear();
+    }
+}

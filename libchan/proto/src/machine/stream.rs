@@ -1,0 +1,280 @@
+//! Byte streams: data in both directions, half-close, credit in bytes.
+
+use std::collections::VecDeque;
+
+use super::{Event, Machine, StreamRead};
+use crate::credit::Window;
+use crate::entry::{Entry, StreamState};
+use crate::error::{Misbehaviour, Reason, SessionError, StreamError};
+use crate::frame::{self, Reader, Type};
+use crate::{Key, code};
+
+/// What a stream keeps that it has no credit for, in bytes.
+const UNSENT: usize = 64 * 1024;
+/// Output from which on streams keep their bytes, in bytes.
+const HIGH_WATER: usize = 256 * 1024;
+
+impl Machine {
+    // ---- sending
+
+    /// Takes bytes to be sent, as many as fit; 0: [`Event::StreamWritable`] follows when some do. With `force` all of
+    /// them: for what was buffered before the stream was attached.
+    ///
+    /// # Errors
+    /// This side has ended it, the peer reads no more, or the session is over.
+    pub fn stream_send(&mut self, key: Key, data: &[u8], force: bool) -> Result<usize, StreamError> {
+        let over = self.over.is_some();
+        let Some(stream) = self.entries.stream(key) else { return Err(StreamError::Lost) };
+        if let Some(reason) = &stream.stopped {
+            let lost = over || reason.code == code::DISCONNECTED;
+            return Err(if lost { StreamError::Lost } else { StreamError::Stopped(reason.clone()) });
+        }
+        if stream.finish.is_some() || stream.end_sent {
+            return Err(StreamError::Finished);
+        }
+        // What has credit leaves at once, past the buffer.
+        let mut sent = 0;
+        if stream.unsent.is_empty() && stream.announced {
+            sent = self.write_data(key, data);
+        }
+        let Some(stream) = self.entries.stream(key) else { return Err(StreamError::Lost) };
+        let room = if force { usize::MAX } else { UNSENT.saturating_sub(stream.unsent.len()) };
+        let kept = (data.len() - sent).min(room);
+        stream.unsent.extend(&data[sent..sent + kept]);
+        stream.wants_write |= sent + kept == 0;
+        if kept > 0 && self.out.len() >= HIGH_WATER {
+            self.congested.push(key);
+        }
+        Ok(sent + kept)
+    }
+
+    /// Writes as much of `data` as there is credit for; says how much.
+    fn write_data(&mut self, key: Key, data: &[u8]) -> usize {
+        let max = self.limits.max_frame as usize;
+        let mut sent = 0;
+        while sent < data.len() && self.out.len() < HIGH_WATER {
+            let Some(stream) = self.entries.stream(key) else { break };
+            let size = (data.len() - sent).min(max).min(stream.credit.max(0) as usize);
+            if size == 0 {
+                break;
+            }
+            stream.credit -= size as i32;
+            let id = stream.id;
+            frame::header(&mut self.out.bytes, size, Type::Data, id);
+            self.out.bytes.extend_from_slice(&data[sent..sent + size]);
+            sent += size;
+        }
+        sent
+    }
+
+    /// Sends what is kept, then the end if that is due.
+    pub(super) fn push_stream(&mut self, key: Key) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        if !stream.announced {
+            return;
+        }
+        let mut unsent = std::mem::take(&mut stream.unsent);
+        let sent = self.write_data(key, unsent.make_contiguous());
+        unsent.drain(..sent);
+        let congested = self.out.len() >= HIGH_WATER;
+        let Some(stream) = self.entries.stream(key) else { return };
+        stream.unsent = unsent;
+        if stream.unsent.is_empty() && stream.finish.is_some() {
+            self.send_end(key);
+        } else if !stream.unsent.is_empty() && congested {
+            self.congested.push(key);
+        }
+        let Some(stream) = self.entries.stream(key) else { return };
+        if stream.unsent.len() < UNSENT && std::mem::take(&mut stream.wants_write) {
+            self.events.push_back(Event::StreamWritable(key));
+        }
+    }
+
+    /// This side writes no more: the end follows what is kept.
+    pub fn stream_finish(&mut self, key: Key, reason: Reason) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        if stream.finish.is_some() || stream.end_sent {
+            return;
+        }
+        if reason.code != code::NONE {
+            stream.unsent.clear();
+        }
+        stream.finish = Some(reason);
+        self.push_stream(key);
+    }
+
+    /// Whether everything taken has left; a stream that failed has nothing to wait for.
+    pub fn stream_flushed(&mut self, key: Key) -> bool {
+        let Some(stream) = self.entries.stream(key) else { return true };
+        let flushed = stream.unsent.is_empty() || stream.stopped.is_some();
+        stream.wants_write |= !flushed;
+        flushed
+    }
+
+    /// Whether nobody reads what this side writes: the peer has stopped, or the session is over.
+    pub fn stream_stopped(&self, key: Key) -> bool {
+        !matches!(self.entries.get(key), Entry::Stream(stream) if stream.stopped.is_none())
+    }
+
+    fn send_end(&mut self, key: Key) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        if stream.end_sent || !stream.announced {
+            return;
+        }
+        stream.end_sent = true;
+        let (id, reason) = (stream.id, stream.finish.get_or_insert_default().clone());
+        self.control_frame(|out| frame::with_reason(out, Type::End, id, &[], &reason));
+        self.finish_stream(key);
+    }
+
+    // ---- receiving
+
+    /// Hands up to `max` bytes that have arrived to `out`.
+    pub fn stream_recv(&mut self, key: Key, max: usize, out: &mut dyn FnMut(&[u8])) -> StreamRead {
+        let max_window = self.limits.max_window;
+        let Some(stream) = self.entries.stream(key) else {
+            return StreamRead::Failed(Reason::of(code::DISCONNECTED));
+        };
+        if stream.arrived.is_empty() {
+            return match &stream.ended {
+                None => {
+                    stream.wants_read = true;
+                    StreamRead::Pending
+                }
+                Some(reason) if reason.code == code::NONE => StreamRead::End,
+                Some(reason) => StreamRead::Failed(reason.clone()),
+            };
+        }
+        let n = max.min(stream.arrived.len());
+        let (first, second) = stream.arrived.as_slices();
+        out(&first[..n.min(first.len())]);
+        if n > first.len() {
+            out(&second[..n - first.len()]);
+        }
+        stream.arrived.drain(..n);
+        stream.window.taken(n as u32);
+        if stream.ended.is_none() {
+            if stream.window.wants_growth() {
+                let grown = self.ours.grow(stream.window.size(), max_window);
+                if grown > 0 {
+                    stream.window.grow(grown);
+                }
+            }
+            if stream.window.is_due() && !stream.due {
+                stream.due = true;
+                self.due.push(key);
+            }
+        }
+        StreamRead::Data(n)
+    }
+
+    /// This side reads no more: what has arrived is dropped.
+    pub fn stream_stop(&mut self, key: Key, reason: Reason) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        stream.arrived = VecDeque::new();
+        stream.discard = true;
+        if !stream.stop_sent && stream.announced {
+            stream.stop_sent = true;
+            let id = stream.id;
+            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &reason));
+        }
+        self.finish_stream(key);
+    }
+
+    pub(super) fn on_data(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        if stream.ended.is_some() {
+            return Err(Misbehaviour::AfterEnd.into());
+        }
+        if body.is_empty() {
+            return Err(Misbehaviour::FrameTooShort.into());
+        }
+        if !stream.window.arrive(body.len() as u32, false) {
+            return Err(Misbehaviour::ByteCredit.into());
+        }
+        if stream.discard {
+            return Ok(());
+        }
+        stream.arrived.extend(body);
+        if std::mem::take(&mut stream.wants_read) {
+            self.events.push_back(Event::StreamReadable(key));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_stream_credit(&mut self, key: Key, bytes: u32) -> Result<(), Misbehaviour> {
+        let Some(stream) = self.entries.stream(key) else { return Ok(()) };
+        let bytes = i32::try_from(bytes).map_err(|_| Misbehaviour::CreditOverflow)?;
+        stream.credit = stream.credit.checked_add(bytes).ok_or(Misbehaviour::CreditOverflow)?;
+        self.push_stream(key);
+        Ok(())
+    }
+
+    pub(super) fn on_end(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let reason = Reader(body).reason()?;
+        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        if stream.ended.is_some() {
+            return Err(Misbehaviour::AfterEnd.into());
+        }
+        stream.ended = Some(reason);
+        if !std::mem::replace(&mut stream.stop_sent, true) {
+            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &Reason::none()));
+        }
+        self.events.push_back(Event::StreamReadable(key));
+        self.finish_stream(key);
+        self.check_control()
+    }
+
+    pub(super) fn on_stop(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let reason = Reader(body).reason()?;
+        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        if stream.stopped.is_some() {
+            return Err(Misbehaviour::AfterEnd.into());
+        }
+        stream.stopped = Some(reason);
+        stream.unsent = VecDeque::new();
+        stream.finish.get_or_insert_default();
+        self.events.push_back(Event::StreamWritable(key));
+        self.send_end(key);
+        self.finish_stream(key);
+        self.check_control()
+    }
+
+    /// Frees the stream once both directions are over on the wire and nobody here uses it.
+    pub(super) fn finish_stream(&mut self, key: Key) {
+        let over = self.over.is_some();
+        let Some(stream) = self.entries.stream(key) else { return };
+        let used = !(stream.discard && stream.finish.is_some());
+        let sent = stream.end_sent && stream.stop_sent;
+        let received = stream.ended.is_some() && (stream.stopped.is_some() || !stream.own);
+        if !used && ((sent && received) || over || !stream.announced) {
+            self.drop_entry(key);
+        }
+    }
+}
+
+impl StreamState {
+    pub(crate) fn new(id: u32, own: bool, window: u32) -> Self {
+        Self {
+            id,
+            own,
+            announced: !own,
+            credit: window as i32,
+            unsent: VecDeque::new(),
+            finish: None,
+            end_sent: false,
+            stopped: None,
+            wants_write: false,
+            window: Window::new(window),
+            arrived: VecDeque::new(),
+            ended: None,
+            stop_sent: false,
+            wants_read: false,
+            discard: false,
+            due: false,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What leaves: credit that is due, fragments in turn, then the output is handed over.
+
+use super::{Event, GoodbyeState, Machine};
+use crate::Key;
+use crate::entry::Entry;
+use crate::error::{Misbehaviour, Reason};
+use crate::frame;
+use crate::output::Output;
+
+/// Large messages add fragments while less than this waits, in bytes.
+const FILL: usize = 256 * 1024;
+
+impl Machine {
+    /// Whether there is something to write.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty() || !self.due.is_empty() || !self.large.is_empty() || self.owes_descriptors()
+    }
+
+    /// What waits to be written, in bytes, credit and fragments to come not counted.
+    pub fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Moves what is to be written into `out`, whose buffers are taken in exchange. `out` must be empty.
+    pub fn take_output(&mut self, out: &mut Output) {
+        self.flush_credit();
+        while self.out.len() < FILL
+            && let Some(key) = self.large.pop_front()
+        {
+            self.write_fragment(key);
+        }
+        if self.said_goodbye == Some(GoodbyeState::Queued) {
+            self.flush_goodbye(&Reason::none());
+        }
+        std::mem::swap(&mut self.out, out);
+        self.out.clear();
+        self.clock.said |= !out.is_empty();
+        self.control = 0;
+        for key in std::mem::take(&mut self.congested) {
+            match self.entries.get_mut(key) {
+                Some(Entry::Send(half)) if half.watched => {
+                    half.watched = false;
+                    self.events.push_back(Event::Writable(key));
+                }
+                Some(Entry::Stream(_)) => self.push_stream(key),
+                _ => {}
+            }
+        }
+    }
+
+    /// One credit frame for each entry that owes.
+    pub(super) fn flush_credit(&mut self) {
+        if self.owes_descriptors() {
+            let owed = std::mem::take(&mut self.descriptors_owed);
+            self.control_frame(|out| frame::credit(out, 0, owed, 0, 0));
+        }
+        let mut due = std::mem::take(&mut self.due);
+        for key in due.drain(..) {
+            self.write_credit(key);
+        }
+        self.due = due;
+    }
+
+    fn write_credit(&mut self, key: Key) {
+        match self.entries.get_mut(key) {
+            Some(Entry::Recv(half)) => {
+                half.due = false;
+                if half.closed || half.cancelled {
+                    return;
+                }
+                let wanted = if half.serves_demand() { half.want_increment() } else { 0 };
+                half.wanted = half.wanted.wrapping_add(wanted);
+                let taken = std::mem::take(&mut half.owed);
+                let extra = half.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.granted));
+                let bytes = extra + half.window.grant();
+                let id = half.id;
+                half.starving = false;
+                if taken | wanted | bytes != 0 {
+                    self.control_frame(|out| frame::credit(out, id, taken, wanted, bytes));
+                }
+            }
+            Some(Entry::Stream(stream)) => {
+                stream.due = false;
+                if stream.ended.is_some() || stream.stop_sent {
+                    return;
+                }
+                let (id, bytes) = (stream.id, stream.window.grant());
+                if bytes != 0 {
+                    self.control_frame(|out| frame::credit(out, id, 0, 0, bytes));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // ---- descriptors
+
+    fn owes_descriptors(&self) -> bool {
+        let half = (self.limits.max_descriptors / 2).max(1);
+        self.descriptors_owed >= half
+            || (self.descriptors_owed > 0
+                && self.descriptors_arrived % self.limits.max_descriptors.max(1) == 0)
+    }
+
+    /// The application has taken or dropped `n` descriptors. True: credit is due.
+    pub fn descriptors_released(&mut self, n: u32) -> bool {
+        self.descriptors_owed += n;
+        self.owes_descriptors()
+    }
+
+    /// The number of the next descriptor that arrives.
+    pub(super) fn take_descriptor(&mut self) -> Result<Key, Misbehaviour> {
+        if self.limits.max_descriptors == 0 {
+            return Err(Misbehaviour::DescriptorBudget);
+        }
+        let number = self.descriptors_arrived;
+        self.descriptors_arrived = number.wrapping_add(1);
+        Ok(Key(number))
+    }
+
+    pub(super) fn on_descriptor_credit(
+        &mut self,
+        back: u32,
+        wanted: u32,
+        bytes: u32,
+    ) -> Result<(), Misbehaviour> {
+        if wanted != 0 || bytes != 0 {
+            return Err(Misbehaviour::Field);
+        }
+        if back > self.descriptors_out {
+            return Err(Misbehaviour::CreditOverflow);
+        }
+        self.descriptors_out -= back;
+        self.descriptor_credit += back;
+        for key in std::mem::take(&mut self.descriptor_waiters) {
+            if let Some(half) = self.entries.send(key)
+                && !half.closed
+            {
+                half.watched = false;
+                self.events.push_back(Event::Writable(key));
+            }
+        }
+        Ok(())
+    }
+}

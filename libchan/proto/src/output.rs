@@ -1,0 +1,47 @@
+//! What waits to be written.
+
+use bytes::Bytes;
+
+/// What to write: `bytes`, with the large payloads of `splices` between, uncopied.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Frames, one behind the other.
+    pub bytes: Vec<u8>,
+    /// Payloads, each to be inserted before byte `.0` of `bytes`; ascending.
+    pub splices: Vec<(usize, Bytes)>,
+    /// Tokens of descriptors, with the offset (bytes and splices) of the frame that they belong to; ascending. They may
+    /// be sent earlier than that frame, never later.
+    pub descriptors: Vec<(u64, u32)>,
+    spliced: usize,
+}
+
+impl Output {
+    /// Bytes and splices together.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.spliced
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.splices.is_empty()
+    }
+
+    /// Empties it, keeping its buffers unless they are far larger than usual.
+    pub fn clear(&mut self) {
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+        self.splices.clear();
+        self.descriptors.clear();
+        self.spliced = 0;
+    }
+
+    pub(crate) fn splice(&mut self, payload: Bytes) {
+        self.spliced += payload.len();
+        self.splices.push((self.bytes.len(), payload));
+    }
+}
+
+/// The largest buffer that is kept, in bytes.
+const KEEP: usize = 512 * 1024;

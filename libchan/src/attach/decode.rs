@@ -1,0 +1,260 @@
+//! The decoding side: the attachments of one message, claimed tentatively by the value that is being decoded.
+//!
+//! An `untagged` enum may try a variant, claim a stream and then fail on a later field; the next variant must
+//! find the stream unclaimed. So a claim makes an end that is not connected, and is connected when the whole
+//! value has decoded and the end is still alive.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+use libchan_proto::Kind;
+use serde::de::{Deserializer, Error as _};
+
+use super::{AnyChan, AnySender, Attached, fd_from};
+use crate::chan::Chan;
+use crate::codec::{Placeholder, deserialize_index};
+use crate::fd::{Fd, FdCore};
+use crate::message::Message;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::session::loopback;
+use crate::stream::{ByteStream, DescriptorStream, StreamCore};
+
+thread_local! {
+    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Scope {
+    form: Placeholder,
+    entries: Vec<Entry>,
+}
+
+/// One attachment of the message and the claim on it, if there is one.
+struct Entry {
+    attached: Attached,
+    claim: Claim,
+}
+
+enum Claim {
+    None,
+    Sender(Arc<dyn AnyChan>),
+    Receiver(Arc<dyn AnyChan>),
+    Stream(Weak<StreamCore>),
+    Descriptor(Weak<FdCore>),
+    /// Moved into a `Raw`.
+    Moved,
+}
+
+/// An open scope; dropping it closes every attachment of the message.
+pub(crate) struct DecodeScope(());
+
+impl DecodeScope {
+    pub(crate) fn enter(form: Placeholder, ends: Vec<Attached>) -> Self {
+        let entries = ends.into_iter().map(|attached| Entry { attached, claim: Claim::None }).collect();
+        SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, entries }));
+        Self(())
+    }
+
+    /// The value has decoded: connects what it claimed and closes the rest.
+    pub(crate) fn settle(self) {
+        let scope = SCOPES.with_borrow_mut(Vec::pop);
+        std::mem::forget(self);
+        for entry in scope.into_iter().flat_map(|scope| scope.entries) {
+            entry.settle();
+        }
+    }
+
+    pub(crate) fn discard(self) {}
+}
+
+impl Drop for DecodeScope {
+    fn drop(&mut self) {
+        drop(SCOPES.with_borrow_mut(Vec::pop));
+    }
+}
+
+impl Entry {
+    fn settle(self) {
+        let Self { mut attached, claim } = self;
+        let Attached::Unclaimed(unclaimed) = &mut attached else { return };
+        let leg = unclaimed.leg.clone();
+        match claim {
+            Claim::Sender(chan) if chan.senders() > 0 => {
+                if unclaimed.claim().is_some() {
+                    chan.adopt_sink(leg);
+                }
+            }
+            Claim::Receiver(chan) if chan.receivers() > 0 => {
+                if let Some(attachment) = unclaimed.claim() {
+                    chan.adopt_source(leg, attachment.on_demand);
+                }
+            }
+            Claim::Stream(core) => {
+                if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
+                    core.connect(match attachment.kind {
+                        Kind::Descriptor => DescriptorStream::open(leg.descriptor()),
+                        _ => leg.stream(),
+                    });
+                }
+            }
+            Claim::Descriptor(core) => {
+                if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
+                    core.connect(fd_from(&leg, attachment.kind));
+                }
+            }
+            Claim::None | Claim::Sender(_) | Claim::Receiver(_) | Claim::Moved => {}
+        }
+    }
+}
+
+fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let form = SCOPES.with_borrow(|scopes| scopes.last().map(|scope| scope.form));
+    let form = form.ok_or_else(|| {
+        D::Error::custom(
+            "a libchan end can be deserialised only by receiving it in a message (Receiver::recv); \
+             found no receive in progress on this thread",
+        )
+    })?;
+    Ok(deserialize_index(form, deserializer)? as usize)
+}
+
+fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, String>) -> Result<R, String> {
+    SCOPES.with_borrow_mut(|scopes| {
+        let Some(scope) = scopes.last_mut() else { return Err("no receive in progress".to_owned()) };
+        let count = scope.entries.len();
+        match scope.entries.get_mut(index) {
+            Some(entry) => f(entry),
+            None => Err(format!("attachment {index} is not in the message, which has {count}")),
+        }
+    })
+}
+
+fn wrong_kind(attached: &Attached, wanted: &str) -> String {
+    format!("the attachment is {}, this field wants {wanted}", attached.noun())
+}
+
+const TWO_TYPES: &str = "the same channel end is claimed twice with two types";
+const TWICE: &str = "a stream or descriptor is claimed twice";
+
+/// The channel behind an earlier claim, if that was for the same type.
+fn typed<T: Message>(chan: &Arc<dyn AnyChan>) -> Result<Arc<Chan<T>>, String> {
+    chan.clone().as_any().downcast::<Chan<T>>().map_err(|_| TWO_TYPES.to_owned())
+}
+
+pub(crate) fn claim_sender<'de, T: Message, D: Deserializer<'de>>(d: D) -> Result<Sender<T>, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| {
+        if let Attached::Unclaimed(unclaimed) = &entry.attached
+            && unclaimed.kind() == Some(Kind::SenderHome)
+        {
+            entry.attached.share();
+        }
+        match (&entry.attached, &entry.claim) {
+            (Attached::Sender(sender), _) => Ok(match sender.chan().clone().as_any().downcast::<Chan<T>>() {
+                Ok(chan) => Sender::from_chan(chan),
+                Err(_) => loopback::send(sender),
+            }),
+            (Attached::Unclaimed(_), Claim::Sender(chan)) if chan.senders() > 0 => {
+                typed::<T>(chan).map(Sender::from_chan)
+            }
+            (Attached::Unclaimed(unclaimed), _) if unclaimed.kind() == Some(Kind::Sender) => {
+                let capacity = unclaimed.attachment.map_or(0, |attachment| attachment.capacity);
+                let chan = Chan::<T>::tentative(capacity);
+                entry.claim = Claim::Sender(chan.clone());
+                Ok(Sender::from_chan(chan))
+            }
+            (other, _) => Err(wrong_kind(other, "a Sender")),
+        }
+    });
+    claimed.map_err(D::Error::custom)
+}
+
+pub(crate) fn claim_receiver<'de, T: Message, D: Deserializer<'de>>(d: D) -> Result<Receiver<T>, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| match (&entry.attached, &entry.claim) {
+        (Attached::Receiver(receiver), _) => {
+            Ok(match receiver.chan().clone().as_any().downcast::<Chan<T>>() {
+                Ok(chan) => Receiver::from_chan(chan),
+                Err(_) => loopback::receive(receiver.clone()),
+            })
+        }
+        (Attached::Unclaimed(_), Claim::Receiver(chan)) if chan.receivers() > 0 => {
+            typed::<T>(chan).map(Receiver::from_chan)
+        }
+        (Attached::Unclaimed(unclaimed), _) if unclaimed.kind() == Some(Kind::Receiver) => {
+            let capacity = unclaimed.attachment.map_or(0, |attachment| attachment.capacity);
+            let chan = Chan::<T>::tentative(capacity);
+            entry.claim = Claim::Receiver(chan.clone());
+            Ok(Receiver::from_chan(chan))
+        }
+        (other, _) => Err(wrong_kind(other, "a Receiver")),
+    });
+    claimed.map_err(D::Error::custom)
+}
+
+pub(crate) fn claim_stream<'de, D: Deserializer<'de>>(d: D) -> Result<ByteStream, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| {
+        if let Claim::Stream(core) = &entry.claim
+            && core.strong_count() > 0
+        {
+            return Err(TWICE.to_owned());
+        }
+        match &mut entry.attached {
+            Attached::Stream(_, hold) => {
+                hold.take().map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
+            }
+            Attached::Unclaimed(unclaimed)
+                if matches!(unclaimed.kind(), Some(Kind::Stream | Kind::Descriptor)) =>
+            {
+                let stream = ByteStream::unconnected();
+                entry.claim = Claim::Stream(Arc::downgrade(stream.core()));
+                Ok(stream)
+            }
+            other => Err(wrong_kind(other, "a ByteStream")),
+        }
+    });
+    claimed.map_err(D::Error::custom)
+}
+
+pub(crate) fn claim_descriptor<'de, D: Deserializer<'de>>(d: D) -> Result<Fd, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| {
+        if let Claim::Descriptor(core) = &entry.claim
+            && core.strong_count() > 0
+        {
+            return Err(TWICE.to_owned());
+        }
+        match &mut entry.attached {
+            Attached::Descriptor(_, hold) => {
+                hold.take().map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
+            }
+            Attached::Unclaimed(unclaimed)
+                if matches!(unclaimed.kind(), Some(Kind::Stream | Kind::Descriptor)) =>
+            {
+                let fd = Fd::unconnected();
+                entry.claim = Claim::Descriptor(Arc::downgrade(fd.core()));
+                Ok(fd)
+            }
+            other => Err(wrong_kind(other, "an Fd")),
+        }
+    });
+    claimed.map_err(D::Error::custom)
+}
+
+/// Takes an attachment over unclaimed, for a `Raw` nested in the value.
+pub(crate) fn claim_any<'de, D: Deserializer<'de>>(d: D) -> Result<Attached, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| {
+        entry.attached.share();
+        entry.claim = Claim::Moved;
+        match &mut entry.attached {
+            Attached::Sender(sender) => Ok(Attached::Sender(AnySender::clone(sender))),
+            Attached::Receiver(receiver) => Ok(Attached::Receiver(receiver.clone())),
+            Attached::Stream(core, _) => Ok(Attached::Stream(core.clone(), None)),
+            Attached::Descriptor(core, _) => Ok(Attached::Descriptor(core.clone(), None)),
+            Attached::Unclaimed(_) => Err(TWICE.to_owned()),
+        }
+    });
+    claimed.map_err(D::Error::custom)
+}

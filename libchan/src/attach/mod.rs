@@ -1,0 +1,141 @@
+//! Attachments: what travels beside a payload, found while a value is encoded and claimed while one is decoded.
+//!
+//! serde sees `&value`, so nothing can be moved out while it encodes. Ends are counted handles: [`encode`] clones
+//! them into the scope that is open on this thread, and dropping the sent value drops the user's. Decoding is
+//! the mirror: claims are tentative until the whole value has decoded ([`decode`]).
+
+mod decode;
+mod encode;
+mod handle;
+mod values;
+
+use std::sync::Arc;
+
+use libchan_proto::{Attachment, Kind};
+
+pub(crate) use self::decode::{DecodeScope, claim_any, claim_receiver, claim_sender};
+use self::decode::{claim_descriptor, claim_stream};
+pub(crate) use self::encode::{Collected, EncodeScope};
+pub(crate) use self::handle::{AnyChan, AnyReceiver, AnySender};
+use crate::error::SendFailure;
+use crate::fd::{Fd, FdCore, FdHold};
+use crate::session::Leg;
+use crate::stream::{ByteStream, StreamCore, StreamHold};
+
+/// Something a message carries, as a counted handle.
+pub(crate) enum Attached {
+    Sender(AnySender),
+    Receiver(AnyReceiver),
+    /// A stream that a send has taken hold of; `None` once it has moved on.
+    Stream(Arc<StreamCore>, Option<StreamHold>),
+    Descriptor(Arc<FdCore>, Option<FdHold>),
+    /// It arrived with a message and nobody has claimed it.
+    Unclaimed(Unclaimed),
+}
+
+/// An attachment that arrived. Dropping it unclaimed closes it.
+pub(crate) struct Unclaimed {
+    leg: Leg,
+    attachment: Option<Attachment>,
+}
+
+impl Unclaimed {
+    pub(crate) fn new(leg: Leg, attachment: Attachment) -> Self {
+        Self { leg, attachment: Some(attachment) }
+    }
+
+    pub(crate) fn leg(&self) -> &Leg {
+        &self.leg
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        self.attachment.map(|attachment| attachment.kind)
+    }
+
+    /// Takes it over: from here on the caller answers for it.
+    fn claim(&mut self) -> Option<Attachment> {
+        self.attachment.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(attachment) = self.attachment.take() {
+            self.leg.session.reject(attachment);
+        }
+    }
+}
+
+impl Attached {
+    /// Turns an end that merely arrived into a handle that can be held more than once: channels become untyped
+    /// relays, streams and descriptors values of their own.
+    pub(crate) fn share(&mut self) {
+        let Self::Unclaimed(unclaimed) = self else { return };
+        let leg = unclaimed.leg.clone();
+        let Some(attachment) = unclaimed.claim() else { return };
+        *self = match attachment.kind {
+            Kind::Sender => Self::Sender(AnySender::relay(leg, attachment)),
+            Kind::SenderHome => Self::Sender(AnySender::home(&leg)),
+            Kind::Receiver => Self::Receiver(AnyReceiver::relay(leg, attachment)),
+            Kind::Stream => Self::Stream(ByteStream::from_remote(leg.stream()).into_core(), None),
+            Kind::Descriptor => Self::Descriptor(leg.descriptor().into_core(), None),
+        };
+    }
+
+    /// Another handle on the same channel end; streams and descriptors have none.
+    pub(crate) fn try_clone(&self) -> Option<Self> {
+        match self {
+            Self::Sender(sender) => Some(Self::Sender(sender.clone())),
+            Self::Receiver(receiver) => Some(Self::Receiver(receiver.clone())),
+            Self::Stream(..) | Self::Descriptor(..) | Self::Unclaimed(_) => None,
+        }
+    }
+
+    /// A handle for one more attempt to send the same thing, taking hold of it where it can be sent only once.
+    pub(crate) fn again(&mut self) -> Result<Self, SendFailure> {
+        self.share();
+        match self {
+            Self::Sender(sender) => Ok(Self::Sender(sender.clone())),
+            Self::Receiver(receiver) => Ok(Self::Receiver(receiver.clone())),
+            Self::Stream(core, _) => Self::held_stream(core),
+            Self::Descriptor(core, _) => Self::held_descriptor(core),
+            Self::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
+        }
+    }
+
+    fn held_stream(core: &Arc<StreamCore>) -> Result<Self, SendFailure> {
+        let hold = core.hold().map_err(|_| SendFailure::AttachmentInUse)?;
+        Ok(Self::Stream(core.clone(), Some(hold)))
+    }
+
+    fn held_descriptor(core: &Arc<FdCore>) -> Result<Self, SendFailure> {
+        let hold = core.hold().map_err(|_| SendFailure::AttachmentInUse)?;
+        Ok(Self::Descriptor(core.clone(), Some(hold)))
+    }
+
+    /// What it is called where a claim meets the wrong kind.
+    fn noun(&self) -> &'static str {
+        let kind = match self {
+            Self::Sender(_) => return "a Sender",
+            Self::Receiver(_) => return "a Receiver",
+            Self::Stream(..) => return "a ByteStream",
+            Self::Descriptor(..) => return "an Fd",
+            Self::Unclaimed(unclaimed) => unclaimed.kind(),
+        };
+        match kind {
+            Some(Kind::Sender | Kind::SenderHome) => "a Sender",
+            Some(Kind::Receiver) => "a Receiver",
+            Some(Kind::Stream) => "a ByteStream",
+            Some(Kind::Descriptor) => "an Fd",
+            None => "already claimed",
+        }
+    }
+}
+
+/// An `Fd` made from what arrived: the descriptor itself, or a stream that stands for it.
+pub(crate) fn fd_from(leg: &Leg, kind: Kind) -> Fd {
+    match kind {
+        Kind::Descriptor => leg.descriptor(),
+        _ => Fd::from_remote(leg.stream()),
+    }
+}

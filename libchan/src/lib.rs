@@ -1,0 +1,77 @@
+//! Go channels over any transport: typed channels, byte streams and descriptors inside messages.
+//!
+//! [`pipe`] makes a channel in this process. Its [`Sender`] and [`Receiver`] are what every other channel has too: over
+//! a unix socket, over TCP, across the Internet. A message may carry channel ends, [`ByteStream`]s and [`Fd`]s, to any
+//! depth. A [`Session`] is a connection that carries many channels; `libchan-transports` makes sessions from URLs.
+//!
+//! ```
+//! use libchan::{Sender, pipe};
+//!
+//! struct Job { text: String, done: Sender<usize> }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let (jobs, inbox) = pipe::<Job>();
+//! let worker = async {
+//!     while let Some(job) = inbox.recv().await? {
+//!         job.done.send(job.text.len()).await.ok();
+//!     }
+//!     Ok::<(), libchan::RecvError>(())
+//! };
+//! let client = async {
+//!     let (done, outcome) = pipe();
+//!     jobs.send(Job { text: "four".to_owned(), done }).await.ok();
+//!     drop(jobs);
+//!     assert_eq!(outcome.recv().await, Ok(Some(4)));
+//! };
+//! let (worked, ()) = tokio::join!(worker, client);
+//! worked
+//! # }).unwrap();
+//! ```
+//!
+//! Derive `Serialize` and `Deserialize` on `Job`, and the same program works behind a URL.
+//!
+//! # Questions
+//!
+//! - **When does a channel end?** When its last sender is gone, anywhere. Keep no clone that you do not need.
+//! - **What does a lost link look like?** `Err(RecvError::Disconnected)`, never a clean end.
+//! - **Is `select!` safe?** [`Receiver::recv`] and [`Sender::reserve`] are cancel-safe; `send` drops its value.
+//! - **Does it need a runtime?** `pipe` does not; sessions need tokio with its time driver. Threads have blocking twins.
+//! - **Do I need a bound on `T`?** Only where the channel crosses a session: [`Message`].
+
+mod attach;
+mod chan;
+pub mod codec;
+mod copy;
+mod error;
+mod fd;
+mod link;
+mod message;
+mod parcel;
+mod pipe;
+mod raw;
+mod receiver;
+mod scratch;
+mod sender;
+mod session;
+mod stream;
+mod sync;
+mod transport;
+
+pub use libchan_proto::{Limits, Metadata, Misbehaviour};
+
+pub use self::codec::{AnyCodec, Codec, CodecId};
+pub use self::copy::{CopyError, copy};
+pub use self::error::{
+    Closed, OpenError, RecvError, RemoteError, SendError, SendFailure, SessionError, TryRecvError,
+    TrySendError,
+};
+pub use self::fd::Fd;
+pub use self::link::{Link, LinkInfo, LinkReader, LinkWriter, PeerCredentials};
+pub use self::message::Message;
+pub use self::pipe::{pipe, pipe_with};
+pub use self::raw::Raw;
+pub use self::receiver::{Receiver, ReceiverStream};
+pub use self::sender::{Permit, Sender, SenderSink};
+pub use self::session::{Incoming, OpenOptions, Role, Session, SessionOptions};
+pub use self::stream::ByteStream;
+pub use self::transport::{End, EndWatch, Shipped, Transport};

@@ -1,0 +1,99 @@
+//! What may cross a session, and how a channel remembers its type once it has.
+
+use std::any::{Any, TypeId};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::attach::{self, Attached};
+use crate::codec::AnyCodec;
+use crate::error::{RecvError, SendFailure};
+use crate::raw::Raw;
+
+/// A value that can cross a session. Every serde type that owns its data is one.
+///
+/// In one process no bound is needed. A generic type of your own that holds ends needs
+/// `#[serde(bound = "")]` on a struct that says `T: Message`, because the derive would add a bound that the
+/// one implied by `Message` contradicts:
+///
+/// ```
+/// use libchan::{Message, Sender};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(bound = "")]
+/// struct Subscribe<T: Message> {
+///     updates: Sender<T>,
+/// }
+/// ```
+pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
+
+/// A value on its way into a message: its bytes are in the caller's buffer unless `shared` holds them.
+pub(crate) struct Encoded {
+    pub(crate) codec: AnyCodec,
+    pub(crate) ends: Vec<Attached>,
+    pub(crate) shared: Option<Bytes>,
+}
+
+/// A message on its way into a value.
+pub(crate) struct Arrived<'a> {
+    pub(crate) codec: AnyCodec,
+    pub(crate) payload: &'a [u8],
+    /// The payload again, where it can be kept without a copy.
+    pub(crate) shared: Option<Bytes>,
+    pub(crate) ends: Vec<Attached>,
+}
+
+/// The two functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
+pub(crate) struct Erased<T> {
+    pub(crate) encode: fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Encoded, SendFailure>,
+    pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
+}
+
+impl<T: Message> Erased<T> {
+    pub(crate) fn of() -> Self {
+        Self { encode: encode::<T>, decode: decode::<T> }
+    }
+}
+
+/// Encodes `value` with `codec`, appending to `out`, and collects the ends in it. On failure nothing is bound.
+pub(crate) fn encode<T: Message>(
+    value: &T,
+    codec: &AnyCodec,
+    out: &mut Vec<u8>,
+) -> Result<Encoded, SendFailure> {
+    if let Some(raw) = (value as &dyn Any).downcast_ref::<Raw>() {
+        return raw.to_encoded();
+    }
+    let scope = attach::EncodeScope::enter(codec.placeholder());
+    let result = codec.encode(value, out);
+    let ends = scope.finish();
+    match (result, ends) {
+        (Ok(()), Ok(ends)) => Ok(Encoded { codec: codec.clone(), ends, shared: None }),
+        (_, Err(in_use)) => Err(in_use),
+        (Err(error), Ok(_)) => Err(SendFailure::Encode(error.to_string())),
+    }
+}
+
+/// Decodes a message as `T`. Ends that are not claimed by the value, or all of them on failure, are closed.
+pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
+    if TypeId::of::<T>() == TypeId::of::<Raw>() {
+        let raw: Box<dyn Any> = Box::new(Raw::from_arrived(arrived));
+        return raw.downcast::<T>().map(|raw| *raw).map_err(|_| RecvError::Decode(String::new()));
+    }
+    let codec = arrived.codec;
+    let scope = attach::DecodeScope::enter(codec.placeholder(), arrived.ends);
+    match codec.decode::<T>(arrived.payload) {
+        Ok(value) => {
+            scope.settle();
+            Ok(value)
+        }
+        Err(error) => {
+            scope.discard();
+            Err(RecvError::Decode(error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `Parcel`: a message in its encoded form, on its way through a channel's queue.
+
+use bytes::Bytes;
+use libchan_proto::{Attach, Flaw};
+
+use crate::attach::Attached;
+use crate::codec::AnyCodec;
+use crate::error::RecvError;
+use crate::message::{Arrived, Encoded, Erased};
+use crate::session::Leg;
+
+/// A message that nobody has decoded yet, with counted handles on what it carries.
+pub(crate) struct Parcel {
+    pub(crate) codec: AnyCodec,
+    pub(crate) flaw: Flaw,
+    pub(crate) payload: Bytes,
+    pub(crate) ends: Vec<Attached>,
+    /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
+    pub(crate) bound: Option<Vec<Attach>>,
+    /// Where it came from, if from a session: credit goes back there when it is taken.
+    pub(crate) from: Option<Origin>,
+}
+
+/// What is owed for a message that came from a session.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) leg: Leg,
+    pub(crate) charge: u32,
+}
+
+impl Parcel {
+    pub(crate) fn encoded(encoded: Encoded, bytes: &[u8]) -> Self {
+        let payload = encoded.shared.unwrap_or_else(|| Bytes::copy_from_slice(bytes));
+        Self { codec: encoded.codec, flaw: Flaw::None, payload, ends: encoded.ends, bound: None, from: None }
+    }
+
+    /// A message that stands for one that could not be encoded or forwarded.
+    pub(crate) fn flawed(flaw: Flaw, text: String, from: Option<Origin>) -> Self {
+        let payload = Bytes::from(text.into_bytes());
+        Self { codec: AnyCodec::raw(), flaw, payload, ends: Vec::new(), bound: None, from }
+    }
+
+    /// A second copy, for a receiver that may leave without taking the first. Streams and descriptors cannot
+    /// be in two messages, so a parcel with one of them has no copy.
+    pub(crate) fn try_clone(&mut self) -> Option<Self> {
+        for end in &mut self.ends {
+            end.share();
+        }
+        let ends = self.ends.iter().map(Attached::try_clone).collect::<Option<Vec<_>>>()?;
+        Some(Self {
+            codec: self.codec.clone(),
+            flaw: self.flaw,
+            payload: self.payload.clone(),
+            ends,
+            bound: None,
+            from: self.from.clone(),
+        })
+    }
+
+    pub(crate) fn decode<T>(self, erased: &Erased<T>) -> Result<T, RecvError> {
+        flaw_error(self.flaw, &self.payload)?;
+        (erased.decode)(Arrived {
+            codec: self.codec,
+            payload: &self.payload,
+            shared: Some(self.payload.clone()),
+            ends: self.ends,
+        })
+    }
+}
+
+/// The error that a flawed message stands for.
+pub(crate) fn flaw_error(flaw: Flaw, payload: &[u8]) -> Result<(), RecvError> {
+    let text = || String::from_utf8_lossy(payload).into_owned();
+    match flaw {
+        Flaw::None => Ok(()),
+        Flaw::NotEncoded => Err(RecvError::NotEncoded(text())),
+        Flaw::NotForwarded => Err(RecvError::NotForwarded(text())),
+    }
+}

@@ -1,0 +1,181 @@
+//! `Raw`: a message nobody has decoded, as a value.
+
+use std::fmt;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
+
+use crate::attach::{self, Attached};
+use crate::codec::{AnyCodec, CodecId};
+use crate::error::{RecvError, SendFailure};
+use crate::message::{Arrived, Encoded, Message};
+use crate::sync::lock;
+
+/// A message that has not been decoded: codec, payload and what it carries.
+///
+/// It is a [`Message`] itself: `Sender<Raw>` and `Receiver<Raw>` are the untyped ends of a channel, and a `Raw`
+/// in a field of another message keeps its own codec, so that an envelope can be routed without knowing what is
+/// in it. Dropping it closes every end it carries.
+///
+/// ```
+/// use libchan::{AnyCodec, Raw};
+///
+/// let raw = Raw::encode(&("hello", 7), AnyCodec::json())?;
+/// assert_eq!(&raw.payload()[..], br#"["hello",7]"#);
+/// assert_eq!(raw.decode::<(String, u8)>()?, ("hello".to_owned(), 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Raw {
+    codec: AnyCodec,
+    payload: Bytes,
+    /// Behind a lock because sending works on `&Raw`: an end that arrived is made shareable at the first send.
+    ends: Mutex<Vec<Attached>>,
+}
+
+impl Raw {
+    /// Encodes `value`, taking hold of the ends, streams and descriptors in it.
+    ///
+    /// # Errors
+    /// As a send would: the value does not encode, or something in it is in use already.
+    pub fn encode<T: Serialize + ?Sized>(value: &T, codec: AnyCodec) -> Result<Self, SendFailure> {
+        let mut out = Vec::new();
+        let scope = attach::EncodeScope::enter(codec.placeholder());
+        let result = codec.encode(value, &mut out);
+        let ends = scope.finish()?;
+        result.map_err(|error| SendFailure::Encode(error.to_string()))?;
+        Ok(Self { codec, payload: out.into(), ends: Mutex::new(ends) })
+    }
+
+    /// Decodes it. Ends in it that `T` does not claim are closed.
+    ///
+    /// # Errors
+    /// [`RecvError::Decode`] if it is no `T`, or its codec is not known here.
+    pub fn decode<T: Message>(self) -> Result<T, RecvError> {
+        crate::message::decode(Arrived {
+            codec: self.codec,
+            payload: &self.payload,
+            shared: Some(self.payload.clone()),
+            ends: self.ends.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        })
+    }
+
+    /// The codec of the payload.
+    pub fn codec(&self) -> CodecId {
+        self.codec.id()
+    }
+
+    /// The encoded value; attachments are indexes in it.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// How many ends, streams and descriptors it carries.
+    pub fn attachments(&self) -> usize {
+        lock(&self.ends).len()
+    }
+
+    pub(crate) fn from_arrived(arrived: Arrived<'_>) -> Self {
+        let payload = arrived.shared.unwrap_or_else(|| Bytes::copy_from_slice(arrived.payload));
+        Self { codec: arrived.codec, payload, ends: Mutex::new(arrived.ends) }
+    }
+
+    pub(crate) fn to_encoded(&self) -> Result<Encoded, SendFailure> {
+        let mut ends = lock(&self.ends);
+        let handles = ends.iter_mut().map(Attached::again).collect::<Result<Vec<_>, _>>()?;
+        Ok(Encoded { codec: self.codec.clone(), ends: handles, shared: Some(self.payload.clone()) })
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raw")
+            .field("codec", &self.codec().0)
+            .field("bytes", &self.payload.len())
+            .field("attachments", &self.attachments())
+            .finish()
+    }
+}
+
+/// Bytes as serde's byte string, without a dependency for it.
+struct ByteString<'a>(&'a [u8]);
+
+impl Serialize for ByteString<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// One attachment of a nested `Raw`, whatever its kind.
+struct AnyEnd(Attached);
+
+struct EndList<'a>(&'a Mutex<Vec<Attached>>);
+
+impl Serialize for EndList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq;
+        let mut ends = lock(self.0);
+        let mut list = serializer.serialize_seq(Some(ends.len()))?;
+        for end in ends.iter_mut() {
+            list.serialize_element(&attach::Collected::of(end)?)?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Raw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(3)?;
+        tuple.serialize_element(&self.codec().0)?;
+        tuple.serialize_element(&ByteString(&self.payload))?;
+        tuple.serialize_element(&EndList(&self.ends))?;
+        tuple.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyEnd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        attach::claim_any(deserializer).map(Self)
+    }
+}
+
+struct Owned(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Owned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (codec, payload, ends) = <(u8, Owned, Vec<AnyEnd>)>::deserialize(deserializer)?;
+        let id = CodecId(codec);
+        Ok(Self {
+            codec: AnyCodec::builtin(id).unwrap_or_else(|| AnyCodec::unknown(id)),
+            payload: payload.0.into(),
+            ends: Mutex::new(ends.into_iter().map(|end| end.0).collect()),
+        })
+    }
+}

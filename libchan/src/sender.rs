@@ -1,0 +1,301 @@
+//! The sending end.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_sink::Sink;
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+use crate::attach::{AnySender, Collected, claim_sender};
+use crate::chan::{Begun, Chan, Offered, Room, Slot};
+use crate::error::{Closed, RemoteError, SendError, SendFailure, TrySendError};
+use crate::message::Message;
+use crate::sync::block_on;
+
+/// The sending end of a channel. Clone it, drop it, put it in a message.
+///
+/// The channel ends when its last sender is gone, here and remote; receivers then drain it and see the end.
+/// A clone that is forgotten somewhere keeps the channel open, as in Go.
+pub struct Sender<T> {
+    chan: Arc<Chan<T>>,
+}
+
+impl<T> Sender<T> {
+    pub(crate) fn from_chan(chan: Arc<Chan<T>>) -> Self {
+        chan.count_sender();
+        Self { chan }
+    }
+
+    pub(crate) fn chan(&self) -> &Arc<Chan<T>> {
+        &self.chan
+    }
+
+    /// Sends, waiting for room. With capacity 0 it completes when a receiver has taken the value.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, the value is dropped too and nothing is sent; [`reserve`](Self::reserve) keeps
+    /// the value. With capacity 0 and a remote receiver, a message that has left may still be taken.
+    ///
+    /// # Errors
+    /// [`SendError`] has the value and the reason: the channel takes no more, the link was lost, the value cannot be
+    /// encoded, is too large, or holds a stream or descriptor that is in use.
+    pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
+        match self.chan.begin_send(value) {
+            Begun::Done(result) => result,
+            Begun::Waits(id) => Offered::new(&self.chan, id).await,
+        }
+    }
+
+    /// Sends now or not at all. With capacity 0 a receiver must be waiting; the value is handed over to it, which is
+    /// not yet its being taken.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] if there is no room now.
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        self.chan.try_send(value)
+    }
+
+    /// Waits for room and keeps it. Cancel-safe: use this in `select!`. With capacity 0 it waits for a receiver.
+    ///
+    /// # Errors
+    /// Why the channel takes no more.
+    pub async fn reserve(&self) -> Result<Permit<'_, T>, Closed> {
+        let mut waiting = match self.chan.begin_reserve()? {
+            Room::Kept => return Ok(Permit { chan: &self.chan, used: false }),
+            Room::Waits(id) => Reserve { chan: &self.chan, id: Some(id) },
+        };
+        std::future::poll_fn(|cx| waiting.poll(cx)).await?;
+        Ok(Permit { chan: &self.chan, used: false })
+    }
+
+    /// Ends the channel for every sender: receivers drain it and then see the clean end.
+    pub fn close(&self) {
+        self.chan.close(None);
+    }
+
+    /// Ends the channel for every sender: receivers drain it and then see `error`.
+    pub fn close_with(&self, error: impl Into<RemoteError>) {
+        self.chan.close(Some(error.into()));
+    }
+
+    /// Completes when the channel takes no more, and says why. Cancel-safe.
+    pub async fn closed(&self) -> Closed {
+        let mut watch = Watch { chan: &self.chan, ticket: None };
+        std::future::poll_fn(|cx| watch.chan.poll_closed(cx, &mut watch.ticket)).await
+    }
+
+    /// Whether the channel takes no more.
+    pub fn is_closed(&self) -> bool {
+        self.chan.is_ended()
+    }
+
+    /// How many messages the channel holds that nobody has taken.
+    pub fn capacity(&self) -> usize {
+        self.chan.capacity()
+    }
+
+    /// Whether both are ends of one channel in this process.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chan, &other.chan)
+    }
+
+    /// [`send`](Self::send) for a thread without a runtime.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
+        block_on(self.send(value))
+    }
+
+    /// A [`Sink`] of this sender. Flushing waits for nothing: an accepted message needs no push.
+    pub fn into_sink(self) -> SenderSink<T> {
+        SenderSink { sender: self, reserve: None, kept: false }
+    }
+}
+
+/// A `reserve` that waits; dropped, it gives back what it may have got.
+struct Reserve<'a, T> {
+    chan: &'a Arc<Chan<T>>,
+    id: Option<u64>,
+}
+
+impl<T> Reserve<'_, T> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
+        let Some(id) = self.id else { return Poll::Ready(Ok(())) };
+        let result = self.chan.poll_reserve(id, cx);
+        if result.is_ready() {
+            self.id = None;
+        }
+        result
+    }
+}
+
+impl<T> Drop for Reserve<'_, T> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.chan.withdraw_reserve(id);
+        }
+    }
+}
+
+struct Watch<'a, T> {
+    chan: &'a Arc<Chan<T>>,
+    ticket: Option<u64>,
+}
+
+impl<T> Drop for Watch<'_, T> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.chan.withdraw_watch(ticket);
+        }
+    }
+}
+
+/// Room for one message. Dropping it gives the room back.
+#[must_use = "a permit that is dropped gives its room back"]
+pub struct Permit<'a, T> {
+    chan: &'a Arc<Chan<T>>,
+    used: bool,
+}
+
+impl<T> Permit<'_, T> {
+    /// Sends with the room that was kept: never waits.
+    ///
+    /// # Errors
+    /// The value cannot be encoded or holds something in use, or the channel has taken its end meanwhile.
+    pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
+        self.used = true;
+        self.chan.send_reserved(value)
+    }
+}
+
+impl<T> Permit<'_, T> {
+    /// Sends a message in whatever form it has.
+    pub(crate) fn send_slot(mut self, slot: Slot<T>) -> Result<(), SendFailure> {
+        self.used = true;
+        self.chan.send_slot_reserved(slot)
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.chan.unreserve();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Permit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permit")
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self::from_chan(self.chan.clone())
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.chan.drop_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Message> Serialize for Sender<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Collected::sender(AnySender::new(self.chan.clone()))?.serialize(serializer)
+    }
+}
+
+impl<'de, T: Message> Deserialize<'de> for Sender<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        claim_sender(deserializer)
+    }
+}
+
+/// A [`Sink`] of a [`Sender`].
+pub struct SenderSink<T> {
+    sender: Sender<T>,
+    reserve: Option<u64>,
+    kept: bool,
+}
+
+impl<T> SenderSink<T> {
+    /// The sender again.
+    pub fn into_inner(self) -> Sender<T> {
+        self.sender.clone()
+    }
+}
+
+impl<T> Unpin for SenderSink<T> {}
+
+impl<T> Sink<T> for SenderSink<T> {
+    type Error = SendFailure;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendFailure>> {
+        if self.kept {
+            return Poll::Ready(Ok(()));
+        }
+        let id = match self.reserve {
+            Some(id) => id,
+            None => match self.sender.chan.begin_reserve()? {
+                Room::Kept => {
+                    self.kept = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Room::Waits(id) => id,
+            },
+        };
+        self.reserve = Some(id);
+        let result = self.sender.chan.poll_reserve(id, cx);
+        if result.is_ready() {
+            self.reserve = None;
+            self.kept = matches!(result, Poll::Ready(Ok(())));
+        }
+        result.map_err(SendFailure::from)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), SendFailure> {
+        if std::mem::take(&mut self.kept) {
+            return self.sender.chan.send_reserved(value).map_err(SendError::into_reason);
+        }
+        Err(SendFailure::Encode("start_send without poll_ready".to_owned()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), SendFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), SendFailure>> {
+        self.sender.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T> Drop for SenderSink<T> {
+    fn drop(&mut self) {
+        if let Some(id) = self.reserve {
+            self.sender.chan.withdraw_reserve(id);
+        }
+        if self.kept {
+            self.sender.chan.unreserve();
+        }
+    }
+}
+
+impl<T> fmt::Debug for SenderSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SenderSink").finish_non_exhaustive()
+    }
+}

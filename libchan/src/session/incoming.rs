@@ -1,0 +1,201 @@
+//! Named channels: opening one, and accepting or refusing what the peer opens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use libchan_proto::{Key, Metadata, Opening, Scope, SessionError};
+
+use super::leg::Leg;
+use super::port::Port;
+use super::shared::Shared;
+use crate::attach::AnyChan;
+use crate::chan::{Chan, DEFAULT_CAPACITY};
+use crate::error::{Closed, OpenError, RemoteError};
+use crate::message::Message;
+use crate::receiver::Receiver;
+use crate::transport::{End, Shipped};
+
+/// How a named channel is to be: its capacity and what is said with it.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    capacity: usize,
+    metadata: Metadata,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { capacity: DEFAULT_CAPACITY, metadata: Metadata::default() }
+    }
+}
+
+impl OpenOptions {
+    /// Capacity 64, no metadata.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many messages the channel holds that nobody has taken; 0 is a rendezvous.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// How many messages the channel holds that nobody has taken.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Says something to whom the channel is opened: a credential, a topic.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.metadata.insert(key, value);
+        self
+    }
+
+    /// What is said with the channel.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub(crate) fn capacity_u32(&self) -> u32 {
+        u32::try_from(self.capacity).unwrap_or(u32::MAX)
+    }
+}
+
+/// A channel that the peer has opened and that waits for an answer. Dropping it refuses the channel.
+pub struct Incoming {
+    name: String,
+    metadata: Metadata,
+    capacity: u32,
+    end: Option<IncomingEnd>,
+}
+
+enum IncomingEnd {
+    Leg(Leg),
+    /// The end itself, from a transport with a way of its own.
+    Shipped(End),
+}
+
+impl Incoming {
+    pub(crate) fn shipped(shipped: Shipped) -> Self {
+        let Shipped { name, options, end } = shipped;
+        let capacity = options.capacity_u32();
+        Self { name, metadata: options.metadata, capacity, end: Some(IncomingEnd::Shipped(end)) }
+    }
+
+    fn remote(leg: Leg, opening: Opening) -> Self {
+        let Opening { name, capacity, metadata, .. } = opening;
+        Self { name, metadata, capacity, end: Some(IncomingEnd::Leg(leg)) }
+    }
+
+    /// The name it was opened under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the opener said with it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Accepts the channel. Messages that do not decode as `T` are errors of `recv`, one each.
+    pub fn receive<T: Message>(mut self) -> Receiver<T> {
+        match self.end.take() {
+            Some(IncomingEnd::Leg(leg)) => {
+                let chan = Chan::<T>::tentative(self.capacity);
+                let receiver = Receiver::from_chan(chan.clone());
+                AnyChan::adopt_source(chan, leg, false);
+                receiver
+            }
+            Some(IncomingEnd::Shipped(end)) => end.into_receiver(),
+            None => Receiver::from_chan(Chan::closed()),
+        }
+    }
+
+    /// Refuses the channel; the opener's sends fail with `reason`.
+    pub fn refuse(mut self, reason: impl Into<RemoteError>) {
+        self.refuse_as(Closed::Refused(reason.into()));
+    }
+
+    fn refuse_as(&mut self, why: Closed) {
+        match self.end.take() {
+            Some(IncomingEnd::Leg(leg)) => leg.cancel(Scope::Channel, why, None),
+            Some(IncomingEnd::Shipped(end)) => end.refuse(why),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let text = "nobody accepted the channel".to_owned();
+        self.refuse_as(Closed::Refused(RemoteError::with_wire_code(libchan_proto::code::REFUSED, text)));
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("name", &self.name).field("capacity", &self.capacity).finish()
+    }
+}
+
+impl Shared {
+    pub(super) fn open(
+        &self,
+        name: &str,
+        options: &OpenOptions,
+        chan: Arc<dyn AnyChan>,
+    ) -> Result<Key, OpenError> {
+        self.quiet(|state| {
+            if let Some(why) = &state.over {
+                return Err(OpenError::SessionOver(why.clone()));
+            }
+            if state.closing {
+                return Err(OpenError::SessionOver(SessionError::Closed));
+            }
+            let key = match state.machine.open(name, options.capacity_u32(), &options.metadata) {
+                Ok(key) => key,
+                Err(libchan_proto::OpenError::NameTooLong) => return Err(OpenError::NameTooLong),
+                Err(error) => return Err(OpenError::Limit(error.to_string())),
+            };
+            state.ports.set(key, Port::Chan { chan, parked: None, active: false });
+            Ok(key)
+        })
+    }
+
+    pub(super) fn poll_accept(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        ticket: &mut Option<u64>,
+    ) -> Poll<Result<Option<Incoming>, SessionError>> {
+        let mut state = self.lock();
+        while let Some(key) = state.incoming.pop_front() {
+            let Some(opening) = state.machine.accept(key) else { continue };
+            if let Some(ticket) = ticket.take() {
+                state.acceptors.leave(ticket);
+            }
+            return Poll::Ready(Ok(Some(Incoming::remote(Leg { session: self.clone(), key }, opening))));
+        }
+        match &state.over {
+            Some(SessionError::Closed) => Poll::Ready(Ok(None)),
+            Some(why) => Poll::Ready(Err(why.clone())),
+            None => {
+                state.acceptors.wait(ticket, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// An `accept` was dropped; a channel it was told of is offered to the next one.
+    pub(super) fn leave_accept(&self, ticket: u64) {
+        let mut state = self.lock();
+        let told = !state.acceptors.leave(ticket);
+        let next = if told && !state.incoming.is_empty() { state.acceptors.notify_one() } else { None };
+        drop(state);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `Leg`: one entry of a session's machine, as the channel that stands on it sees it.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus};
+
+use super::port::Port;
+use super::shared::{Refill, Shared, State};
+use super::stream::SessionStream;
+use crate::error::Closed;
+use crate::fd::Fd;
+use crate::stream::RemoteStream;
+
+/// An entry in a session.
+#[derive(Clone)]
+pub(crate) struct Leg {
+    pub(crate) session: Arc<Shared>,
+    pub(crate) key: Key,
+}
+
+impl Leg {
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.key == other.key && Arc::ptr_eq(&self.session, &other.session)
+    }
+
+    // ---- sending
+
+    /// Sends past the queue, on the caller's thread if that is right.
+    pub(crate) fn send(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
+        let mut state = self.session.lock();
+        state.machine.try_send(self.key, message)?;
+        self.session.after_send(state);
+        Ok(())
+    }
+
+    /// The same for the pump, which holds the backlog.
+    pub(crate) fn send_backlog(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
+        let mut state = self.session.lock();
+        state.machine.send_backlog(self.key, message)?;
+        self.session.after_send(state);
+        Ok(())
+    }
+
+    pub(crate) fn set_backlog(&self, on: bool) {
+        self.session.lock().machine.set_backlog(self.key, on);
+    }
+
+    pub(crate) fn set_sole(&self, sole: bool) {
+        self.session.lock().machine.set_sole(self.key, sole);
+    }
+
+    pub(crate) fn track_taken(&self) {
+        self.session.lock().machine.track_taken(self.key, true);
+    }
+
+    /// Asks for news when more may be sent.
+    pub(crate) fn watch(&self) {
+        self.session.lock().machine.watch(self.key);
+    }
+
+    pub(crate) fn send_status(&self) -> SendStatus {
+        self.session.lock().machine.send_status(self.key)
+    }
+
+    pub(crate) fn untaken(&self) -> u32 {
+        self.send_status().untaken
+    }
+
+    /// Whether the peer knows of the entry.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.session.lock().machine.is_announced(self.key)
+    }
+
+    /// The sending end says its last.
+    pub(crate) fn close(&self, scope: Scope, reason: Option<Reason>) {
+        let port = self.session.quiet(|state| {
+            state.machine.close(self.key, scope, reason);
+            state.forget(self.key)
+        });
+        drop(port);
+    }
+
+    // ---- receiving
+
+    /// The receiving end says its last; what waits is dropped.
+    pub(crate) fn cancel(&self, scope: Scope, why: Closed, spare: Option<Box<Inbox>>) {
+        let port = self.session.quiet(|state| {
+            state.machine.cancel(self.key, scope, why.into_reason(), spare);
+            state.forget(self.key)
+        });
+        drop(port);
+    }
+
+    /// Reports what was taken and asks for more, in one turn of the lock. With `park`, a caller that finds nothing
+    /// is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
+    pub(crate) fn refill(
+        &self,
+        inbox: &mut Option<Box<Inbox>>,
+        owed: &mut (u32, u32),
+        rendezvous: bool,
+        park: Option<&Waker>,
+    ) -> Refill {
+        self.session.quiet(|state| {
+            if *owed != (0, 0) {
+                state.machine.taken(self.key, owed.0, owed.1);
+                *owed = (0, 0);
+            }
+            if rendezvous && lost(&state.machine.recv_status(self.key)) {
+                if let Some(inbox) = state.machine.take_inbox(self.key, inbox.take()) {
+                    state.machine.discard(self.key, inbox);
+                }
+            } else {
+                *inbox = state.machine.take_inbox(self.key, inbox.take());
+            }
+            let waiting = inbox.as_ref().map_or(0, |inbox| inbox.len());
+            state.came_back(self.key, waiting > 1);
+            if waiting > 0 {
+                return Refill::Messages { starved: state.machine.sender_starved(self.key) };
+            }
+            if let Some(close) = state.machine.recv_status(self.key).closed {
+                return Refill::Closed(close);
+            }
+            if let (Some(waker), Port::Chan { parked, .. }) = (park, state.ports.get(self.key)) {
+                match parked {
+                    Some(known) => known.clone_from(waker),
+                    none => *none = Some(waker.clone()),
+                }
+            }
+            Refill::Empty
+        })
+    }
+
+    pub(crate) fn taken(&self, messages: u32, charge: u32) {
+        self.session.quiet(|state| state.machine.taken(self.key, messages, charge));
+    }
+
+    /// So many receivers wait.
+    pub(crate) fn want(&self, waiting: u32) {
+        self.session.quiet(|state| state.machine.want(self.key, waiting));
+    }
+
+    /// Half of the window that every channel starts with: when to report bytes at the latest.
+    pub(crate) fn half_window(&self) -> u32 {
+        self.session.limits().initial_window / 2
+    }
+
+    pub(crate) fn take_parked(&self) -> Option<Waker> {
+        match self.session.lock().ports.get(self.key) {
+            Port::Chan { parked, .. } => parked.take(),
+            _ => None,
+        }
+    }
+
+    /// The parked receiver waits no more. False: it had been woken.
+    pub(crate) fn unpark(&self) -> bool {
+        self.take_parked().is_some()
+    }
+
+    // ---- streams and descriptors
+
+    pub(crate) fn stream(&self) -> Arc<dyn RemoteStream> {
+        SessionStream::new(self.clone())
+    }
+
+    pub(crate) fn descriptor(&self) -> Fd {
+        self.session.take_descriptor(self.key.0).unwrap_or_else(Fd::unconnected)
+    }
+}
+
+fn lost(status: &RecvStatus) -> bool {
+    let reason = status.closed.as_ref().and_then(|close| close.reason.as_ref());
+    reason.is_some_and(|reason| reason.code == libchan_proto::code::DISCONNECTED)
+}
+
+impl State {
+    /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.
+    fn came_back(&mut self, key: Key, busy: bool) {
+        if let Port::Chan { active, .. } = self.ports.get(key)
+            && *active
+            && !busy
+        {
+            *active = false;
+            self.active -= 1;
+        }
+    }
+
+    fn forget(&mut self, key: Key) -> Port {
+        let port = self.ports.take(key);
+        if matches!(port, Port::Chan { active: true, .. }) {
+            self.active -= 1;
+        }
+        port
+    }
+}

@@ -1,0 +1,328 @@
+//! Sessions: a connection between two endpoints that carries many channels.
+
+mod descriptors;
+mod driver;
+mod incoming;
+mod leg;
+pub(crate) mod loopback;
+mod options;
+mod port;
+mod read;
+mod shared;
+mod stream;
+mod write;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
+
+use self::driver::Driver;
+pub use self::incoming::{Incoming, OpenOptions};
+pub(crate) use self::leg::Leg;
+pub use self::options::{Role, SessionOptions};
+pub(crate) use self::shared::{Refill, Shared};
+use crate::attach::{AnyChan, AnyReceiver};
+use crate::chan::Chan;
+use crate::error::OpenError;
+use crate::link::{Link, LinkInfo};
+use crate::message::Message;
+use crate::sender::Sender;
+use crate::transport::{End, Transport};
+
+/// A connection between two endpoints that carries many channels.
+///
+/// Both sides may open named channels and accept them; channels inside messages need no name. Cloning gives another
+/// handle. A session lives until [`close`](Self::close), or until every handle of it and every end, stream and
+/// descriptor pump that lives on it are gone; then it says goodbye in the background.
+///
+/// What `dial` and `accept` of `libchan-transports` give. Over a link of your own:
+///
+/// ```
+/// # async fn doc(link: impl libchan::Link) -> Result<(), Box<dyn std::error::Error>> {
+/// use libchan::{Role, Session, SessionOptions};
+///
+/// let session = Session::start(link, Role::Dialer, SessionOptions::default()).await?;
+/// let greetings = session.open::<String>("greetings")?;
+/// greetings.send("hello".to_owned()).await?;
+/// session.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Session {
+    inner: Inner,
+}
+
+enum Inner {
+    /// Our protocol over a link.
+    Protocol(Arc<Shared>),
+    /// Somebody else's way.
+    Foreign(Arc<dyn Transport>),
+}
+
+impl Session {
+    /// Starts a session over `link`: exchanges hellos and spawns the driver on the current tokio runtime, which must
+    /// have its time driver enabled.
+    ///
+    /// Cancel-safe: dropping the future drops the link.
+    ///
+    /// # Errors
+    /// The peer is no libchan peer, speaks another version or no common codec, says nothing within
+    /// [`Limits::hello_timeout`](libchan_proto::Limits), or the link breaks.
+    pub async fn start(link: impl Link, role: Role, options: SessionOptions) -> Result<Self, SessionError> {
+        Self::start_boxed(Box::new(link), role, options).await
+    }
+
+    /// The same for a link that is boxed already.
+    pub async fn start_boxed(
+        link: Box<dyn Link>,
+        role: Role,
+        options: SessionOptions,
+    ) -> Result<Self, SessionError> {
+        let info = link.info();
+        let mut limits = options.limits;
+        if !info.passes_descriptors {
+            limits.max_descriptors = 0;
+        } else if limits.max_descriptors == 0 || limits.max_descriptors > MAX_DESCRIPTORS {
+            limits.max_descriptors = MAX_DESCRIPTORS;
+        }
+        let hello = Hello {
+            limits,
+            codecs: options.codecs.iter().map(|codec| codec.id().0).collect(),
+            features: 0,
+            metadata: options.metadata,
+        };
+        let role = match role {
+            Role::Dialer => libchan_proto::Role::Dialer,
+            Role::Acceptor => libchan_proto::Role::Acceptor,
+        };
+        let (reader, writer) = link.split();
+        let machine = Machine::new(role, hello, Duration::ZERO);
+        let shared = Shared::new(machine, info, options.codecs, options.close_timeout, writer);
+        let session = Self { inner: Inner::Protocol(shared.clone()) };
+        tokio::spawn(Driver::new(shared.clone(), reader));
+        let mut guard = AbortUnlessStarted(Some(&shared));
+        shared.started().await?;
+        guard.0 = None;
+        Ok(session)
+    }
+
+    /// A session over a transport that has a way of its own.
+    pub fn over(transport: impl Transport) -> Self {
+        Self { inner: Inner::Foreign(Arc::new(transport)) }
+    }
+
+    /// Opens a named channel to the peer and gives its sender. Does not wait: the peer may refuse it, which is then
+    /// the error of the first send. The capacity is 64; see [`open_with`](Self::open_with).
+    ///
+    /// # Errors
+    /// The session is over, or a limit would be passed.
+    pub fn open<T: Message>(&self, name: &str) -> Result<Sender<T>, OpenError> {
+        self.open_with(name, OpenOptions::default())
+    }
+
+    /// Opens a named channel with a stated capacity and metadata.
+    ///
+    /// # Errors
+    /// The session is over, or a limit would be passed.
+    pub fn open_with<T: Message>(&self, name: &str, options: OpenOptions) -> Result<Sender<T>, OpenError> {
+        match &self.inner {
+            Inner::Foreign(transport) => {
+                let chan = Chan::<T>::new(options.capacity());
+                chan.erase();
+                let sender = Sender::from_chan(chan.clone());
+                transport.open(name, options, End::new(AnyReceiver::new(chan)))?;
+                Ok(sender)
+            }
+            Inner::Protocol(shared) => {
+                let chan = Chan::<T>::tentative(options.capacity_u32());
+                let sender = Sender::from_chan(chan.clone());
+                let key = shared.open(name, &options, chan.clone())?;
+                AnyChan::adopt_sink(chan, Leg { session: shared.clone(), key });
+                Ok(sender)
+            }
+        }
+    }
+
+    /// The next channel that the peer opens; `None` when the session has ended cleanly. Cancel-safe.
+    ///
+    /// An [`Incoming`] that is dropped refuses its channel.
+    ///
+    /// # Errors
+    /// Why the session is over, unless one of the two sides closed it.
+    pub async fn accept(&self) -> Result<Option<Incoming>, SessionError> {
+        match &self.inner {
+            Inner::Foreign(transport) => {
+                let shipped = poll_fn(|cx| transport.poll_accept(cx)).await?;
+                Ok(shipped.map(Incoming::shipped))
+            }
+            Inner::Protocol(shared) => {
+                let mut waiting = Waiting { shared, ticket: None };
+                poll_fn(|cx| shared.poll_accept(cx, &mut waiting.ticket)).await
+            }
+        }
+    }
+
+    /// Sends what was accepted, within the options' close timeout, says goodbye and waits for the peer's. Ends that
+    /// live on the session end cleanly on both sides; what could not be sent ends its channel with `Disconnected`.
+    ///
+    /// # Errors
+    /// The session was lost before or meanwhile.
+    pub async fn close(self) -> Result<(), SessionError> {
+        match &self.inner {
+            Inner::Foreign(transport) => {
+                transport.close();
+                poll_fn(|cx| transport.poll_closed(cx)).await
+            }
+            Inner::Protocol(shared) => {
+                shared.begin_close();
+                shared.ended().await
+            }
+        }
+    }
+
+    /// Ends the session at once: the peer sees a lost link.
+    pub fn abort(&self) {
+        match &self.inner {
+            Inner::Foreign(transport) => transport.abort(),
+            Inner::Protocol(shared) => shared.abort(),
+        }
+    }
+
+    /// Completes when the session is over, and says why; `Ok` after a goodbye. Cancel-safe.
+    pub async fn closed(&self) -> Result<(), SessionError> {
+        match &self.inner {
+            Inner::Foreign(transport) => poll_fn(|cx| transport.poll_closed(cx)).await,
+            Inner::Protocol(shared) => shared.ended().await,
+        }
+    }
+
+    /// What the link can do and who is at its other end.
+    pub fn info(&self) -> &LinkInfo {
+        match &self.inner {
+            Inner::Foreign(transport) => transport.info(),
+            Inner::Protocol(shared) => &shared.info,
+        }
+    }
+
+    /// What the peer said of itself in its hello.
+    pub fn peer_metadata(&self) -> &Metadata {
+        static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
+        match &self.inner {
+            Inner::Protocol(shared) => {
+                shared.established().map_or_else(|| NONE.get_or_init(Metadata::default), |e| &e.peer.metadata)
+            }
+            Inner::Foreign(transport) => transport.peer_metadata(),
+        }
+    }
+
+    /// The limits in force: of both sides' the smaller.
+    pub fn limits(&self) -> Limits {
+        match &self.inner {
+            Inner::Foreign(_) => Limits::default(),
+            Inner::Protocol(shared) => shared.limits().clone(),
+        }
+    }
+
+    /// How many channels and streams are open on the session, both sides' together.
+    pub fn open_channels(&self) -> usize {
+        match &self.inner {
+            Inner::Foreign(transport) => transport.open_channels(),
+            Inner::Protocol(shared) => shared.lock().machine.open_channels(),
+        }
+    }
+}
+
+/// The most descriptors that one system call can carry on Linux.
+const MAX_DESCRIPTORS: u32 = 253;
+
+/// Ends a session whose start was cancelled.
+struct AbortUnlessStarted<'a>(Option<&'a Arc<Shared>>);
+
+impl Drop for AbortUnlessStarted<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.abort();
+        }
+    }
+}
+
+/// An `accept` that waits; leaves the line when dropped.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Option<u64>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.leave_accept(ticket);
+        }
+    }
+}
+
+impl Shared {
+    /// Both hellos are in.
+    async fn started(&self) -> Result<(), SessionError> {
+        let mut ticket = None;
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if self.established().is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(why) = &state.over {
+                return Poll::Ready(Err(why.clone()));
+            }
+            state.watchers.wait(&mut ticket, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The session is over.
+    async fn ended(&self) -> Result<(), SessionError> {
+        let mut ticket = None;
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            match &state.over {
+                Some(SessionError::Closed) => Poll::Ready(Ok(())),
+                Some(why) => Poll::Ready(Err(why.clone())),
+                None => {
+                    state.watchers.wait(&mut ticket, cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Clone for Session {
+    fn clone(&self) -> Self {
+        let inner = match &self.inner {
+            Inner::Foreign(transport) => Inner::Foreign(transport.clone()),
+            Inner::Protocol(shared) => {
+                shared.lock().handles += 1;
+                Inner::Protocol(shared.clone())
+            }
+        };
+        Self { inner }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Inner::Protocol(shared) = &self.inner {
+            shared.quiet(|state| state.handles -= 1);
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("peer", &self.info().peer).finish_non_exhaustive()
+    }
+}

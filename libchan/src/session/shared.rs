@@ -1,0 +1,394 @@
+//! What the driver and every end of a session share: the machine and the output, behind one lock.
+//!
+//! Senders append to the output and, by rule, write the link themselves; only the driver reads (the thirteen rules
+//! of the driver, DESIGN section 7). Events of the machine are handled by the driver alone, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Waker;
+use std::time::Duration;
+
+use libchan_proto::{
+    Attach, Attachment, Established, Key, Kind, Limits, Machine, Output, Reason, SessionError,
+};
+
+use tokio::runtime::Handle;
+
+use super::descriptors::{Arrived, Leaving};
+use super::leg::Leg;
+use super::port::{Port, Ports};
+use super::write::Unsent;
+use crate::attach::AnyChan;
+use crate::chan::{Waiters, Wakes};
+use crate::codec::{AnyCodec, CodecId};
+use crate::error::SendFailure;
+use crate::fd::{Fd, FdHold};
+use crate::link::{LinkInfo, LinkWriter};
+use crate::stream::StreamHold;
+use crate::sync::lock;
+
+pub(crate) struct Shared {
+    pub(super) info: LinkInfo,
+    pub(super) codecs: Vec<AnyCodec>,
+    pub(super) close_timeout: Duration,
+    /// Set when both hellos are in.
+    agreed: OnceLock<Agreed>,
+    /// The driver's runtime, for copying tasks begun on a thread that has none.
+    pub(super) runtime: Handle,
+    state: Mutex<State>,
+}
+
+/// What both hellos came to.
+struct Agreed {
+    established: Established,
+    /// What values are encoded with for this session.
+    codec: AnyCodec,
+}
+
+pub(crate) struct State {
+    pub(super) machine: Machine,
+    pub(super) ports: Ports,
+    /// `None` while somebody writes.
+    pub(super) writer: Option<Box<dyn LinkWriter>>,
+    driver_only: bool,
+    /// The spare output that is swapped with the machine's.
+    pub(super) spare: Output,
+    /// What a write has left over: the driver's to finish.
+    pub(super) unsent: Option<Unsent>,
+    /// Channels that were woken with data and have not come back (a hint: nothing may depend on it for progress).
+    pub(super) active: u32,
+    /// Somebody has written since the last read or turn of the driver.
+    pub(super) burst: bool,
+    pub(super) driver: Option<Waker>,
+    /// The driver was woken to flush and has not run yet.
+    pub(super) woken: bool,
+    pub(super) incoming: VecDeque<Key>,
+    pub(super) acceptors: Waiters,
+    pub(super) arrived: Arrived,
+    pub(super) leaving: Leaving,
+    /// Handles of the session, `Session` and its clones.
+    pub(super) handles: u32,
+    pub(super) closing: bool,
+    /// Said goodbye, and whether the peer has.
+    pub(super) over: Option<SessionError>,
+    /// Calls that wait for the end of the session or for its beginning.
+    pub(super) watchers: Waiters,
+    /// A write on a sender's thread failed: the driver reports it.
+    pub(super) broken: Option<String>,
+}
+
+/// What a channel finds when it asks its session for more.
+pub(crate) enum Refill {
+    /// `starved`: the sender has nothing left to send with.
+    Messages {
+        starved: bool,
+    },
+    Closed(libchan_proto::Close),
+    Empty,
+}
+
+impl Shared {
+    pub(super) fn new(
+        machine: Machine,
+        info: LinkInfo,
+        codecs: Vec<AnyCodec>,
+        close_timeout: Duration,
+        writer: Box<dyn LinkWriter>,
+    ) -> Arc<Self> {
+        let driver_only = writer.driver_only();
+        Arc::new(Self {
+            info,
+            codecs,
+            close_timeout,
+            agreed: OnceLock::new(),
+            runtime: Handle::current(),
+            state: Mutex::new(State {
+                machine,
+                ports: Ports::default(),
+                writer: Some(writer),
+                driver_only,
+                spare: Output::default(),
+                unsent: None,
+                active: 0,
+                burst: false,
+                driver: None,
+                woken: false,
+                incoming: VecDeque::new(),
+                acceptors: Waiters::new(),
+                arrived: Arrived::default(),
+                leaving: Leaving::default(),
+                handles: 1,
+                closing: false,
+                over: None,
+                watchers: Waiters::new(),
+                broken: None,
+            }),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Runs a command that may produce output; the driver flushes it.
+    pub(crate) fn quiet<R>(&self, command: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = command(&mut state);
+        let driver = state.wake_driver_for_output();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    /// After something was appended to the output: writes it now, or leaves it to the driver (rule 1).
+    pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>) {
+        let alone = state.active == 0 && !state.burst && state.unsent.is_none() && !state.driver_only;
+        let writer = if alone { state.writer.take() } else { None };
+        let Some(mut writer) = writer else {
+            let driver = state.wake_driver();
+            drop(state);
+            return driver.into_iter().for_each(Waker::wake);
+        };
+        state.burst = true;
+        let mut unsent = state.swap_out();
+        drop(state);
+        let result = unsent.try_write(&mut *writer);
+        let mut state = self.lock();
+        state.writer = Some(writer);
+        let all = matches!(result, Ok(true));
+        match result {
+            Ok(true) => state.swap_back(unsent),
+            Ok(false) => state.unsent = Some(unsent),
+            Err(error) => state.broken = Some(error.to_string()),
+        }
+        let driver = if all { state.wake_driver_for_output() } else { state.wake_driver() };
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    // ---- what was agreed
+
+    /// Remembers what both hellos came to. Fails if no codec of ours is among the common ones.
+    pub(super) fn agree(&self, established: &Established) -> Result<(), SessionError> {
+        let known = |id: &u8| self.codecs.iter().find(|codec| codec.id().0 == *id).cloned();
+        let codec = established.codecs.iter().find_map(known).ok_or(SessionError::NoCommonCodec)?;
+        let _ = self.agreed.set(Agreed { established: established.clone(), codec });
+        Ok(())
+    }
+
+    pub(crate) fn codec(&self) -> &AnyCodec {
+        const RAW: &AnyCodec = &AnyCodec::raw();
+        self.agreed.get().map_or(RAW, |agreed| &agreed.codec)
+    }
+
+    pub(super) fn established(&self) -> Option<&Established> {
+        self.agreed.get().map(|agreed| &agreed.established)
+    }
+
+    /// The smaller of both sides' limits; the strictest possible before they are known.
+    pub(crate) fn limits(&self) -> &Limits {
+        static UNKNOWN: OnceLock<Limits> = OnceLock::new();
+        match self.agreed.get() {
+            Some(agreed) => &agreed.established.limits,
+            None => UNKNOWN.get_or_init(Limits::default),
+        }
+    }
+
+    /// The codec that a message names; messages may name any, because relays forward what they did not encode.
+    pub(crate) fn codec_by_id(&self, id: u8) -> AnyCodec {
+        let preferred = self.codec();
+        if preferred.id().0 == id {
+            return preferred.clone();
+        }
+        let own = self.codecs.iter().find(|codec| codec.id().0 == id).cloned();
+        own.or_else(|| AnyCodec::builtin(CodecId(id))).unwrap_or_else(|| AnyCodec::unknown(CodecId(id)))
+    }
+
+    pub(crate) fn passes_descriptors(&self) -> bool {
+        self.info.passes_descriptors && self.limits().max_descriptors > 0
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().over.is_some()
+    }
+
+    // ---- entries and ports
+
+    /// A new entry, one end of which is to go to the peer.
+    pub(crate) fn allocate(
+        &self,
+        peer_gets: Kind,
+        capacity: u32,
+        on_demand: bool,
+        wanted: u32,
+        chan: Arc<dyn AnyChan>,
+    ) -> Result<Key, SendFailure> {
+        let mut state = self.lock();
+        let key = state
+            .machine
+            .allocate(peer_gets, capacity, on_demand, wanted)
+            .map_err(|error| SendFailure::Limit(error.to_string()))?;
+        state.ports.set(key, Port::Chan { chan, parked: None, active: false });
+        Ok(key)
+    }
+
+    pub(crate) fn abandon(&self, key: Key) {
+        let port = {
+            let mut state = self.lock();
+            state.machine.abandon(key);
+            state.ports.take(key)
+        };
+        drop(port);
+    }
+
+    pub(crate) fn set_port(&self, key: Key, chan: Arc<dyn AnyChan>) {
+        self.lock().ports.set(key, Port::Chan { chan, parked: None, active: false });
+    }
+
+    pub(crate) fn port(&self, key: Key) -> Option<Arc<dyn AnyChan>> {
+        self.lock().ports.chan(key).cloned()
+    }
+
+    pub(crate) fn release_hold(&self, key: Key) {
+        self.quiet(|state| state.machine.release_hold(key));
+    }
+
+    pub(crate) fn sender_starved(&self, key: Key) -> bool {
+        self.lock().machine.sender_starved(key)
+    }
+
+    /// An attachment that nobody claimed.
+    pub(crate) fn reject(&self, attachment: Attachment) {
+        let descriptor = self.quiet(|state| {
+            if attachment.kind == Kind::Descriptor {
+                state.machine.descriptors_released(1);
+                return state.arrived.take(attachment.key.0);
+            }
+            state.machine.reject(attachment);
+            None
+        });
+        drop(descriptor);
+    }
+
+    // ---- streams and descriptors
+
+    /// Connects a held stream with a new stream of the session.
+    pub(crate) fn bind_stream(self: &Arc<Self>, hold: StreamHold) -> Result<Attach, SendFailure> {
+        let key = self.allocate_stream()?;
+        hold.bind(Leg { session: self.clone(), key }.stream());
+        Ok(Attach::Stream(key))
+    }
+
+    fn allocate_stream(&self) -> Result<Key, SendFailure> {
+        let mut state = self.lock();
+        let key = state
+            .machine
+            .allocate(Kind::Stream, 0, false, 0)
+            .map_err(|error| SendFailure::Limit(error.to_string()))?;
+        state.ports.set(key, Port::Stream { reader: None, writer: None });
+        Ok(key)
+    }
+
+    /// Passes a held descriptor, or pumps it where the link passes none.
+    pub(crate) fn bind_descriptor(self: &Arc<Self>, hold: FdHold) -> Result<Attach, SendFailure> {
+        let hold = if self.passes_descriptors() {
+            match hold.into_descriptor() {
+                Ok(descriptor) => return Ok(Attach::Descriptor(self.lock().leaving.insert(descriptor))),
+                // It arrived as a stream and goes on as one.
+                Err(stream) => stream,
+            }
+        } else {
+            hold
+        };
+        hold.check_pumpable().map_err(|error| SendFailure::NotPumpable(error.what))?;
+        let key = self.allocate_stream()?;
+        hold.bind_stream(Leg { session: self.clone(), key }.stream());
+        Ok(Attach::Stream(key))
+    }
+
+    pub(crate) fn forget_descriptor(&self, token: u32) {
+        let descriptor = self.lock().leaving.take(token);
+        drop(descriptor);
+    }
+
+    /// The descriptor that arrived as number `number`.
+    pub(super) fn take_descriptor(&self, number: u32) -> Option<Fd> {
+        let descriptor = self.quiet(|state| {
+            state.machine.descriptors_released(1);
+            state.arrived.take(number)
+        });
+        descriptor.map(Fd::new)
+    }
+
+    // ---- the end
+
+    /// Says goodbye once what was accepted has gone out.
+    pub(super) fn begin_close(&self) {
+        let driver = {
+            let mut state = self.lock();
+            state.closing = true;
+            state.wake_driver()
+        };
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the session here and now: the peer sees a lost link.
+    pub(super) fn abort(&self) {
+        let driver = {
+            let mut state = self.lock();
+            state.broken.get_or_insert_with(|| "aborted".to_owned());
+            state.wake_driver()
+        };
+        driver.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// Wakes the driver once.
+    pub(super) fn wake_driver(&mut self) -> Option<Waker> {
+        if self.woken {
+            return None;
+        }
+        self.woken = true;
+        self.driver.clone()
+    }
+
+    fn wake_driver_for_output(&mut self) -> Option<Waker> {
+        let idle = self.handles == 0 && self.machine.open_channels() == 0;
+        if self.machine.has_output() || self.machine.has_events() || idle { self.wake_driver() } else { None }
+    }
+
+    /// Takes what the machine has to write, with the descriptors that go with it.
+    pub(super) fn swap_out(&mut self) -> Unsent {
+        let mut unsent = Unsent::into(std::mem::take(&mut self.spare));
+        self.machine.take_output(&mut unsent.output);
+        for (_, token) in &unsent.output.descriptors {
+            unsent.descriptors.extend(self.leaving.take(*token));
+        }
+        unsent
+    }
+
+    /// Everything was written: keeps the buffers for the next time.
+    pub(super) fn swap_back(&mut self, mut unsent: Unsent) {
+        unsent.clear();
+        self.spare = unsent.output;
+    }
+
+    /// The end of the session: nobody is left waiting, and no cycle of channels and session remains.
+    pub(super) fn finish(&mut self, why: SessionError, wakes: &mut Wakes) {
+        self.over.get_or_insert(why);
+        self.watchers.notify_all(wakes);
+        self.acceptors.notify_all(wakes);
+        self.leaving.clear();
+        self.unsent = None;
+        self.writer = None;
+    }
+
+    pub(super) fn goodbye(&mut self, reason: Reason) {
+        self.machine.goodbye(reason);
+    }
+}

@@ -1,0 +1,153 @@
+//! A byte stream that lives on a session.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use libchan_proto::{Reason, StreamError, StreamRead};
+use tokio::io::ReadBuf;
+use tokio::runtime::Handle;
+
+use super::leg::Leg;
+use super::port::Port;
+use super::shared::State;
+use crate::stream::RemoteStream;
+
+pub(super) struct SessionStream {
+    leg: Leg,
+}
+
+impl SessionStream {
+    pub(super) fn new(leg: Leg) -> Arc<dyn RemoteStream> {
+        {
+            let mut state = leg.session.lock();
+            if !matches!(state.ports.get(leg.key), Port::Stream { .. }) {
+                state.ports.set(leg.key, Port::Stream { reader: None, writer: None });
+            }
+        }
+        Arc::new(Self { leg })
+    }
+
+    fn failed(reason: &Reason) -> io::Error {
+        let kind = match reason.code {
+            0 => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::ConnectionReset,
+        };
+        let text =
+            if reason.text.is_empty() { "the stream was ended by its other side" } else { &reason.text };
+        io::Error::new(kind, text.to_owned())
+    }
+
+    fn write_error(error: StreamError) -> io::Error {
+        match error {
+            StreamError::Stopped(reason) => Self::failed(&Reason { code: 0, ..reason }),
+            StreamError::Finished => io::Error::new(io::ErrorKind::BrokenPipe, "the stream was shut down"),
+            StreamError::Lost => io::Error::new(io::ErrorKind::ConnectionReset, "the session was lost"),
+        }
+    }
+}
+
+fn reader(state: &mut State, leg: &Leg, waker: &Waker) {
+    if let Port::Stream { reader, .. } = state.ports.get(leg.key) {
+        *reader = Some(waker.clone());
+    }
+}
+
+fn writer(state: &mut State, leg: &Leg, waker: &Waker) {
+    if let Port::Stream { writer, .. } = state.ports.get(leg.key) {
+        *writer = Some(waker.clone());
+    }
+}
+
+impl RemoteStream for SessionStream {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.leg.session.quiet(|state| {
+            let room = buf.remaining();
+            match state.machine.stream_recv(self.leg.key, room, &mut |bytes| buf.put_slice(bytes)) {
+                StreamRead::Data(_) | StreamRead::End => Poll::Ready(Ok(())),
+                StreamRead::Failed(reason) => Poll::Ready(Err(Self::failed(&reason))),
+                StreamRead::Pending => {
+                    reader(state, &self.leg, cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let mut state = self.leg.session.lock();
+        match state.machine.stream_send(self.leg.key, data, false) {
+            Ok(0) => {
+                writer(&mut state, &self.leg, cx.waker());
+                Poll::Pending
+            }
+            Ok(n) => {
+                self.leg.session.after_send(state);
+                Poll::Ready(Ok(n))
+            }
+            Err(error) => Poll::Ready(Err(Self::write_error(error))),
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.leg.session.lock();
+        if state.over.is_some() {
+            return Poll::Ready(Err(Self::write_error(StreamError::Lost)));
+        }
+        if state.machine.stream_flushed(self.leg.key) {
+            return Poll::Ready(Ok(()));
+        }
+        writer(&mut state, &self.leg, cx.waker());
+        Poll::Pending
+    }
+
+    fn poll_shutdown(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // END follows what is buffered; the peer answers whenever it likes.
+        self.leg.session.quiet(|state| state.machine.stream_finish(self.leg.key, Reason::none()));
+        Poll::Ready(Ok(()))
+    }
+
+    fn preload(&self, data: &[u8]) {
+        self.leg.session.quiet(|state| {
+            // A stream that is gone already says so at the next write.
+            let _ = state.machine.stream_send(self.leg.key, data, true);
+        });
+    }
+
+    fn reset(&self, text: &str) {
+        let reason = Reason { code: libchan_proto::code::DISCONNECTED, text: text.to_owned() };
+        self.leg.session.quiet(|state| state.machine.stream_finish(self.leg.key, reason));
+    }
+
+    fn stop(&self, text: &str) {
+        let reason = Reason { code: libchan_proto::code::NONE, text: text.to_owned() };
+        self.leg.session.quiet(|state| state.machine.stream_stop(self.leg.key, reason));
+    }
+
+    fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.leg.session.lock();
+        if state.machine.stream_stopped(self.leg.key) {
+            return Poll::Ready(());
+        }
+        writer(&mut state, &self.leg, cx.waker());
+        Poll::Pending
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        Some(self.leg.session.runtime.clone())
+    }
+}
+
+impl Drop for SessionStream {
+    fn drop(&mut self) {
+        let port = self.leg.session.quiet(|state| {
+            state.machine.stream_finish(self.leg.key, Reason::none());
+            state.machine.stream_stop(self.leg.key, Reason::none());
+            state.ports.take(self.leg.key)
+        });
+        drop(port);
+    }
+}

@@ -1,0 +1,353 @@
+//! Errors of dialing, listening and accepting: one variant a cause, each saying what to do about it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
+
+use libchan::SessionError;
+
+use crate::url::UrlError;
+
+/// Why [`dial`](crate::dial) gave no session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The URL is wrong, or its transport is unknown or not built in.
+    Url(UrlError),
+    /// The path or name does not fit the kernel's socket address.
+    PathTooLong {
+        /// Bytes of the path or name that was given.
+        length: usize,
+        /// The most bytes that fit.
+        limit: usize,
+    },
+    /// There is nothing at the socket's path.
+    NoSuchSocket {
+        /// What was dialed.
+        url: String,
+    },
+    /// There is something at the path, but it is no socket.
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// This process may not connect there.
+    NoPermission {
+        /// What was dialed.
+        url: String,
+    },
+    /// Nobody listens there.
+    Refused {
+        /// What was dialed.
+        url: String,
+    },
+    /// There is no route to the host.
+    Unreachable {
+        /// What was dialed.
+        url: String,
+    },
+    /// The name could not be resolved.
+    HostNotFound {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: OsError,
+    },
+    /// No connection came about in time.
+    TimedOut {
+        /// What was dialed.
+        url: String,
+        /// The connect timeout.
+        after: Duration,
+    },
+    /// This process or machine has no descriptor left (`EMFILE`, `ENFILE`).
+    DescriptorLimit,
+    /// The connection stands, but the two sides did not agree on a session.
+    Session(SessionError),
+    /// Anything else the system said.
+    Os {
+        /// What was dialed.
+        url: String,
+        /// What the system said.
+        source: OsError,
+    },
+}
+
+impl DialError {
+    /// Sorts what the system said about a connection to `url`.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn connecting(url: String, error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            _ if is_descriptor_limit(&error) => Self::DescriptorLimit,
+            Kind::NotFound => Self::NoSuchSocket { url },
+            Kind::PermissionDenied => Self::NoPermission { url },
+            Kind::ConnectionRefused => Self::Refused { url },
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => Self::Unreachable { url },
+            _ => Self::Os { url, source: error.into() },
+        }
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::PathTooLong { length, limit } => path_too_long(f, *length, *limit),
+            Self::NoSuchSocket { url } => write!(f, "{url}: no such socket; is the server running?"),
+            Self::NotASocket { path } => write!(f, "{} is not a socket", path.display()),
+            Self::NoPermission { url } => {
+                write!(f, "{url}: permission denied; check the mode of the socket and of its directories")
+            }
+            Self::Refused { url } => write!(f, "{url}: connection refused; nobody listens there"),
+            Self::Unreachable { url } => write!(f, "{url}: no route to the host; check the network"),
+            Self::HostNotFound { host, .. } => write!(f, "host `{host}` was not found; check the name"),
+            Self::TimedOut { url, after } => {
+                write!(
+                    f,
+                    "{url}: no connection within {after:?}; a firewall or a full backlog may be in the way"
+                )
+            }
+            Self::DescriptorLimit => descriptor_limit(f),
+            Self::Session(_) => f.write_str("connected, but no session came about"),
+            Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::HostNotFound { source, .. } | Self::Os { source, .. } => Some(source),
+            Self::Session(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<UrlError> for DialError {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl From<SessionError> for DialError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+/// Why [`listen`](crate::listen) gave no listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The URL is wrong, or its transport is unknown or not built in.
+    Url(UrlError),
+    /// The path or name does not fit the kernel's socket address.
+    PathTooLong {
+        /// Bytes of the path or name that was given.
+        length: usize,
+        /// The most bytes that fit.
+        limit: usize,
+    },
+    /// A living server listens on the path. (A socket file that a dead one left behind is replaced.)
+    LiveServer {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something that is no socket stands at the path; it is left alone.
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory of the path does not exist.
+    NoSuchDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// This process may not listen there.
+    NoPermission {
+        /// What was to be listened on.
+        url: String,
+    },
+    /// Somebody else listens there.
+    AddressInUse {
+        /// What was to be listened on.
+        url: String,
+    },
+    /// The address is none of this machine's.
+    AddressNotAvailable {
+        /// What was to be listened on.
+        url: String,
+    },
+    /// The name could not be resolved.
+    HostNotFound {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: OsError,
+    },
+    /// This process or machine has no descriptor left (`EMFILE`, `ENFILE`).
+    DescriptorLimit,
+    /// Anything else the system said.
+    Os {
+        /// What was to be listened on.
+        url: String,
+        /// What the system said.
+        source: OsError,
+    },
+}
+
+impl ListenError {
+    /// Sorts what the system said about listening on `url`.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn binding(url: String, error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            _ if is_descriptor_limit(&error) => Self::DescriptorLimit,
+            Kind::PermissionDenied => Self::NoPermission { url },
+            Kind::AddrInUse => Self::AddressInUse { url },
+            Kind::AddrNotAvailable => Self::AddressNotAvailable { url },
+            _ => Self::Os { url, source: error.into() },
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::PathTooLong { length, limit } => path_too_long(f, *length, *limit),
+            Self::LiveServer { path } => {
+                write!(f, "a living server listens on {}; stop it or choose another path", path.display())
+            }
+            Self::NotASocket { path } => write!(
+                f,
+                "{} exists and is not a socket; remove it yourself or choose another path",
+                path.display()
+            ),
+            Self::NoSuchDirectory { path } => {
+                write!(f, "the directory of {} does not exist; create it first", path.display())
+            }
+            Self::NoPermission { url } => write!(
+                f,
+                "{url}: permission denied; a path needs a writable directory, a port below 1024 a privilege"
+            ),
+            Self::AddressInUse { url } => write!(f, "{url}: in use; stop the other server or choose another"),
+            Self::AddressNotAvailable { url } => write!(f, "{url}: not an address of this machine"),
+            Self::HostNotFound { host, .. } => write!(f, "host `{host}` was not found; check the name"),
+            Self::DescriptorLimit => descriptor_limit(f),
+            Self::Os { url, .. } => write!(f, "{url}: cannot listen"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::HostNotFound { source, .. } | Self::Os { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<UrlError> for ListenError {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+/// Why [`Listener::accept`](crate::Listener::accept) gave no session. Only `Closed` is final.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The listener was closed.
+    Closed,
+    /// This process or machine has no descriptor left; told once, accepting goes on when there are some.
+    DescriptorLimit,
+    /// The listener itself is in trouble; told once, it is tried again after a pause.
+    Os(OsError),
+    /// One peer was gone before its handshake began. Only the `on_failed_handshake` callback sees this.
+    PeerGone {
+        /// The peer's address.
+        peer: String,
+        /// What the system said.
+        source: OsError,
+    },
+    /// One peer's session did not come about. Only the `on_failed_handshake` callback sees this.
+    Handshake {
+        /// The peer's address.
+        peer: String,
+        /// What went wrong.
+        source: SessionError,
+    },
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the listener is closed"),
+            Self::DescriptorLimit => descriptor_limit(f),
+            Self::Os(_) => f.write_str("the listener is in trouble; it will try again"),
+            Self::PeerGone { peer, .. } => write!(f, "{peer} connected and was gone"),
+            Self::Handshake { peer, .. } => write!(f, "{peer} connected, but no session came about"),
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Os(error) | Self::PeerGone { source: error, .. } => Some(error),
+            Self::Handshake { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What the system said, kept so that it can be cloned and compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OsError {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+    message: String,
+}
+
+impl OsError {
+    /// The kind of the error.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.kind
+    }
+
+    /// The system's number for it (`errno`), if it has one.
+    pub fn code(&self) -> Option<i32> {
+        self.code
+    }
+}
+
+impl From<io::Error> for OsError {
+    fn from(error: io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error(), message: error.to_string() }
+    }
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for OsError {}
+
+/// `EMFILE` and `ENFILE`, which std has no kind for; the numbers are the same on every unix.
+pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+fn path_too_long(f: &mut fmt::Formatter<'_>, length: usize, limit: usize) -> fmt::Result {
+    write!(f, "the socket's path has {length} bytes, the limit is {limit}: use a shorter or a relative path")
+}
+
+fn descriptor_limit(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("no file descriptor is left: raise the limit (`ulimit -n`) or close some")
+}

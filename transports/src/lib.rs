@@ -1,0 +1,50 @@
+//! The transports of libchan: sessions by URL.
+//!
+//! [`dial`] connects to a URL and [`listen`] waits at one; both give [`Session`](libchan::Session)s, and nothing
+//! else in a program depends on which transport carries them.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = libchan_transports::listen("tcp://127.0.0.1:0").await?;
+//! let url = listener.url().to_owned(); // the port that was free: tcp://127.0.0.1:43121
+//! let client = tokio::spawn(async move { libchan_transports::dial(&url).await });
+//! let session = listener.accept().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! | URL | transport | feature |
+//! |---|---|---|
+//! | `unix:///run/build.sock`, `unix:relative/path.sock` | unix socket; passes descriptors | `unix` |
+//! | `unix:@build` | the same under an abstract name (Linux) | `unix` |
+//! | `mem:name` | within the process; values move unencoded | `memory` |
+//! | `tcp://host:port`, `tcp://[::1]:7400` | tcp, not encrypted | `tcp` |
+//!
+//! A URL holds no secret, no query and nothing percent-encoded; settings are in [`DialOptions`] and
+//! [`ListenOptions`].
+//!
+//! # A further transport
+//! It is one file here, one feature, a row in `url.rs` and one match arm each in `dial.rs` and `listen.rs`. Or it is
+//! a crate of its own that implements [`Link`](libchan::Link) and calls
+//! [`Session::start`](libchan::Session::start): nothing in this crate is privileged.
+
+mod dial;
+mod error;
+mod listen;
+#[cfg(feature = "memory")]
+pub mod memory;
+#[cfg(feature = "tcp")]
+mod tcp;
+#[cfg(all(test, feature = "unix"))]
+mod test_support;
+#[cfg(feature = "unix")]
+mod unix;
+mod url;
+
+pub use dial::{DialOptions, dial, dial_with};
+pub use error::{AcceptError, DialError, ListenError, OsError};
+pub use listen::{ListenOptions, Listener, listen, listen_with};
+#[cfg(feature = "tcp")]
+pub use tcp::TcpLink;
+#[cfg(feature = "unix")]
+pub use unix::UnixLink;
+pub use url::{Address, TcpAddress, UnixAddress, UrlError};

@@ -1,0 +1,298 @@
+//! Listening: from a URL to sessions. Each transport is one arm of the match and one [`Acceptor`].
+//!
+//! Handshakes run beside each other, so a peer that connects and stays silent delays nobody. There is no task
+//! behind the listener: `accept` itself takes connections, and one that nobody accepts from leaves them to the
+//! kernel's backlog.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use async_trait::async_trait;
+use libchan::{Session, SessionOptions};
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::{AcceptError, ListenError, OsError, is_descriptor_limit};
+use crate::url::{Address, UrlError};
+
+/// A transport's listening socket.
+#[async_trait]
+pub(crate) trait Acceptor: Send + Sync {
+    /// Where it listens, so that it can be dialed.
+    fn url(&self) -> &str;
+
+    /// The next connection. Cancel-safe; waits for nothing but the connection.
+    async fn accept(&self) -> io::Result<Arrival>;
+}
+
+/// The rest of a connection's set-up, which may take as long as the peer likes: a TLS handshake, the hellos.
+pub(crate) type Arrival = Pin<Box<dyn Future<Output = Result<Session, AcceptError>> + Send>>;
+
+/// Called with each failed handshake.
+type OnFailedHandshake = Arc<dyn Fn(&AcceptError) + Send + Sync>;
+
+/// How to listen.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Limits, codecs and metadata of each session; also the deadline for a peer's hello.
+    pub session: SessionOptions,
+    /// How many connections may be between their arrival and `accept` at a time. Default 128, at least 1. It
+    /// bounds what peers that connect and stay silent can make us hold; further ones wait in the kernel's backlog,
+    /// at most until the hello deadline of the first has passed.
+    pub max_handshakes: usize,
+    /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
+    /// the umask decides.
+    pub unix_mode: Option<u32>,
+    on_failed_handshake: Option<OnFailedHandshake>,
+}
+
+impl ListenOptions {
+    /// Sets the sessions' options.
+    #[must_use]
+    pub fn session(mut self, session: SessionOptions) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Sets how many connections may be between their arrival and `accept` at a time.
+    #[must_use]
+    pub fn max_handshakes(mut self, count: usize) -> Self {
+        self.max_handshakes = count;
+        self
+    }
+
+    /// Sets the mode of a unix socket's file.
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
+        self
+    }
+
+    /// Calls `f` with each failed handshake, which `accept` otherwise skips in silence. It should be quick: it
+    /// runs inside `accept`, and anybody who can connect can cause it.
+    #[must_use]
+    pub fn on_failed_handshake(mut self, f: impl Fn(&AcceptError) + Send + Sync + 'static) -> Self {
+        self.on_failed_handshake = Some(Arc::new(f));
+        self
+    }
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            session: SessionOptions::default(),
+            max_handshakes: 128,
+            unix_mode: None,
+            on_failed_handshake: None,
+        }
+    }
+}
+
+impl fmt::Debug for ListenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the session's: its metadata may hold a token.
+        f.debug_struct("ListenOptions")
+            .field("max_handshakes", &self.max_handshakes)
+            .field("unix_mode", &self.unix_mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Listens at `url`.
+///
+/// # Errors
+/// See [`ListenError`]: one variant a cause.
+pub async fn listen(url: &str) -> Result<Listener, ListenError> {
+    listen_with(url, ListenOptions::default()).await
+}
+
+/// The same with options.
+///
+/// # Errors
+/// See [`ListenError`]: one variant a cause.
+pub async fn listen_with(url: &str, options: ListenOptions) -> Result<Listener, ListenError> {
+    let acceptor = acceptor(&Address::parse(url)?, &options).await?;
+    Ok(Listener::new(acceptor, options))
+}
+
+async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    match address.scheme() {
+        #[cfg(feature = "unix")]
+        "unix" => crate::unix::listen(address.rest(), options).await,
+        #[cfg(feature = "tcp")]
+        "tcp" => crate::tcp::listen(address.rest(), options).await,
+        #[cfg(feature = "memory")]
+        "mem" => crate::memory::listen(address.rest()),
+        scheme => {
+            let _ = options;
+            Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())
+        }
+    }
+}
+
+/// Accepts sessions at a URL. Dropping it stops listening; sessions that were accepted live on.
+pub struct Listener {
+    url: String,
+    max_handshakes: usize,
+    on_failed_handshake: Option<OnFailedHandshake>,
+    closed: watch::Sender<bool>,
+    /// Held by the one `accept` that is at work; others queue for it.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Gone once closed.
+    acceptor: Option<Box<dyn Acceptor>>,
+    handshakes: JoinSet<Result<Session, AcceptError>>,
+    trouble: Trouble,
+}
+
+/// What `accept` waits for.
+enum Event {
+    Closed,
+    Shaken(Result<Result<Session, AcceptError>, JoinError>),
+    Arrived(io::Result<Arrival>),
+}
+
+impl Listener {
+    fn new(acceptor: Box<dyn Acceptor>, options: ListenOptions) -> Self {
+        Self {
+            url: acceptor.url().to_owned(),
+            max_handshakes: options.max_handshakes.max(1),
+            on_failed_handshake: options.on_failed_handshake,
+            closed: watch::Sender::new(false),
+            state: Mutex::new(State {
+                acceptor: Some(acceptor),
+                handshakes: JoinSet::new(),
+                trouble: Trouble::default(),
+            }),
+        }
+    }
+
+    /// The address that is listened on, ready to be dialed: with the port that was chosen where 0 was asked for.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next peer whose handshake succeeded.
+    ///
+    /// A failed handshake is skipped (see [`ListenOptions::on_failed_handshake`]). Trouble of the listener itself,
+    /// such as no descriptor being left, is returned once; call `accept` again: it retries, with pauses, and says
+    /// nothing more until the trouble is over. So a loop over `accept` neither spins nor dies.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: handshakes that are under way go on, and a later call gets their sessions. Several tasks may
+    /// wait at once; each session goes to one of them.
+    ///
+    /// # Errors
+    /// See [`AcceptError`]; only [`AcceptError::Closed`] is final.
+    pub async fn accept(&self) -> Result<Session, AcceptError> {
+        let mut closed = self.closed.subscribe();
+        let mut state = self.state.lock().await;
+        loop {
+            let State { acceptor, handshakes, trouble } = &mut *state;
+            let Some(acceptor) = acceptor else { return Err(AcceptError::Closed) };
+            let room = handshakes.len() < self.max_handshakes;
+            let event = tokio::select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => Event::Closed,
+                Some(shaken) = handshakes.join_next() => Event::Shaken(shaken),
+                arrival = next_arrival(acceptor.as_ref(), trouble), if room => Event::Arrived(arrival),
+            };
+            match event {
+                Event::Closed => return Err(AcceptError::Closed),
+                Event::Shaken(Ok(Ok(session))) => return Ok(session),
+                Event::Shaken(Ok(Err(error))) => {
+                    if let Some(callback) = &self.on_failed_handshake {
+                        callback(&error);
+                    }
+                }
+                // A panic is a bug: pass it on. Nobody else cancels these tasks, but a runtime that shuts down.
+                Event::Shaken(Err(error)) if error.is_panic() => {
+                    std::panic::resume_unwind(error.into_panic())
+                }
+                Event::Shaken(Err(_)) => return Err(AcceptError::Closed),
+                Event::Arrived(Ok(arrival)) => {
+                    trouble.over();
+                    handshakes.spawn(arrival);
+                }
+                Event::Arrived(Err(error)) => {
+                    if let Some(error) = trouble.meet(error) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops listening and drops the peers that nobody has accepted. When it returns the address is free again
+    /// and every waiting [`accept`](Self::accept) has got, or is about to get, [`AcceptError::Closed`].
+    pub async fn close(&self) {
+        self.closed.send_replace(true);
+        let mut state = self.state.lock().await;
+        state.acceptor = None;
+        state.handshakes.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Waits out the pause, if there is one, and accepts.
+async fn next_arrival(acceptor: &dyn Acceptor, trouble: &Trouble) -> io::Result<Arrival> {
+    if let Some(instant) = trouble.resume_at {
+        sleep_until(instant).await;
+    }
+    acceptor.accept().await
+}
+
+/// The pauses after failures of the listening socket: one such failure is likely to be followed by the same one.
+#[derive(Default)]
+struct Trouble {
+    /// Zero while all is well.
+    pause: Duration,
+    resume_at: Option<Instant>,
+}
+
+impl Trouble {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn over(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Notes a failure; gives the error to report if it is the first of a row.
+    fn meet(&mut self, error: io::Error) -> Option<AcceptError> {
+        use io::ErrorKind as Kind;
+        // Linux passes on what happened to the connection while it waited; the next one may be fine.
+        if let Kind::ConnectionAborted
+        | Kind::ConnectionReset
+        | Kind::Interrupted
+        | Kind::TimedOut
+        | Kind::HostUnreachable
+        | Kind::NetworkDown
+        | Kind::NetworkUnreachable = error.kind()
+        {
+            return None;
+        }
+        let first = self.pause.is_zero();
+        self.pause = (self.pause * 2).clamp(Self::FIRST, Self::LONGEST);
+        self.resume_at = Some(Instant::now() + self.pause);
+        first.then(|| match is_descriptor_limit(&error) {
+            true => AcceptError::DescriptorLimit,
+            false => AcceptError::Os(OsError::from(error)),
+        })
+    }
+}
+
+#[cfg(all(test, feature = "unix", feature = "tcp"))]
+mod tests;

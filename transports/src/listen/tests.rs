@@ -1,0 +1,173 @@
+//! What `accept` promises, over unix sockets and tcp alike.
+
+use std::sync::Mutex as StdMutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::dial;
+use crate::test_support::{in_own_process, leave_descriptors, restore_descriptors, soon};
+
+async fn tcp(options: ListenOptions) -> Listener {
+    listen_with("tcp://127.0.0.1:0", options).await.unwrap()
+}
+
+/// A peer that connects and says nothing.
+async fn silent(listener: &Listener) -> TcpStream {
+    TcpStream::connect(listener.url().strip_prefix("tcp://").unwrap()).await.unwrap()
+}
+
+fn dialing(listener: &Listener) -> tokio::task::JoinHandle<Session> {
+    let url = listener.url().to_owned();
+    tokio::spawn(async move { soon(dial(&url)).await.unwrap() })
+}
+
+#[tokio::test]
+async fn silent_peers_delay_nobody() {
+    let listener = tcp(ListenOptions::default()).await;
+    let mut silent_ones = Vec::new();
+    for _ in 0..50 {
+        silent_ones.push(silent(&listener).await);
+    }
+    let good = dialing(&listener);
+    soon(listener.accept()).await.unwrap();
+    good.await.unwrap();
+}
+
+#[tokio::test]
+async fn handshakes_are_bounded_and_make_room() {
+    let listener = tcp(ListenOptions::default().max_handshakes(2)).await;
+    let silent_ones = (silent(&listener).await, silent(&listener).await);
+    let good = dialing(&listener);
+    let accepting = listener.accept();
+    tokio::pin!(accepting);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut accepting).await;
+    assert!(early.is_err(), "accepted beyond the bound");
+    drop(silent_ones);
+    soon(accepting).await.unwrap();
+    good.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_handshake_is_skipped_and_reported() {
+    let seen = Arc::new(StdMutex::new(Vec::new()));
+    let log = seen.clone();
+    let listener = tcp(ListenOptions::default().on_failed_handshake(move |error| {
+        log.lock().unwrap().push(error.to_string());
+    }))
+    .await;
+    let mut rude = silent(&listener).await;
+    rude.write_all(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n").await.unwrap();
+    let peer = format!("tcp://{}", rude.local_addr().unwrap());
+    let mut answer = Vec::new();
+    {
+        // Its connection ends although nobody else comes.
+        let accepting = listener.accept();
+        tokio::select! {
+            _ = accepting => panic!("accepted a browser"),
+            _ = soon(rude.read_to_end(&mut answer)) => {}
+        }
+    }
+    drop(rude);
+    let good = dialing(&listener);
+    soon(listener.accept()).await.unwrap();
+    good.await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [format!("{peer} connected, but no session came about")]);
+}
+
+#[tokio::test]
+async fn a_cancelled_accept_loses_nothing() {
+    let listener = tcp(ListenOptions::default()).await;
+    let good: Vec<_> = (0..20).map(|_| dialing(&listener)).collect();
+    let (mut accepted, mut cancelled) = (0, 0);
+    while accepted < good.len() {
+        // Each accept is polled once and dropped; then the others get a turn.
+        tokio::select! {
+            biased;
+            session = listener.accept() => { session.unwrap(); accepted += 1 }
+            () = std::future::ready(()) => cancelled += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(cancelled > 0);
+    for session in good {
+        session.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_tasks_may_accept() {
+    let listener = Arc::new(tcp(ListenOptions::default()).await);
+    let accepting: Vec<_> = (0..8)
+        .map(|_| {
+            let listener = listener.clone();
+            tokio::spawn(async move { listener.accept().await.map(drop) })
+        })
+        .collect();
+    let good: Vec<_> = (0..5).map(|_| dialing(&listener)).collect();
+    for session in good {
+        session.await.unwrap();
+    }
+    listener.close().await;
+    let mut outcomes = Vec::new();
+    for task in accepting {
+        outcomes.push(soon(task).await.unwrap());
+    }
+    let closed = outcomes.iter().filter(|outcome| matches!(outcome, Err(AcceptError::Closed))).count();
+    // A session whose dialer was served may still have waited for its accept when the listener closed.
+    assert!(closed >= 3 && closed + outcomes.iter().filter(|outcome| outcome.is_ok()).count() == 8);
+}
+
+#[tokio::test]
+async fn close_frees_the_address_and_ends_accept() {
+    let listener = tcp(ListenOptions::default()).await;
+    let url = listener.url().to_owned();
+    let (accepted, ()) = tokio::join!(listener.accept(), listener.close());
+    assert!(matches!(accepted, Err(AcceptError::Closed)));
+    assert!(matches!(listener.accept().await, Err(AcceptError::Closed)));
+    let again = listen(&url).await.unwrap();
+    drop(listener);
+    let good = dialing(&again);
+    soon(again.accept()).await.unwrap();
+    good.await.unwrap();
+}
+
+#[tokio::test]
+async fn no_descriptor_left_is_told_once_and_survived() {
+    if !in_own_process("listen::tests::no_descriptor_left_is_told_once_and_survived", false) {
+        return;
+    }
+    let scratch = crate::test_support::Scratch::new();
+    let unix = crate::test_support::url(&scratch.path("a.sock"));
+    for url in ["tcp://127.0.0.1:0", &unix] {
+        let listener = listen(url).await.unwrap();
+        // The dialer's socket takes the one descriptor that is left.
+        let old = leave_descriptors(1);
+        let good = dialing(&listener);
+        let error = soon(listener.accept()).await.unwrap_err();
+        assert!(matches!(error, AcceptError::DescriptorLimit), "{error:?}");
+        // The trouble goes on and is not told again; tries are few.
+        let more = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(more.is_err(), "{more:?}");
+        restore_descriptors(old);
+        soon(listener.accept()).await.unwrap();
+        good.await.unwrap();
+    }
+}
+
+#[test]
+fn pauses_grow_and_end() {
+    let emfile = || io::Error::from_raw_os_error(24);
+    let mut trouble = Trouble::default();
+    assert!(trouble.meet(io::ErrorKind::ConnectionAborted.into()).is_none());
+    assert!(trouble.pause.is_zero());
+    assert!(matches!(trouble.meet(emfile()), Some(AcceptError::DescriptorLimit)));
+    assert_eq!(trouble.pause, Trouble::FIRST);
+    for _ in 0..10 {
+        assert!(trouble.meet(emfile()).is_none());
+    }
+    assert_eq!(trouble.pause, Trouble::LONGEST);
+    trouble.over();
+    assert!(matches!(trouble.meet(io::Error::from_raw_os_error(22)), Some(AcceptError::Os(_))));
+}

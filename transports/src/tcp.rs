@@ -1,0 +1,182 @@
+//! The tcp transport: `tcp://host:port`. Neither encrypted nor authenticated; use it on networks you trust.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionOptions};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use crate::dial::DialOptions;
+use crate::error::{AcceptError, DialError, ListenError};
+use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::url::{TcpAddress, UrlError};
+
+/// A tcp connection as a link.
+#[derive(Debug)]
+pub struct TcpLink {
+    info: LinkInfo,
+    reader: Reader,
+    writer: Writer,
+}
+
+impl TcpLink {
+    /// Takes over a connection and turns Nagle's algorithm off: the session does its own gathering, and a small
+    /// message must not wait for the acknowledgement of the last one.
+    ///
+    /// # Errors
+    /// The connection is already broken.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let info = LinkInfo::new(format!("tcp://{}", stream.peer_addr()?));
+        let (reader, writer) = stream.into_split();
+        Ok(Self { info, reader: Reader(reader), writer: Writer(writer) })
+    }
+}
+
+impl Link for TcpLink {
+    fn info(&self) -> LinkInfo {
+        self.info.clone()
+    }
+
+    fn split(self: Box<Self>) -> (Box<dyn LinkReader>, Box<dyn LinkWriter>) {
+        (Box::new(self.reader), Box::new(self.writer))
+    }
+}
+
+#[derive(Debug)]
+struct Reader(OwnedReadHalf);
+
+impl LinkReader for Reader {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        _descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        // tokio's poll_read, and not poll_ready with try_read: it remembers that a short read emptied the socket
+        // and so saves asking once more.
+        let mut buf = ReadBuf::new(buf);
+        Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+}
+
+#[derive(Debug)]
+struct Writer(OwnedWriteHalf);
+
+impl LinkWriter for Writer {
+    fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+        refuse_descriptors(descriptors)?;
+        self.0.try_write_vectored(bufs)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        refuse_descriptors(descriptors)?;
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+fn refuse_descriptors(descriptors: &VecDeque<OwnedFd>) -> io::Result<()> {
+    match descriptors.is_empty() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "tcp cannot pass descriptors")),
+    }
+}
+
+/// Dials what follows `tcp:`.
+pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, DialError> {
+    let address = TcpAddress::parse(rest)?;
+    if address.port == 0 {
+        return Err(UrlError::PortZero.into());
+    }
+    let stream = connect(&address, options.connect_timeout).await?;
+    let link = TcpLink::new(stream).map_err(|error| DialError::connecting(address.to_string(), error))?;
+    Ok(Session::start(link, Role::Dialer, options.session).await?)
+}
+
+/// Tries the addresses of the name in the resolver's order. Each may use its share of the time that is left, so
+/// that a first address which swallows packets does not use up the time of the others.
+async fn connect(address: &TcpAddress, limit: Duration) -> Result<TcpStream, DialError> {
+    let timed_out = || DialError::TimedOut { url: address.to_string(), after: limit };
+    let deadline = Instant::now() + limit;
+    let name = (address.host.as_str(), address.port);
+    let found = timeout(limit, tokio::net::lookup_host(name)).await.map_err(|_| timed_out())?;
+    let found: Vec<_> = found.map_err(|error| host_not_found(address, error))?.collect();
+    let mut outcome = None;
+    for (i, candidate) in found.iter().enumerate() {
+        let share = (deadline - Instant::now()) / (found.len() - i) as u32;
+        match timeout(share, TcpStream::connect(candidate)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+                outcome = Some(DialError::connecting(address.to_string(), error));
+            }
+            // "Refused" by one address says more than silence from another.
+            _ => outcome = outcome.or_else(|| Some(timed_out())),
+        }
+    }
+    Err(outcome.unwrap_or_else(|| host_not_found(address, io::ErrorKind::NotFound.into())))
+}
+
+fn host_not_found(address: &TcpAddress, error: io::Error) -> DialError {
+    DialError::HostNotFound { host: address.host.clone(), source: error.into() }
+}
+
+/// Listens on what follows `tcp:`.
+pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    let address = TcpAddress::parse(rest)?;
+    let name = (address.host.as_str(), address.port);
+    let found = tokio::net::lookup_host(name)
+        .await
+        .map_err(|error| ListenError::HostNotFound { host: address.host.clone(), source: error.into() })?;
+    let found: Vec<_> = found.collect();
+    let failed = |error| ListenError::binding(address.to_string(), error);
+    let listener = TcpListener::bind(&*found).await.map_err(failed)?;
+    let url = format!("tcp://{}", listener.local_addr().map_err(failed)?);
+    Ok(Box::new(TcpAcceptor { listener, url, session: options.session.clone() }))
+}
+
+struct TcpAcceptor {
+    listener: TcpListener,
+    url: String,
+    session: SessionOptions,
+}
+
+#[async_trait]
+impl Acceptor for TcpAcceptor {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn accept(&self) -> io::Result<Arrival> {
+        let (stream, peer) = self.listener.accept().await?;
+        let (peer, session) = (format!("tcp://{peer}"), self.session.clone());
+        Ok(Box::pin(async move {
+            // A peer that has reset the connection already is that peer's failure, not the listener's.
+            match TcpLink::new(stream) {
+                Err(error) => Err(AcceptError::PeerGone { peer, source: error.into() }),
+                Ok(link) => Session::start(link, Role::Acceptor, session)
+                    .await
+                    .map_err(|source| AcceptError::Handshake { peer, source }),
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Dialing and listening by host and port.
+
+use std::future::poll_fn;
+
+use super::*;
+use crate::{dial, dial_with, listen};
+
+#[tokio::test]
+async fn port_zero_becomes_the_port_that_was_free() {
+    let listener = listen("tcp://127.0.0.1:0").await.unwrap();
+    let url = listener.url().to_owned();
+    let address = TcpAddress::parse(url.strip_prefix("tcp:").unwrap()).unwrap();
+    assert!(address.host == "127.0.0.1" && address.port != 0);
+    let (accepted, dialed) = tokio::join!(listener.accept(), dial(&url));
+    accepted.unwrap();
+    dialed.unwrap();
+    let error = listen(&url).await.unwrap_err();
+    assert_eq!(error, ListenError::AddressInUse { url: url.clone() });
+    drop(listener);
+    let error = dial(&url).await.unwrap_err();
+    assert!(matches!(error, DialError::Refused { .. }), "{error:?}");
+    listen(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn ipv6_and_names() {
+    let listener = listen("tcp://localhost:0").await.unwrap();
+    let port = listener.url().rsplit_once(':').unwrap().1.to_owned();
+    let target = format!("tcp://localhost:{port}");
+    let (accepted, dialed) = tokio::join!(listener.accept(), dial(&target));
+    accepted.unwrap();
+    dialed.unwrap();
+    match listen("tcp://[::1]:0").await {
+        Ok(listener) => {
+            assert!(listener.url().starts_with("tcp://[::1]:"), "{}", listener.url());
+            let (accepted, dialed) = tokio::join!(listener.accept(), dial(listener.url()));
+            accepted.unwrap();
+            dialed.unwrap();
+        }
+        Err(error) => eprintln!("skipped: no IPv6 here: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn what_can_go_wrong() {
+    let error = dial("tcp://nobody.invalid:1").await.unwrap_err();
+    assert!(matches!(&error, DialError::HostNotFound { host, .. } if host == "nobody.invalid"), "{error:?}");
+    assert!(matches!(listen("tcp://nobody.invalid:1").await, Err(ListenError::HostNotFound { .. })));
+    assert!(matches!(dial("tcp://localhost:0").await, Err(DialError::Url(UrlError::PortZero))));
+    let tls = || UrlError::NotBuiltIn { scheme: "tls".into(), feature: "tls" };
+    assert!(matches!(dial("tls://host:1").await, Err(DialError::Url(error)) if error == tls()));
+    assert_eq!(listen("tls://host:1").await.unwrap_err(), ListenError::Url(tls()));
+    let url = "tcp://192.0.2.1:1"; // Reserved for documentation: nobody's address.
+    assert_eq!(listen(url).await.unwrap_err(), ListenError::AddressNotAvailable { url: url.into() });
+}
+
+/// The kernel ignores whoever knocks at a full backlog, as a firewall would.
+#[tokio::test]
+async fn silence_is_a_timeout() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _first = TcpStream::connect(address).await.unwrap();
+    let after = Duration::from_millis(50);
+    let options = DialOptions::default().connect_timeout(after);
+    let error = dial_with(&format!("tcp://{address}"), options).await.unwrap_err();
+    assert!(matches!(error, DialError::TimedOut { after: said, .. } if said == after), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_link_passes_bytes_but_no_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let (ours, peer) = (TcpLink::new(ours.unwrap()).unwrap(), theirs.unwrap());
+    let theirs = TcpLink::new(peer.0).unwrap();
+    assert_eq!(theirs.info().peer, format!("tcp://{}", peer.1));
+    assert!(!ours.info().passes_descriptors && !ours.info().secure);
+    let (_reader, mut writer) = Box::new(ours).split();
+    let (mut reader, _writer) = Box::new(theirs).split();
+    let mut descriptors = VecDeque::from([OwnedFd::from(std::fs::File::open("/dev/null").unwrap())]);
+    let error = writer.try_write(&[IoSlice::new(b"x")], &mut descriptors).unwrap_err();
+    assert_eq!((error.kind(), descriptors.len()), (io::ErrorKind::InvalidInput, 1));
+    descriptors.clear();
+    let slices = [IoSlice::new(b"a"), IoSlice::new(b"bc")];
+    assert_eq!(poll_fn(|cx| writer.poll_write(cx, &slices, &mut descriptors)).await.unwrap(), 3);
+    let mut buf = [0; 16];
+    assert_eq!(poll_fn(|cx| reader.poll_read(cx, &mut buf, &mut descriptors)).await.unwrap(), 3);
+    assert_eq!(&buf[..3], b"abc");
+    poll_fn(|cx| writer.poll_close(cx)).await.unwrap();
+    assert_eq!(poll_fn(|cx| reader.poll_read(cx, &mut buf, &mut descriptors)).await.unwrap(), 0);
+}

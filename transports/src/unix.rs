@@ -1,0 +1,151 @@
+//! The unix transport: `unix:///run/build.sock`, `unix:relative.sock` and, on Linux, `unix:@name`.
+//!
+//! Here are dialing and accepting; [`link`] moves bytes and descriptors, [`bind`] minds the socket's file.
+
+mod bind;
+mod link;
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libchan::{Role, Session, SessionOptions};
+use tokio::net::{UnixListener, UnixStream};
+
+pub use self::link::UnixLink;
+use crate::dial::DialOptions;
+use crate::error::{AcceptError, DialError, ListenError};
+use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::url::UnixAddress;
+
+/// The most bytes of a path: the kernel's `sun_path` less the zero at its end.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PATH_LIMIT: usize = 107;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const PATH_LIMIT: usize = 103;
+
+/// How long to wait before knocking again at a server whose backlog is full.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+impl UnixAddress {
+    /// The length of the path or name, if it does not fit.
+    fn excess(&self) -> Option<usize> {
+        let length = match self {
+            Self::Path(path) => path.as_os_str().as_bytes().len(),
+            Self::Abstract(name) => name.len(),
+        };
+        (length > PATH_LIMIT).then_some(length)
+    }
+
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Path(path) => SocketAddr::from_pathname(path),
+            Self::Abstract(name) => abstract_name(name),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn abstract_name(name: &str) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn abstract_name(_name: &str) -> io::Result<SocketAddr> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "abstract socket names exist on Linux only: use a path"))
+}
+
+/// Dials what follows `unix:`.
+pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, DialError> {
+    let address = UnixAddress::parse(rest)?;
+    if let Some(length) = address.excess() {
+        return Err(DialError::PathTooLong { length, limit: PATH_LIMIT });
+    }
+    let url = address.to_string();
+    let connected = tokio::time::timeout(options.connect_timeout, connect(&address)).await;
+    let stream = match connected {
+        Err(_) => return Err(DialError::TimedOut { url, after: options.connect_timeout }),
+        Ok(Err(error)) => return Err(not_connected(&address, error)),
+        Ok(Ok(stream)) => stream,
+    };
+    Ok(Session::start(UnixLink::new(stream, url), Role::Dialer, options.session).await?)
+}
+
+async fn connect(address: &UnixAddress) -> io::Result<UnixStream> {
+    let address = address.to_socket_addr()?.into();
+    loop {
+        match UnixStream::connect_addr(&address).await {
+            // Linux says so, rather than to queue us, when the backlog is full; there is no event to wait for.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(BACKLOG_PAUSE).await
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn not_connected(address: &UnixAddress, error: io::Error) -> DialError {
+    if let (UnixAddress::Path(path), io::ErrorKind::ConnectionRefused) = (address, error.kind()) {
+        // The kernel refuses a plain file with the same words as a dead server.
+        if std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+            return DialError::NotASocket { path: path.clone() };
+        }
+    }
+    DialError::connecting(address.to_string(), error)
+}
+
+/// Listens on what follows `unix:`.
+pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    let address = UnixAddress::parse(rest)?;
+    if let Some(length) = address.excess() {
+        return Err(ListenError::PathTooLong { length, limit: PATH_LIMIT });
+    }
+    let url = address.to_string();
+    let (listener, file) = match &address {
+        UnixAddress::Path(path) => {
+            let (listener, file) = bind::bind(path, options.unix_mode, &url).await?;
+            (listener, Some(file))
+        }
+        UnixAddress::Abstract(_) => {
+            let bound = address.to_socket_addr().and_then(|address| UnixListener::bind_addr(&address.into()));
+            (bound.map_err(|error| ListenError::binding(url.clone(), error))?, None)
+        }
+    };
+    Ok(Box::new(UnixAcceptor { _file: file, listener, url, session: options.session.clone() }))
+}
+
+struct UnixAcceptor {
+    /// Stands before the listener, so that it is dropped first: see [`bind::SocketFile`].
+    _file: Option<bind::SocketFile>,
+    listener: UnixListener,
+    url: String,
+    session: SessionOptions,
+}
+
+#[async_trait]
+impl Acceptor for UnixAcceptor {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn accept(&self) -> io::Result<Arrival> {
+        // The peer's end has no name of its own, so it goes by ours.
+        let (stream, _) = self.listener.accept().await?;
+        let (peer, session) = (self.url.clone(), self.session.clone());
+        Ok(Box::pin(async move {
+            let link = UnixLink::new(stream, peer.clone());
+            let started = Session::start(link, Role::Acceptor, session).await;
+            started.map_err(|source| AcceptError::Handshake { peer, source })
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
