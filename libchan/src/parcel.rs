@@ -40,8 +40,8 @@ impl Parcel {
         Self { codec: AnyCodec::raw(), flaw, payload, ends: Vec::new(), bound: None, from }
     }
 
-    /// A second copy, for a receiver that may leave without taking the first. Streams and descriptors cannot
-    /// be in two messages, so a parcel with one of them has no copy.
+    /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
+    /// so a parcel with one has no copy.
     pub(crate) fn try_clone(&mut self) -> Option<Self> {
         for end in &mut self.ends {
             end.share();

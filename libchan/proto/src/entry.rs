@@ -68,8 +68,10 @@ pub(crate) struct SendHalf {
     pub(crate) track: bool,
     /// A send was refused: say when it may succeed.
     pub(crate) watched: bool,
-    /// CLOSE is sent, or waits behind a large message.
+    /// CLOSE is sent, or waits behind a large message or a pin.
     pub(crate) closed: bool,
+    /// Messages to come that name it.
+    pub(crate) pins: u16,
     pub(crate) rare: Option<Box<RareSend>>,
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct SendHalf {
 pub(crate) struct RareSend {
     pub(crate) large: Option<Large>,
     pub(crate) cancelled: Option<Cancel>,
-    /// What to say once the large message is out.
+    /// What to say once the large message is out and no message is to name the entry any more.
     pub(crate) close: Option<Close>,
 }
 
@@ -367,7 +369,7 @@ impl Entries {
             // The acceptor's ids are odd from 1.
             Role::Dialer if id % 2 == 1 => Some((id as usize - 1) / 2),
             // The dialer's are even from 2.
-            Role::Acceptor if id % 2 == 0 && id > 0 => Some((id as usize - 2) / 2),
+            Role::Acceptor if id.is_multiple_of(2) && id > 0 => Some((id as usize - 2) / 2),
             _ => None,
         }
     }

@@ -44,10 +44,6 @@ impl Unclaimed {
         Self { leg, attachment: Some(attachment) }
     }
 
-    pub(crate) fn leg(&self) -> &Leg {
-        &self.leg
-    }
-
     fn kind(&self) -> Option<Kind> {
         self.attachment.map(|attachment| attachment.kind)
     }
@@ -82,11 +78,14 @@ impl Attached {
         };
     }
 
-    /// Another handle on the same channel end; streams and descriptors have none.
+    /// Another handle on the same channel end, a duplicate of a descriptor; a stream has neither.
     pub(crate) fn try_clone(&self) -> Option<Self> {
         match self {
             Self::Sender(sender) => Some(Self::Sender(sender.clone())),
             Self::Receiver(receiver) => Some(Self::Receiver(receiver.clone())),
+            Self::Descriptor(_, Some(hold)) => {
+                Some(Self::Descriptor(Fd::new(hold.dup_for_passing().ok()?).into_core(), None))
+            }
             Self::Stream(..) | Self::Descriptor(..) | Self::Unclaimed(_) => None,
         }
     }

@@ -56,6 +56,8 @@ impl<T> Chan<T> {
     pub(crate) fn close(self: &Arc<Self>, error: Option<RemoteError>) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
+        // What has arrived from remote senders was accepted: it is drained like the rest.
+        self.absorb_all(&mut state);
         self.close_state(&mut state, error.map_or(End::Clean, End::Error));
         state.queue.wake_all(&mut wakes);
         state.waiters.notify_all(&mut wakes);
@@ -257,9 +259,6 @@ impl<T> Chan<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         self.close_state(&mut state, if lost { End::Lost } else { End::Clean });
-        if lost && state.refused.is_none() && state.queue.has_waiting() {
-            state.refused = Some(Box::new(Closed::Disconnected));
-        }
         state.queue.wake_all(&mut wakes);
         state.waiters.notify_all(&mut wakes);
         state.watchers.notify_all(&mut wakes);

@@ -85,11 +85,17 @@ impl<T: Message> Chan<T> {
 
     /// The end was claimed or bound, and the message that names it has gone out.
     pub(crate) fn announced(self: &Arc<Self>, leg: &Leg) {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         let refused = state.refused.clone();
         let is_source = state.source_at(leg).is_some();
-        if refused.is_none() && is_source && matches!(state.end, End::Open) {
-            self.ask_sources(&state);
+        if refused.is_none() && is_source {
+            if matches!(state.end, End::Open) {
+                self.ask_sources(&state);
+            } else if let Some(at) = state.source_at(leg) {
+                // The channel was closed while the message was on its way out.
+                state.legs().sources.remove(at);
+                leg.cancel(Scope::Channel, Closed::BySender, None);
+            }
         }
         drop(state);
         match refused {
@@ -244,6 +250,9 @@ impl<T> Chan<T> {
         leg.cancel(Scope::End, Closed::Dropped, spare);
         let error = close.reason.map(RemoteError::from);
         let lost = error.as_ref().is_some_and(|e| e.wire_code() == libchan_proto::code::DISCONNECTED);
+        if close.scope == Scope::Channel {
+            self.absorb_all(state);
+        }
         match (error, close.scope) {
             (_, _) if lost => state.legs().lost = true,
             (error, Scope::Channel) => self.close_state(state, error.map_or(End::Clean, End::Error)),
@@ -297,7 +306,8 @@ impl<T> State<T> {
         let [sink] = &legs.sinks[..] else { return None };
         let idle = self.queue.is_empty() && self.queue.reserved() == 0 && !legs.pumping;
         let plain = self.receivers == 0 && legs.sources.is_empty() && self.is_open();
-        let home = sink.sole && Arc::ptr_eq(&sink.leg.session, session) && sink.leg.is_announced();
-        (idle && plain && home && sink.in_hand.is_empty()).then_some(sink.leg.key)
+        let home = sink.sole && Arc::ptr_eq(&sink.leg.session, session);
+        // Pinned: the entry is not given up before the message that names it has gone out.
+        (idle && plain && home && sink.in_hand.is_empty() && sink.leg.pin()).then_some(sink.leg.key)
     }
 }

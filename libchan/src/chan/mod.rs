@@ -220,10 +220,6 @@ impl<T> State<T> {
         self.legs.as_ref().is_some_and(|legs| !legs.sources.is_empty())
     }
 
-    fn is_pumping(&self) -> bool {
-        self.legs.as_ref().is_some_and(|legs| legs.pumping)
-    }
-
     /// One source and only local receivers: they take from the session's inbox without passing the queue.
     fn is_direct(&self) -> bool {
         let one = |legs: &Legs| legs.sources.len() == 1 && legs.sinks.is_empty();
@@ -239,6 +235,7 @@ impl<T> State<T> {
         match (&self.refused, &self.end) {
             (Some(closed), _) => Some(SendFailure::from((**closed).clone())),
             (None, End::Open | End::Tentative) => None,
+            (None, End::Lost) => Some(SendFailure::Disconnected { outcome_unknown: false }),
             (None, _) => Some(SendFailure::Closed(Closed::BySender)),
         }
     }

@@ -392,6 +392,7 @@ fn unbind_all(leg: &Leg, attachments: &[Attach], ends: &[Attached]) {
             (Attach::Channel(key), Attached::Receiver(receiver)) => {
                 receiver.chan().clone().unbind(&Leg { session: leg.session.clone(), key: *key });
             }
+            (Attach::SenderHome(key), _) => leg.session.unpin(*key),
             (Attach::Stream(key), _) => leg.session.abandon(*key),
             (Attach::Descriptor(token), _) => leg.session.forget_descriptor(*token),
             _ => {}

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::queue::{Slot, Standing};
-use super::{Chan, State, Wakes};
+use super::{Chan, End, State, Wakes};
 use crate::attach::Attached;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
@@ -129,7 +129,7 @@ impl<T> Chan<T> {
         };
         let mut encoded = (erased.encode)(value, leg.session.codec(), scratch.buffer())?;
         let limits = leg.session.limits();
-        let size = encoded.shared.as_ref().map_or(scratch.bytes().len(), |shared| shared.len());
+        let size = encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len();
         if size > limits.max_message as usize {
             return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
         }
@@ -359,6 +359,7 @@ impl<T> State<T> {
         match (&self.refused, self.is_open()) {
             (Some(closed), _) => Err((**closed).clone()),
             (None, true) => Ok(()),
+            (None, false) if self.end == End::Lost => Err(Closed::Disconnected),
             (None, false) => Err(Closed::BySender),
         }
     }

@@ -108,11 +108,6 @@ pub(crate) struct FdHold {
 }
 
 impl FdHold {
-    /// Whether a real descriptor is here; one that arrived as a stream goes on as a stream.
-    pub(crate) fn is_descriptor(&self) -> bool {
-        matches!(self.carrier, Some(Carrier::Descriptor(_)))
-    }
-
     /// For links that pass no descriptors: whether its bytes can be carried instead.
     pub(crate) fn check_pumpable(&self) -> Result<(), NotPumpable> {
         match &self.carrier {
@@ -131,8 +126,7 @@ impl FdHold {
         }
     }
 
-    /// For links that pass descriptors: a duplicate, close-on-exec, for the message, while the hold keeps the
-    /// original until the message is known to be taken ([`FdHold::delivered`]).
+    /// A duplicate, close-on-exec: for the copy of a message that is kept until a competing receiver has taken it.
     pub(crate) fn dup_for_passing(&self) -> io::Result<OwnedFd> {
         match &self.carrier {
             Some(Carrier::Descriptor(fd)) => Ok(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),
@@ -140,11 +134,6 @@ impl FdHold {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "the descriptor is here as a stream only"))
             }
         }
-    }
-
-    /// The message arrived with the duplicate: closes the original.
-    pub(crate) fn delivered(mut self) {
-        drop(self.spend());
     }
 
     /// For links that pass descriptors, without a duplicate: the original. A descriptor that is here as a

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use self::core::Carrier;
 pub(crate) use self::core::{FdCore, FdHold};
-pub use self::kind::NotPumpable;
+pub(crate) use self::kind::NotPumpable;
 use crate::stream::{ByteStream, RemoteStream};
 
 /// A file descriptor, which can be put into a message.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use libchan_proto::{Event, Key, Reason, SessionError, code};
+use libchan_proto::{Event, Key, Misbehaviour, Reason, SessionError, code};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::port::Port;
@@ -142,8 +142,14 @@ impl Driver {
         }
         state.arrived.extend(&mut self.descriptors);
         let result = self.buffer.feed(read, |data| state.machine.handle_input(data));
-        if result.is_ok() && state.arrived.len() > state.machine.limits().max_descriptors as usize {
-            return Err(SessionError::Link("the peer sent more descriptors than were allowed".to_owned()));
+        let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
+        let held = state.arrived.len();
+        if result.is_ok()
+            && (announced.wrapping_sub(arrived) as i32 > 0
+                || held > state.machine.limits().max_descriptors as usize)
+        {
+            // A descriptor is never later than the message it belongs to, and never more than were granted.
+            return Err(SessionError::PeerMisbehaved(Misbehaviour::DescriptorBudget));
         }
         result.map(Poll::Ready)
     }
@@ -249,7 +255,13 @@ impl Driver {
             let mut state = self.shared.lock();
             state.writer = Some(writer);
             match result {
-                Poll::Ready(Ok(())) => state.swap_back(unsent),
+                Poll::Ready(Ok(())) => {
+                    state.swap_back(unsent);
+                    let flushed = state.writer.as_mut().map(|writer| writer.poll_flush(cx));
+                    if let Some(Poll::Ready(Err(error))) = flushed {
+                        return Err(SessionError::Link(error.to_string()));
+                    }
+                }
                 Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
                 Poll::Pending => {
                     state.unsent = Some(unsent);
@@ -287,7 +299,7 @@ impl Driver {
         let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let mut state = self.shared.lock();
         if self.farewell == Farewell::Draining {
-            if state.machine.open_channels() > 0 && !late && !state.machine.peer_said_goodbye() {
+            if !state.machine.is_settled() && !late && !state.machine.peer_said_goodbye() {
                 return Ok(());
             }
             state.goodbye(Reason { code: code::NONE, text: String::new() });
@@ -296,10 +308,14 @@ impl Driver {
             return Ok(());
         }
         let sent = state.machine.is_drained() && state.unsent.is_none();
-        if sent && (state.machine.peer_said_goodbye() || late) {
-            return Err(SessionError::Closed);
+        if !(sent && (state.machine.peer_said_goodbye() || late)) {
+            return Ok(());
         }
-        Ok(())
+        let closed = state.writer.as_mut().map(|writer| writer.poll_close(cx));
+        match closed {
+            Some(Poll::Pending) if !late => Ok(()),
+            _ => Err(SessionError::Closed),
+        }
     }
 
     /// Asks every channel and stream to end once what was accepted has gone out.

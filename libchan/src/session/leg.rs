@@ -67,9 +67,9 @@ impl Leg {
         self.send_status().untaken
     }
 
-    /// Whether the peer knows of the entry.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.session.lock().machine.is_announced(self.key)
+    /// Keeps the entry until a message that names it has gone out. False: it is gone, or the peer does not know it.
+    pub(crate) fn pin(&self) -> bool {
+        self.session.lock().machine.pin(self.key)
     }
 
     /// The sending end says its last.
@@ -160,7 +160,7 @@ impl Leg {
     // ---- streams and descriptors
 
     pub(crate) fn stream(&self) -> Arc<dyn RemoteStream> {
-        SessionStream::new(self.clone())
+        SessionStream::attach(self.clone())
     }
 
     pub(crate) fn descriptor(&self) -> Fd {

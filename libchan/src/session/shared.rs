@@ -245,6 +245,10 @@ impl Shared {
         drop(port);
     }
 
+    pub(crate) fn unpin(&self, key: Key) {
+        self.quiet(|state| state.machine.unpin(key));
+    }
+
     pub(crate) fn set_port(&self, key: Key, chan: Arc<dyn AnyChan>) {
         self.lock().ports.set(key, Port::Chan { chan, parked: None, active: false });
     }

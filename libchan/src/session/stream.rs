@@ -18,7 +18,7 @@ pub(super) struct SessionStream {
 }
 
 impl SessionStream {
-    pub(super) fn new(leg: Leg) -> Arc<dyn RemoteStream> {
+    pub(super) fn attach(leg: Leg) -> Arc<dyn RemoteStream> {
         {
             let mut state = leg.session.lock();
             if !matches!(state.ports.get(leg.key), Port::Stream { .. }) {

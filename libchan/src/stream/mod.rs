@@ -26,7 +26,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, empty, join};
 
-pub use self::core::InUse;
+pub(crate) use self::core::InUse;
 use self::core::Kind;
 pub(crate) use self::core::{StreamCore, StreamHold};
 pub(crate) use self::descriptor::DescriptorStream;

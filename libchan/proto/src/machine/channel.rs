@@ -301,11 +301,32 @@ impl Machine {
             return self.drop_entry(key);
         }
         half.closed = true;
-        if half.has_large() && half.cancelled().is_none() {
+        if half.pins > 0 || (half.has_large() && half.cancelled().is_none()) {
             half.rare().close = Some(Close { scope, reason });
             return;
         }
         self.send_close(key, scope, reason);
+    }
+
+    /// Keeps a sending entry until a message that names it ([`Attach::SenderHome`](crate::Attach)) is sent or
+    /// [`unpin`](Self::unpin)ned. False: it is gone, or the peer does not know of it.
+    pub fn pin(&mut self, key: Key) -> bool {
+        let Some(half) = self.entries.send(key) else { return false };
+        let open = half.announced && !half.closed && half.cancelled().is_none();
+        half.pins += u16::from(open);
+        open
+    }
+
+    /// The message that was to name the entry is sent, or is not sent after all.
+    pub fn unpin(&mut self, key: Key) {
+        let Some(half) = self.entries.send(key) else { return };
+        half.pins = half.pins.saturating_sub(1);
+        if half.pins == 0
+            && (!half.has_large() || half.cancelled().is_some())
+            && let Some(close) = half.rare.as_mut().and_then(|rare| rare.close.take())
+        {
+            self.send_close(key, close.scope, close.reason);
+        }
     }
 
     pub(super) fn send_close(&mut self, key: Key, scope: Scope, reason: Option<Reason>) {
@@ -400,8 +421,10 @@ impl Machine {
         half.rare().cancelled = Some(Cancel { scope, reason });
         if half.closed {
             // Our CLOSE has gone, or waited behind a large message that nobody wants any more.
-            let late = half.rare().close.take();
+            let pinned = half.pins > 0;
+            let late = if pinned { None } else { half.rare().close.take() };
             match late {
+                None if pinned => {}
                 Some(close) => self.send_close(key, close.scope, close.reason),
                 None => self.drop_entry(key),
             }
@@ -541,6 +564,7 @@ impl SendHalf {
             track: false,
             watched: false,
             closed: false,
+            pins: 0,
             rare: None,
         }
     }

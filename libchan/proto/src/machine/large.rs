@@ -19,6 +19,7 @@ impl Machine {
     // ---- leaving
 
     pub(super) fn queue_large(&mut self, key: Key, message: Outgoing<'_>, announced: bool) {
+        let attachments = message.attachments;
         let mut table = Vec::with_capacity(message.attachments.len() * ATTACHMENT);
         let mut tokens = Vec::new();
         self.write_table(message.attachments, &mut table, &mut tokens);
@@ -43,6 +44,7 @@ impl Machine {
         }
         // The message that names a channel goes before what is sent on the channel.
         self.start_large(key);
+        self.after_table(attachments);
     }
 
     /// Writes the first frame at once if the message carries anything, because frames for it may follow at once.
@@ -120,7 +122,9 @@ impl Machine {
         let Some(half) = self.entries.send(key) else { return };
         let rare = half.rare();
         rare.large = None;
-        if let Some(close) = rare.close.take() {
+        let pinned = half.pins > 0;
+        let rare = half.rare();
+        if !pinned && let Some(close) = rare.close.take() {
             self.send_close(key, close.scope, close.reason);
         } else if half.watched && half.cancelled().is_none() && half.credit > 0 {
             half.watched = false;

@@ -98,6 +98,7 @@ impl Machine {
             Payload::Share(payload) => self.out.bytes.extend_from_slice(&payload),
             Payload::Copy(payload) => self.out.bytes.extend_from_slice(payload),
         }
+        self.after_table(message.attachments);
     }
 
     /// Writes the attachment table and marks its entries as announced.
@@ -144,9 +145,15 @@ impl Machine {
             out.extend_from_slice(&capacity.to_be_bytes());
             out.extend_from_slice(&wanted.to_be_bytes());
         }
+    }
+
+    /// After a message: what its attachments waited for it to say.
+    pub(super) fn after_table(&mut self, attachments: &[Attach]) {
         for attach in attachments {
-            if let Attach::Stream(key) = *attach {
-                self.push_stream(key);
+            match *attach {
+                Attach::Stream(key) => self.push_stream(key),
+                Attach::SenderHome(key) => self.unpin(key),
+                Attach::Channel(_) | Attach::Descriptor(_) => {}
             }
         }
     }
@@ -189,14 +196,14 @@ impl Machine {
             }
             None => true,
         };
-        let attachments = self.take_table(table, key)?;
+        let attachments = self.take_table(table)?;
         let Some(key) = key.filter(|_| !cancelled) else {
             self.reject_all(&attachments);
             if let (Some(key), Some(total)) = (key, total) {
                 let partial = Partial::new(codec, flaw, Vec::new(), payload, total, announced);
                 self.begin_partial(key, partial);
             }
-            return Ok(self.check_control()?);
+            return self.check_control();
         };
         match total {
             Some(total) => {
@@ -215,8 +222,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Enters the attachments that a message brings; `on` is the channel it came through.
-    fn take_table(&mut self, table: &[u8], on: Option<Key>) -> Result<Vec<Attachment>, Misbehaviour> {
+    /// Enters the attachments that a message brings.
+    fn take_table(&mut self, table: &[u8]) -> Result<Vec<Attachment>, Misbehaviour> {
         let mut attachments = Vec::new();
         let mut table = Reader(table);
         let (window, stream) = (self.limits.initial_window, self.limits.stream_window);
@@ -244,12 +251,13 @@ impl Machine {
                 }
                 4 if id == 0 => attachment(Kind::Descriptor, self.take_descriptor()?),
                 5 => match self.lookup(id)? {
-                    Some(key) if Some(key) != on || self.entries.recv(key).is_some() => {
+                    Some(key) => {
                         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd) };
                         half.rare().holds += 1;
                         attachment(Kind::SenderHome, key)
                     }
-                    _ => return Err(Misbehaviour::UnknownId),
+                    // The channel ended meanwhile: a sender of nothing.
+                    None => attachment(Kind::SenderHome, Key(u32::MAX)),
                 },
                 _ => return Err(Misbehaviour::AttachmentKind),
             });

@@ -132,7 +132,8 @@ pub struct Machine {
     theirs: Pool,
     /// Large messages that wait for memory, first come first served.
     reservations: VecDeque<Key>,
-    /// Emptied inboxes, for the next channel that needs one.
+    /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Inbox>>,
 
     out: Output,
@@ -148,6 +149,7 @@ pub struct Machine {
     descriptors_arrived: u32,
     descriptor_credit: u32,
     descriptors_owed: u32,
+    descriptors_returned: u32,
     descriptors_out: u32,
     /// Channels that wait for descriptor credit.
     descriptor_waiters: Vec<Key>,
@@ -202,6 +204,7 @@ impl Machine {
             descriptors_arrived: 0,
             descriptor_credit: 0,
             descriptors_owed: 0,
+            descriptors_returned: 0,
             descriptors_out: 0,
             descriptor_waiters: Vec::new(),
             clock: Clock {

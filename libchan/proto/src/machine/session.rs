@@ -151,6 +151,15 @@ impl Machine {
         self.peer_goodbye
     }
 
+    /// Whether every channel is finished and every stream has said its last: goodbye takes nothing away.
+    pub fn is_settled(&self) -> bool {
+        self.entries.keys().all(|key| match self.entries.get(key) {
+            Entry::Free => true,
+            Entry::Stream(stream) => stream.end_sent,
+            Entry::Send(_) | Entry::Recv(_) => false,
+        })
+    }
+
     /// Whether nothing waits to be written.
     pub fn is_drained(&self) -> bool {
         !self.has_output() && self.said_goodbye != Some(GoodbyeState::Queued)

@@ -52,6 +52,7 @@ impl Machine {
     pub(super) fn flush_credit(&mut self) {
         if self.owes_descriptors() {
             let owed = std::mem::take(&mut self.descriptors_owed);
+            self.descriptors_returned = self.descriptors_returned.wrapping_add(owed);
             self.control_frame(|out| frame::credit(out, 0, owed, 0, 0));
         }
         let mut due = std::mem::take(&mut self.due);
@@ -108,9 +109,14 @@ impl Machine {
         self.owes_descriptors()
     }
 
+    /// How many descriptors the messages that have arrived announced.
+    pub fn descriptors_announced(&self) -> u32 {
+        self.descriptors_arrived
+    }
+
     /// The number of the next descriptor that arrives.
     pub(super) fn take_descriptor(&mut self) -> Result<Key, Misbehaviour> {
-        if self.limits.max_descriptors == 0 {
+        if self.descriptors_left() == 0 {
             return Err(Misbehaviour::DescriptorBudget);
         }
         let number = self.descriptors_arrived;
