@@ -96,11 +96,16 @@ impl Machine {
 
     // ---- descriptors
 
+    /// Descriptors that the peer may still send.
+    fn descriptors_left(&self) -> u32 {
+        let out = self.descriptors_arrived.wrapping_sub(self.descriptors_returned);
+        self.limits.max_descriptors.saturating_sub(out)
+    }
+
+    /// The rule of every credit: half of it is owed, or the sender has none left.
     fn owes_descriptors(&self) -> bool {
         let half = (self.limits.max_descriptors / 2).max(1);
-        self.descriptors_owed >= half
-            || (self.descriptors_owed > 0
-                && self.descriptors_arrived % self.limits.max_descriptors.max(1) == 0)
+        self.descriptors_owed >= half || (self.descriptors_owed > 0 && self.descriptors_left() == 0)
     }
 
     /// The application has taken or dropped `n` descriptors. True: credit is due.
