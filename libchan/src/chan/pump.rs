@@ -177,7 +177,7 @@ impl<T> Chan<T> {
         let copy = if keep { parcel.try_clone().map(Box::new) } else { None };
         let attachments = match parcel.bound.take() {
             Some(bound) => bound,
-            None => match bind_all(leg, &mut parcel) {
+            None => match bind_all(leg, &mut parcel.ends) {
                 Ok(attachments) => attachments,
                 Err(why) => {
                     let flaw = if parcel.from.is_some() { Flaw::NotForwarded } else { Flaw::NotEncoded };
@@ -331,13 +331,14 @@ impl<T> Chan<T> {
     }
 }
 
-fn bind_all(leg: &Leg, parcel: &mut Parcel) -> Result<Vec<Attach>, SendFailure> {
-    let mut attachments = Vec::with_capacity(parcel.ends.len());
-    for at in 0..parcel.ends.len() {
-        match bind(leg, &mut parcel.ends[at]) {
+/// Prepares what a message carries for the session of `leg`. On failure nothing is bound.
+pub(super) fn bind_all(leg: &Leg, ends: &mut [Attached]) -> Result<Vec<Attach>, SendFailure> {
+    let mut attachments = Vec::with_capacity(ends.len());
+    for at in 0..ends.len() {
+        match bind(leg, &mut ends[at]) {
             Ok(attach) => attachments.push(attach),
             Err(why) => {
-                unbind_all(leg, &attachments, &parcel.ends);
+                unbind_all(leg, &attachments, ends);
                 return Err(why);
             }
         }
@@ -368,7 +369,8 @@ fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
     }
 }
 
-fn announce_all(leg: &Leg, attachments: &[Attach], ends: Vec<Attached>) {
+/// The message has gone out: what it carries may be used.
+pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Vec<Attached>) {
     for (attach, end) in attachments.iter().zip(ends) {
         let Attach::Channel(key) = *attach else { continue };
         let bound = Leg { session: leg.session.clone(), key };
@@ -383,7 +385,8 @@ fn announce_all(leg: &Leg, attachments: &[Attach], ends: Vec<Attached>) {
     }
 }
 
-fn unbind_all(leg: &Leg, attachments: &[Attach], ends: &[Attached]) {
+/// The message does not go out.
+pub(super) fn unbind_all(leg: &Leg, attachments: &[Attach], ends: &[Attached]) {
     for (attach, end) in attachments.iter().zip(ends) {
         match (attach, end) {
             (Attach::Channel(key), Attached::Sender(sender)) => {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
+use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::{Chan, End, State, Wakes};
 use crate::attach::Attached;
@@ -98,17 +99,14 @@ impl<T> Chan<T> {
     /// `direct`: past the queue, if nothing waits in it.
     fn send_encoded(self: &Arc<Self>, leg: &Leg, value: T, direct: bool) -> Begun<T> {
         let mut scratch = Scratch::take();
-        let encoded = match self.encode_for(leg, &value, &mut scratch) {
+        let mut encoded = match self.encode_for(leg, &value, &mut scratch) {
             Ok(encoded) => encoded,
             Err(why) => return Begun::Done(Err(SendError::new(value, why))),
         };
-        if direct && encoded.ends.is_empty() {
-            let payload = match (&encoded.shared, scratch.bytes()) {
-                (Some(shared), _) => Payload::Share(shared.clone()),
-                (None, bytes) => Payload::Copy(bytes),
-            };
-            let codec = encoded.codec.id().0;
-            match leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &[], payload }) {
+        // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
+        let plain = |end: &Attached| matches!(end, Attached::Sender(_));
+        if direct && encoded.ends.iter().all(plain) {
+            match send_direct(leg, &mut encoded, scratch.bytes()) {
                 Ok(()) => return Begun::Done(Ok(())),
                 Err(Blocked::Gone) => return Begun::Done(Err(SendError::new(value, self.gone(leg)))),
                 Err(_) => {}
@@ -370,6 +368,27 @@ impl<T> State<T> {
             sink.leg.set_backlog(hold);
         }
     }
+}
+
+/// Sends past the queue. On failure nothing is bound.
+fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
+    let attachments = if encoded.ends.is_empty() {
+        Vec::new()
+    } else {
+        // Limits that are passed are told by the way through the queue.
+        bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?
+    };
+    let payload = match &encoded.shared {
+        Some(shared) => Payload::Share(shared.clone()),
+        None => Payload::Copy(bytes),
+    };
+    let codec = encoded.codec.id().0;
+    let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, payload });
+    match sent {
+        Ok(()) => announce_all(leg, &attachments, std::mem::take(&mut encoded.ends)),
+        Err(_) => unbind_all(leg, &attachments, &encoded.ends),
+    }
+    sent
 }
 
 fn check_pumpable(ends: &[Attached]) -> Result<(), SendFailure> {
