@@ -1,9 +1,11 @@
 //! Forwarding without knowing the type.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
-use crate::chan::Place;
+use crate::chan::{Place, Slot};
 use crate::error::{RecvError, SendFailure};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -41,15 +43,27 @@ impl std::error::Error for CopyError {}
 /// # Errors
 /// The source ended with an error, or the destination takes no more.
 pub async fn copy<T>(from: Receiver<T>, to: Sender<T>) -> Result<u64, CopyError> {
+    to.chan().erase_like(from.chan());
     let mut copied = 0;
     loop {
         let permit = to.reserve().await.map_err(|closed| CopyError::Send(closed.into()))?;
-        let mut place = CopyPlace { from: &from, place: Place::default() };
-        let slot = poll_fn(|cx| from.chan().poll_slot(cx.waker(), &mut place.place)).await;
-        let Some(slot) = slot.map_err(CopyError::Receive)? else { return Ok(copied) };
+        let Some(slot) = next(&from, &to).await? else { return Ok(copied) };
         permit.send_slot(slot).map_err(CopyError::Send)?;
         copied += 1;
     }
+}
+
+/// The next message, unless the destination goes away while it is waited for.
+async fn next<T>(from: &Receiver<T>, to: &Sender<T>) -> Result<Option<Slot<T>>, CopyError> {
+    let mut place = CopyPlace { from, place: Place::default() };
+    let mut closed = pin!(to.closed());
+    poll_fn(|cx| {
+        if let Poll::Ready(slot) = from.chan().poll_slot(cx.waker(), &mut place.place) {
+            return Poll::Ready(slot.map_err(CopyError::Receive));
+        }
+        closed.as_mut().poll(cx).map(|closed| Err(CopyError::Send(closed.into())))
+    })
+    .await
 }
 
 struct CopyPlace<'a, T> {

@@ -53,6 +53,12 @@ pub(crate) struct Erased<T> {
     pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
 }
 
+impl<T> Clone for Erased<T> {
+    fn clone(&self) -> Self {
+        Self { encode: self.encode, decode: self.decode }
+    }
+}
+
 impl<T: Message> Erased<T> {
     pub(crate) fn of() -> Self {
         Self { encode: encode::<T>, decode: decode::<T> }

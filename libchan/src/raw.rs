@@ -1,7 +1,6 @@
 //! `Raw`: a message nobody has decoded, as a value.
 
 use std::fmt;
-use std::sync::Mutex;
 
 use bytes::Bytes;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
@@ -11,7 +10,7 @@ use crate::attach::{self, Attached};
 use crate::codec::{AnyCodec, CodecId};
 use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// A message that has not been decoded: codec, payload and what it carries.
 ///

@@ -29,6 +29,10 @@ impl<T> Sender<T> {
         Self { chan }
     }
 
+    pub(crate) fn chan(&self) -> &Arc<Chan<T>> {
+        &self.chan
+    }
+
     /// Sends, waiting for room. With capacity 0 it completes when a receiver has taken the value.
     ///
     /// # Cancel safety

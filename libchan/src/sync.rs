@@ -1,10 +1,18 @@
 //! Locking, and waiting on a thread that has no runtime.
+//!
+//! Everything here that a scheduler has to see comes from one place, so that `tests/shuttle` can compile the same sources
+//! over the randomised scheduler of the crate `shuttle`.
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+
+#[cfg(feature = "shuttle")]
+pub(crate) use self::scheduled::{Local, Mutex, MutexGuard, spawn, thread, thread_local};
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use self::system::{Mutex, MutexGuard, spawn, thread, thread_local};
 
 /// Locks. No user code runs under our locks, so a poisoned one means a bug of ours on another thread: the data
 /// is used as it is rather than spreading the panic to every user of the session.
@@ -12,27 +20,86 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Unpark(Thread);
+struct Unpark {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
 /// Runs `future` on this thread, parking it while it waits.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = Waker::from(unpark.clone());
     let mut cx = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut cx) {
             Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+            // Parking may end for no reason.
+            Poll::Pending => {
+                while !unpark.woken.swap(false, Ordering::Acquire) {
+                    thread::park();
+                }
+            }
         }
     }
+}
+
+#[cfg(not(feature = "shuttle"))]
+mod system {
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+    pub(crate) use std::{thread, thread_local};
+
+    /// Runs a task on the current runtime.
+    pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+}
+
+/// The same from `shuttle`, whose threads and tasks are coroutines on one thread of the system.
+#[cfg(feature = "shuttle")]
+mod scheduled {
+    use std::cell::RefCell;
+
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+    pub(crate) use shuttle::thread;
+
+    /// A thread of its own: shuttle's tasks lose a wake-up that comes while they wait for a lock.
+    pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        thread::spawn(move || super::block_on(task));
+    }
+
+    pub(crate) struct Local<T: 'static>(pub(crate) &'static thread::LocalKey<T>);
+
+    impl<T> Local<RefCell<T>> {
+        pub(crate) fn with_borrow<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+            self.0.with(|value| f(&value.borrow()))
+        }
+
+        pub(crate) fn with_borrow_mut<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            self.0.with(|value| f(&mut value.borrow_mut()))
+        }
+    }
+
+    macro_rules! task_local {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $value:expr };) => {
+            $(#[$attribute])*
+            static $name: $crate::sync::Local<$type> = $crate::sync::Local({
+                shuttle::thread_local!(static KEY: $type = const { $value });
+                &KEY
+            });
+        };
+    }
+
+    pub(crate) use task_local as thread_local;
 }

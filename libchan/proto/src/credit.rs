@@ -28,6 +28,11 @@ impl Window {
         self.left
     }
 
+    /// Size, left, held, extra: for the audit.
+    pub(crate) fn numbers(&self) -> [i32; 4] {
+        [self.size, self.left, self.held, self.extra]
+    }
+
     pub(crate) fn size(&self) -> u32 {
         self.size as u32
     }
@@ -140,10 +145,11 @@ impl Pool {
         self.growth -= u64::from(growth);
     }
 
-    /// Reserves for a large message, if there is room now.
+    /// Reserves for a large message, if there is room now. One alone always fits: what it carries is charged too, and
+    /// may take the largest message past the quarter.
     #[must_use]
     pub(crate) fn reserve(&mut self, bytes: u32) -> bool {
-        let fits = self.extra + u64::from(bytes) <= self.limit / 4;
+        let fits = self.extra == 0 || self.extra + u64::from(bytes) <= self.limit / 4;
         self.extra += if fits { u64::from(bytes) } else { 0 };
         fits
     }
@@ -152,8 +158,154 @@ impl Pool {
         self.extra -= u64::from(bytes);
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.base == 0 && self.growth == 0 && self.extra == 0
+    /// First windows, growth, large messages: for the audit.
+    pub(crate) fn numbers(&self) -> [u64; 3] {
+        [self.base, self.growth, self.extra]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Pool, Window};
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// A message that fits the first window, or fragments of one that does not.
+        Small(u32),
+        Large(u32),
+        Take,
+        Grant,
+        Grow(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (32..=SIZE).prop_map(Step::Small),
+            1 => (SIZE + 1..50_000_u32).prop_map(Step::Large),
+            4 => Just(Step::Take),
+            4 => Just(Step::Grant),
+            1 => (1..5000_u32).prop_map(Step::Grow),
+        ]
+    }
+
+    const SIZE: u32 = 256;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_window_never_promises_more_than_it_has(steps in prop::collection::vec(step(), 0..200)) {
+            let mut window = Window::new(SIZE);
+            // The sender's side of it, and what is held, in order.
+            let mut credit = i64::from(SIZE);
+            let mut held = std::collections::VecDeque::new();
+            for step in steps {
+                match step {
+                    Step::Small(charge) => {
+                        let may = credit > 0;
+                        prop_assert_eq!(window.arrive(charge, true), may);
+                        if may {
+                            credit -= i64::from(charge);
+                            held.push_back(charge);
+                        }
+                    }
+                    Step::Large(charge) => {
+                        if credit <= 0 {
+                            continue;
+                        }
+                        let missing = window.missing(charge);
+                        window.grant_extra(missing);
+                        credit += i64::from(missing);
+                        prop_assert!(window.arrive(charge, false));
+                        credit -= i64::from(charge);
+                        held.push_back(charge);
+                    }
+                    Step::Take => {
+                        if let Some(charge) = held.pop_front() {
+                            let before = window.extra();
+                            let freed = window.taken(charge);
+                            prop_assert_eq!(before - freed, window.extra());
+                        }
+                    }
+                    Step::Grant => {
+                        if window.is_due() {
+                            let bytes = window.grant();
+                            prop_assert!(bytes > 0);
+                            credit += i64::from(bytes);
+                        }
+                        prop_assert!(!window.is_due());
+                    }
+                    Step::Grow(by) => {
+                        if window.wants_growth() {
+                            window.grow(by);
+                            prop_assert!(!window.wants_growth());
+                        }
+                    }
+                }
+                let [size, left, sum, extra] = window.numbers().map(i64::from);
+                prop_assert_eq!(left, credit);
+                prop_assert_eq!(sum, held.iter().map(|charge| i64::from(*charge)).sum::<i64>());
+                prop_assert!(left + sum <= size + extra);
+                prop_assert!(left > -i64::from(SIZE) && extra >= 0);
+            }
+            // Whoever takes everything lets the sender go on, and nothing extra is kept.
+            for charge in held {
+                window.taken(charge);
+            }
+            prop_assert_eq!(window.extra(), 0);
+            if window.is_due() {
+                window.grant();
+            }
+            prop_assert!(window.left() > 0);
+            prop_assert!(window.left() <= window.size() as i32);
+        }
+
+        #[test]
+        fn a_pool_keeps_its_parts(ops in prop::collection::vec((0..6_u8, 1..3000_u32), 0..300)) {
+            let limit = 40_000;
+            let mut pool = Pool::new(limit);
+            let (mut open, mut grown, mut extra) = (Vec::new(), Vec::new(), Vec::new());
+            for (op, n) in ops {
+                match op {
+                    0 => if pool.open(u64::from(n)) { open.push(n) },
+                    1 => if let Some(n) = open.pop() { pool.close(u64::from(n)) },
+                    2 => grown.push(pool.grow(n, 3 * n)),
+                    3 => if let Some(n) = grown.pop() { pool.shrink(n) },
+                    4 => {
+                        // One alone always fits.
+                        let fits = pool.reserve(4 * n);
+                        prop_assert!(fits || !extra.is_empty());
+                        if fits { extra.push(4 * n) }
+                    }
+                    _ => if let Some(n) = extra.pop() { pool.release(n) },
+                }
+                let sum = |of: &[u32]| of.iter().map(|n| u64::from(*n)).sum::<u64>();
+                let [base, growth, large] = pool.numbers();
+                prop_assert_eq!([base, growth, large], [sum(&open), sum(&grown), sum(&extra)]);
+                prop_assert!(base <= u64::from(limit) / 2 && growth <= u64::from(limit) / 4);
+                prop_assert!(large <= u64::from(limit) / 4 || extra.len() == 1);
+            }
+        }
+    }
+
+    #[test]
+    fn growth_is_fourfold_and_at_most_half_of_what_is_free() {
+        let mut pool = Pool::new(40_000);
+        assert_eq!(pool.grow(1000, 100_000), 3000);
+        assert_eq!(pool.grow(4000, 100_000), 3500);
+        assert_eq!(pool.grow(1000, 1500), 500);
+        assert_eq!(pool.grow(1500, 1500), 0);
+        assert_eq!(pool.grow(2000, 1500), 0);
+    }
+
+    #[test]
+    fn crossing_openings_may_pass_the_half_and_not_the_whole() {
+        let mut pool = Pool::new(1000);
+        assert!(pool.open(500));
+        assert!(!pool.open(1));
+        assert!(pool.admit(500));
+        assert!(!pool.admit(1));
     }
 }

@@ -374,6 +374,16 @@ impl Entries {
         }
     }
 
+    /// The id is finished, and the peer may give it again; the entry stays for what was not read.
+    pub(crate) fn unlink(&mut self, id: u32, key: Key) {
+        if let Some(index) = self.their_index(id)
+            && let Some(slot) = self.theirs.get_mut(index)
+            && *slot == key.0 + 1
+        {
+            *slot = 0;
+        }
+    }
+
     /// Frees the slot and its id.
     pub(crate) fn remove(&mut self, key: Key) -> Entry {
         let Some(entry) = self.slots.get_mut(key.0 as usize).map(|slot| std::mem::replace(slot, Entry::Free))
@@ -386,7 +396,9 @@ impl Entries {
             Entry::Recv(half) => half.id,
             Entry::Stream(stream) => stream.id,
         };
-        if let Some(index) = self.their_index(id) {
+        if let Some(index) = self.their_index(id)
+            && self.theirs[index] == key.0 + 1
+        {
             self.theirs[index] = 0;
         }
         self.free.push(key.0);

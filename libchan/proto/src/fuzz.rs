@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::{Hello, Limits, Machine, Metadata, Output, Role};
+use crate::error::{Misbehaviour, Reason};
+use crate::frame::{self, HEADER, Header, Metadata, Opening, Reader, Type};
+use crate::{Hello, Limits, Machine, Output, Role};
 
 /// Feeds arbitrary bytes, cut into chunks by the first byte, to a machine whose peer has or has not said hello.
 pub fn machine(data: &[u8]) {
@@ -32,4 +34,61 @@ pub fn machine(data: &[u8]) {
         }
     }
     let _ = machine.handle_eof();
+}
+
+/// Reads `data` as frames; what can be read as a frame of fixed layout is written again and must be the same bytes.
+pub fn frames(mut data: &[u8]) {
+    while let Some(header) = Header::parse(data) {
+        let Some(whole) = data.get(..HEADER + header.length) else { return };
+        data = &data[whole.len()..];
+        if let Ok(Some(kind)) = Type::parse(header.kind)
+            && let Ok(Some(again)) = rewrite(kind, header.id, &whole[HEADER..])
+        {
+            assert_eq!(again, whole, "a frame has exactly one encoding");
+        }
+    }
+}
+
+/// Decodes and encodes; `None` for frames that are not decoded as a whole.
+fn rewrite(kind: Type, id: u32, body: &[u8]) -> Result<Option<Vec<u8>>, Misbehaviour> {
+    let mut out = Vec::new();
+    let mut reader = Reader(body);
+    let with_head = |reader: &mut Reader<'_>, n: usize| -> Result<(Vec<u8>, Reason), Misbehaviour> {
+        Ok((reader.take(n)?.to_vec(), reader.reason()?))
+    };
+    match kind {
+        Type::Open => {
+            let opening = Opening::decode(body)?;
+            let Some(body) = Opening::encode(&opening.name, opening.capacity, &opening.metadata, usize::MAX)
+            else {
+                return Ok(None);
+            };
+            frame::header(&mut out, body.len(), kind, id);
+            out.extend(body);
+        }
+        Type::Credit => {
+            let (taken, wanted, bytes) = (reader.u32()?, reader.u32()?, reader.u32()?);
+            reader.end()?;
+            frame::credit(&mut out, id, taken, wanted, bytes);
+        }
+        Type::Close | Type::Cancel | Type::End | Type::Stop | Type::Goodbye => {
+            let n = match kind {
+                Type::Close => 1,
+                Type::Cancel => 5,
+                _ => 0,
+            };
+            let (head, reason) = with_head(&mut reader, n)?;
+            frame::with_reason(&mut out, kind, id, &head, &reason);
+        }
+        Type::Ping | Type::Pong => {
+            let bytes = body.try_into().map_err(|_| Misbehaviour::FrameTooShort)?;
+            if id != 0 {
+                return Err(Misbehaviour::Field);
+            }
+            frame::eight(&mut out, kind, bytes);
+        }
+        // Unknown fields of a hello are skipped; messages and data are written by other means.
+        Type::Hello | Type::Message | Type::Fragment | Type::Data => return Ok(None),
+    }
+    Ok(Some(out))
 }

@@ -15,6 +15,8 @@
 //!
 //! A panic is a bug of this crate; nothing that a peer sends causes one.
 
+#[doc(hidden)]
+pub mod audit;
 pub mod code;
 mod credit;
 mod entry;

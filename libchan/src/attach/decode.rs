@@ -19,6 +19,7 @@ use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::session::loopback;
 use crate::stream::{ByteStream, DescriptorStream, StreamCore};
+use crate::sync::thread_local;
 
 thread_local! {
     static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
@@ -201,8 +202,9 @@ pub(crate) fn claim_stream<'de, D: Deserializer<'de>>(d: D) -> Result<ByteStream
             return Err(TWICE.to_owned());
         }
         match &mut entry.attached {
-            Attached::Stream(_, hold) => {
-                hold.take().map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
+            Attached::Stream(core, hold) => {
+                let hold = hold.take().or_else(|| core.hold().ok());
+                hold.map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
             }
             Attached::Unclaimed(unclaimed)
                 if matches!(unclaimed.kind(), Some(Kind::Stream | Kind::Descriptor)) =>
@@ -226,8 +228,9 @@ pub(crate) fn claim_descriptor<'de, D: Deserializer<'de>>(d: D) -> Result<Fd, D:
             return Err(TWICE.to_owned());
         }
         match &mut entry.attached {
-            Attached::Descriptor(_, hold) => {
-                hold.take().map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
+            Attached::Descriptor(core, hold) => {
+                let hold = hold.take().or_else(|| core.hold().ok());
+                hold.map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
             }
             Attached::Unclaimed(unclaimed)
                 if matches!(unclaimed.kind(), Some(Kind::Stream | Kind::Descriptor)) =>

@@ -10,6 +10,7 @@ use crate::codec::{Placeholder, serialize_index};
 use crate::error::SendFailure;
 use crate::fd::FdCore;
 use crate::stream::StreamCore;
+use crate::sync::thread_local;
 
 thread_local! {
     /// Scopes nest: user code may send on another channel while it is being serialised. The borrow is never held
@@ -133,8 +134,15 @@ impl Collected {
         match end {
             Attached::Sender(sender) => Self::sender(sender.clone()),
             Attached::Receiver(receiver) => Self::receiver(receiver.clone()),
-            Attached::Stream(core, _) => Self::stream(core),
-            Attached::Descriptor(core, _) => Self::descriptor(core),
+            // The hold of the Raw gives way to that of the message.
+            Attached::Stream(core, hold) => {
+                drop(hold.take());
+                Self::stream(core)
+            }
+            Attached::Descriptor(core, hold) => {
+                drop(hold.take());
+                Self::descriptor(core)
+            }
             Attached::Unclaimed(_) => Err(E::custom("an end in the message is in use")),
         }
     }

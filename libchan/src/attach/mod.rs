@@ -96,8 +96,15 @@ impl Attached {
         match self {
             Self::Sender(sender) => Ok(Self::Sender(sender.clone())),
             Self::Receiver(receiver) => Ok(Self::Receiver(receiver.clone())),
-            Self::Stream(core, _) => Self::held_stream(core),
-            Self::Descriptor(core, _) => Self::held_descriptor(core),
+            // A hold that is here already is the one that moves on; it is taken anew at the next attempt.
+            Self::Stream(core, hold) => match hold.take() {
+                Some(hold) => Ok(Self::Stream(core.clone(), Some(hold))),
+                None => Self::held_stream(core),
+            },
+            Self::Descriptor(core, hold) => match hold.take() {
+                Some(hold) => Ok(Self::Descriptor(core.clone(), Some(hold))),
+                None => Self::held_descriptor(core),
+            },
             Self::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
         }
     }

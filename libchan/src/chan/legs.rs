@@ -73,7 +73,7 @@ impl<T: Message> Chan<T> {
         }
         let key = leg.key;
         let session = leg.session.clone();
-        state.legs().sources.push(Source { leg, on_demand });
+        state.legs().sources.push(Source { leg, on_demand: on_demand || self.capacity == 0 });
         let unread = state.receivers == 0 && !state.has_sinks();
         drop(state);
         if unread {

@@ -27,7 +27,7 @@ mod waiters;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use libchan_proto::{Attach, Inbox, Key};
@@ -42,7 +42,7 @@ use crate::error::{Closed, RemoteError, SendFailure};
 use crate::message::{Erased, Message};
 use crate::parcel::Parcel;
 use crate::session::{Leg, Shared};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The capacity of a channel that states none: 0 would make every reply a round trip, and let a caller that does not
 /// read stall a server.
@@ -187,6 +187,13 @@ impl<T> Chan<T> {
         T: Message,
     {
         let _ = self.erased.set(Erased::of());
+    }
+
+    /// Remembers what another channel of the same type does: messages that came encoded may pass through this one.
+    pub(crate) fn erase_like(&self, other: &Self) {
+        if let Some(erased) = other.erased.get() {
+            let _ = self.erased.set(erased.clone());
+        }
     }
 
     pub(crate) fn count_sender(&self) {

@@ -152,6 +152,8 @@ impl<T> Chan<T> {
             drop(state);
             return Begun::Done(Err(SendError::new(value, why)));
         }
+        // From here on sends queue behind this one, until the pump has drained the queue.
+        state.hold_direct(true);
         let outside = state.outside();
         if !state.queue.has_room(self.capacity, outside) {
             let id = state.queue.offer(value);
@@ -180,8 +182,13 @@ impl<T> Chan<T> {
         if self.capacity > 0 {
             return state.queue.has_room(self.capacity, state.outside());
         }
-        self.demand(state) > state.queue.accepted_len() + state.queue.reserved() as usize
-            && !state.queue.has_waiting()
+        self.has_unmet_demand(state) && !state.queue.has_waiting()
+    }
+
+    /// Capacity 0: whether a receiver waits that nothing was handed or promised to.
+    fn has_unmet_demand(&self, state: &State<T>) -> bool {
+        self.capacity == 0
+            && self.demand(state) > state.queue.accepted_len() + state.queue.reserved() as usize
     }
 
     /// How many receivers wait, here and remote.
@@ -280,6 +287,9 @@ impl<T> Chan<T> {
         state.queue.unreserve();
         let outside = state.outside();
         state.queue.admit(self.capacity, outside, &mut wakes);
+        if self.has_unmet_demand(&state) {
+            state.queue.admit_reserve(&mut wakes);
+        }
         drop(state);
         wakes.wake();
         self.pump();
@@ -291,25 +301,19 @@ impl<T> Chan<T> {
             let state = lock(&self.state);
             state.legs.as_ref().and_then(|legs| legs.sinks.first()).map(|sink| sink.leg.clone())
         };
-        let slot = match leg.filter(|_| self.capacity > 0) {
-            None => Slot::Value(value),
-            Some(leg) => {
-                let mut scratch = Scratch::take();
-                match self.encode_for(&leg, &value, &mut scratch) {
-                    Ok(encoded) => {
-                        let parcel = Parcel::encoded(encoded, scratch.bytes());
-                        return self.accept_reserved(value, |_| Slot::Wire(Box::new(parcel)));
-                    }
-                    Err(why) => {
-                        self.unreserve();
-                        return Err(SendError::new(value, why));
-                    }
-                }
-            }
+        let Some(leg) = leg.filter(|_| self.capacity > 0) else {
+            return self.accept_reserved(value, None);
         };
-        match slot {
-            Slot::Value(value) => self.accept_reserved(value, Slot::Value),
-            Slot::Wire(_) => Ok(()),
+        let mut scratch = Scratch::take();
+        match self.encode_for(&leg, &value, &mut scratch) {
+            Ok(encoded) => {
+                let parcel = Parcel::encoded(encoded, scratch.bytes());
+                self.accept_reserved(value, Some(Box::new(parcel)))
+            }
+            Err(why) => {
+                self.unreserve();
+                Err(SendError::new(value, why))
+            }
         }
     }
 
@@ -329,24 +333,23 @@ impl<T> Chan<T> {
         Ok(())
     }
 
-    fn accept_reserved(
-        self: &Arc<Self>,
-        value: T,
-        slot: impl FnOnce(T) -> Slot<T>,
-    ) -> Result<(), SendError<T>> {
+    /// Room becomes a message under one lock: between the two nobody may take the room or close the channel.
+    fn accept_reserved(self: &Arc<Self>, value: T, parcel: Option<Box<Parcel>>) -> Result<(), SendError<T>> {
         let mut state = lock(&self.state);
         state.queue.unreserve();
         if let Some(why) = state.send_failure() {
             drop(state);
             return Err(SendError::new(value, why));
         }
-        // A wire slot drops the value here, under the lock, so it is made before.
-        drop(state);
-        let slot = slot(value);
-        let mut state = lock(&self.state);
+        let (slot, spent) = match parcel {
+            Some(parcel) => (Slot::Wire(parcel), Some(value)),
+            None => (Slot::Value(value), None),
+        };
         state.queue.accept(slot);
         let news = self.available(&mut state);
         drop(state);
+        // Before the pump binds what is in it: a receiver that is still in the value is not a sole one.
+        drop(spent);
         self.act_on(news);
         Ok(())
     }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::{Fd, NotPumpable, kind, pump};
 use crate::stream::{InUse, RemoteStream};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// What a descriptor is here.
 pub(super) enum Carrier {

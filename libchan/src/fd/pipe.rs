@@ -10,7 +10,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use super::kind::Shape;
 use super::pool::Pool;
 use crate::stream::Duplex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// What a pipe takes in one piece once it is writable.
 const PIPE_BUF: usize = 4096;

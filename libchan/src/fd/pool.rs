@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::{read, retry_on_intr, write};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::kind::Shape;
 use crate::stream::Duplex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 const CHUNK: usize = 64 * 1024;
 

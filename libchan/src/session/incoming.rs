@@ -18,9 +18,12 @@ use crate::transport::{End, Shipped};
 
 /// How a named channel is to be: its capacity and what is said with it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenOptions {
-    capacity: usize,
-    metadata: Metadata,
+    /// How many messages the channel holds that nobody has taken; 0 is a rendezvous. Default 64.
+    pub capacity: usize,
+    /// What is said to whom the channel is opened: a credential, a topic.
+    pub metadata: Metadata,
 }
 
 impl Default for OpenOptions {
@@ -37,26 +40,16 @@ impl OpenOptions {
 
     /// How many messages the channel holds that nobody has taken; 0 is a rendezvous.
     #[must_use]
-    pub fn with_capacity(mut self, capacity: usize) -> Self {
+    pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
         self
     }
 
-    /// How many messages the channel holds that nobody has taken.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Says something to whom the channel is opened: a credential, a topic.
     #[must_use]
-    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.metadata.insert(key, value);
         self
-    }
-
-    /// What is said with the channel.
-    pub fn metadata(&self) -> &Metadata {
-        &self.metadata
     }
 
     pub(crate) fn capacity_u32(&self) -> u32 {

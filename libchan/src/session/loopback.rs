@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::link::{LinkInfo, LinkReader, LinkWriter};
 use crate::message::Message;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock, spawn};
 
 /// A receiver of `T` for a channel of another type.
 pub(crate) fn receive<T: Message>(receiver: AnyReceiver) -> Receiver<T> {
@@ -112,7 +112,7 @@ fn side(machine: Machine, read: &Arc<Mutex<Way>>, write: &Arc<Mutex<Way>>) -> Ar
         let _ = shared.agree(&established);
     }
     shared.lock().handles = 0;
-    tokio::spawn(Driver::new(shared.clone(), Box::new(Reader(read.clone()))));
+    spawn(Driver::new(shared.clone(), Box::new(Reader(read.clone()))));
     shared
 }
 

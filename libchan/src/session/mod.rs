@@ -31,6 +31,7 @@ use crate::error::OpenError;
 use crate::link::{Link, LinkInfo};
 use crate::message::Message;
 use crate::sender::Sender;
+use crate::sync::spawn;
 use crate::transport::{End, Transport};
 
 /// A connection between two endpoints that carries many channels.
@@ -103,7 +104,7 @@ impl Session {
         let machine = Machine::new(role, hello, Duration::ZERO);
         let shared = Shared::new(machine, info, options.codecs, options.close_timeout, writer);
         let session = Self { inner: Inner::Protocol(shared.clone()) };
-        tokio::spawn(Driver::new(shared.clone(), reader));
+        spawn(Driver::new(shared.clone(), reader));
         let mut guard = AbortUnlessStarted(Some(&shared));
         shared.started().await?;
         guard.0 = None;
@@ -131,7 +132,7 @@ impl Session {
     pub fn open_with<T: Message>(&self, name: &str, options: OpenOptions) -> Result<Sender<T>, OpenError> {
         match &self.inner {
             Inner::Foreign(transport) => {
-                let chan = Chan::<T>::new(options.capacity());
+                let chan = Chan::<T>::new(options.capacity);
                 chan.erase();
                 let sender = Sender::from_chan(chan.clone());
                 transport.open(name, options, End::new(AnyReceiver::new(chan)))?;

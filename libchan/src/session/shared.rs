@@ -4,7 +4,7 @@
 //! of the driver, DESIGN section 7). Events of the machine are handled by the driver alone, in order.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::error::SendFailure;
 use crate::fd::{Fd, FdHold};
 use crate::link::{LinkInfo, LinkWriter};
 use crate::stream::StreamHold;
-use crate::sync::lock;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 pub(crate) struct Shared {
     pub(super) info: LinkInfo,

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::ReadBuf;
 
 use super::RemoteStream;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 const WINDOW: usize = 16 * 1024;
 

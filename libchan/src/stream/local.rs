@@ -2,13 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::remote::Duplex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 pub(super) const ONLY_READS: &str = "the stream was made from a reader: nothing can be written to it";
 

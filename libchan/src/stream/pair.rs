@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::ReadBuf;
 
 use super::remote::{Duplex, RemoteStream};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// How much one direction holds before its writer waits.
 pub(super) const LANE: usize = 64 * 1024;

@@ -1,10 +1,12 @@
 //! Channels: opening, announcing, closing, cancelling, credit.
 
+use bytes::BytesMut;
+
 use super::{Event, Machine, RecvStatus, SendStatus};
 use crate::Key;
 use crate::code;
 use crate::credit::Window;
-use crate::entry::{Cancel, Close, Entry, RareRecv, RecvHalf, Scope, SendHalf, StreamState};
+use crate::entry::{Cancel, Close, Entry, Partial, RareRecv, RecvHalf, Scope, SendHalf, StreamState};
 use crate::error::{Misbehaviour, OpenError, Reason, SessionError};
 use crate::frame::{self, Metadata, Opening, Reader, Type};
 use crate::inbox::{Attachment, Inbox, Kind};
@@ -47,7 +49,8 @@ impl Machine {
         on_demand: bool,
         wanted: u32,
     ) -> Result<Key, OpenError> {
-        if self.over.is_some() || self.said_goodbye.is_some() || self.peer_goodbye {
+        let over = self.over.is_some() || self.said_goodbye.is_some() || self.peer_goodbye;
+        if over || self.established.is_none() {
             return Err(OpenError::SessionOver);
         }
         if self.entries.open() >= self.limits.max_channels as usize {
@@ -332,7 +335,8 @@ impl Machine {
     pub(super) fn send_close(&mut self, key: Key, scope: Scope, reason: Option<Reason>) {
         let Some(half) = self.entries.send(key) else { return };
         let (id, done) = (half.id, !half.own || half.cancelled().is_some());
-        let reason = reason.unwrap_or_default();
+        // A code of 0 is the clean end, which has no text.
+        let reason = reason.filter(|reason| reason.code != code::NONE).unwrap_or_default();
         self.control_frame(|out| frame::with_reason(out, Type::Close, id, &[scope as u8], &reason));
         if done || self.over.is_some() {
             self.drop_entry(key);
@@ -347,24 +351,39 @@ impl Machine {
             return Err(Misbehaviour::Field.into());
         }
         let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let leaving = self.said_goodbye.is_some();
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
-        if half.closed || half.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
+        // Only a message that we have said we do not want may be cut.
+        let partial = half.rare.as_mut().and_then(|rare| rare.partial.take());
+        if half.closed || (partial.is_some() && !half.cancelled && !leaving) {
             return Err(Misbehaviour::AfterEnd.into());
         }
         half.closed = true;
-        if half.cancelled {
-            self.drop_entry(key);
+        let (own, cancelled, owed) = (half.own, half.cancelled, std::mem::take(&mut half.owed));
+        if !own {
+            // The id is the peer's: it may be given again once the peer has our last word on it.
+            self.entries.unlink(id, key);
+        }
+        if cancelled {
+            self.drop_unheld(key);
             return Ok(());
         }
-        let reason = (reason.code != code::NONE).then_some(reason);
-        half.rare().close = Some(Close { scope, reason });
-        if !half.own {
-            // The id is the peer's: it may be given again once the peer has our last word on it.
-            let owed = std::mem::take(&mut half.owed);
+        let reason = match (reason.code, &partial) {
+            (code::NONE, None) => None,
+            (code::NONE, Some(_)) => Some(Reason::of(code::DISCONNECTED)),
+            _ => Some(reason),
+        };
+        if let Some(half) = self.entries.recv(key) {
+            half.rare().close = Some(Close { scope, reason });
+        }
+        if !own {
             self.send_cancel(id, Scope::End, owed, &Reason::none());
             self.check_control()?;
         }
         self.events.push_back(Event::Readable(key));
+        if let Some(partial) = partial {
+            self.reject_all(&partial.attachments);
+        }
         Ok(())
     }
 
@@ -373,28 +392,40 @@ impl Machine {
         let Some(half) = self.entries.recv(key) else { return };
         half.cancelled = true;
         let inbox = half.inbox.take();
-        let rare = half.rare.take();
+        let rare = half.rare.take().map(|rare| *rare).unwrap_or_default();
         let (id, owed, closed, announced) = (half.id, half.owed, half.closed, half.announced);
+        let mut cut = Vec::new();
+        // What is still to come of a message must be known as such, and the slot kept while a message names it.
+        let partial = rare.partial.map(|mut partial| {
+            cut = std::mem::take(&mut partial.attachments);
+            Partial { payload: BytesMut::new(), ..partial }
+        });
+        if partial.is_some() || rare.holds > 0 {
+            let rest = RareRecv { partial, holds: rare.holds, ..RareRecv::default() };
+            half.rare = Some(Box::new(rest));
+        }
+        if rare.opening.is_some() {
+            self.pending_accepts -= 1;
+        }
         for inbox in [spare, inbox].into_iter().flatten() {
             self.discard_inbox(inbox);
         }
-        if let Some(rare) = rare {
-            if rare.opening.is_some() {
-                self.pending_accepts -= 1;
-            }
-            if let Some(partial) = rare.partial {
-                self.reject_all(&partial.attachments);
-                if let Some(half) = self.entries.recv(key) {
-                    // What is still to come of it must be known as such.
-                    let partial = crate::entry::Partial { attachments: Vec::new(), ..partial };
-                    half.rare().partial = Some(partial);
-                }
-            }
-        }
-        if closed || !announced || self.over.is_some() {
+        self.reject_all(&cut);
+        if self.over.is_some() {
             self.drop_entry(key);
+        } else if closed || !announced {
+            self.drop_unheld(key);
         } else {
             self.send_cancel(id, scope, owed, &reason);
+            // It may have been the first in line.
+            self.serve_reservations();
+        }
+    }
+
+    /// Frees the entry of a receiving end, unless a sender that came home still names it.
+    fn drop_unheld(&mut self, key: Key) {
+        if self.entries.recv(key).is_some_and(|half| half.holds() == 0) {
+            self.drop_entry(key);
         }
     }
 
@@ -419,18 +450,21 @@ impl Machine {
         }
         half.taken = half.taken.wrapping_add(taken);
         half.rare().cancelled = Some(Cancel { scope, reason });
-        if half.closed {
+        let (closed, track, pinned) = (half.closed, half.track, half.pins > 0);
+        self.drop_large(key);
+        if closed {
             // Our CLOSE has gone, or waited behind a large message that nobody wants any more.
-            let pinned = half.pins > 0;
-            let late = if pinned { None } else { half.rare().close.take() };
+            if pinned {
+                return Ok(());
+            }
+            let late = self.entries.send(key).and_then(|half| half.rare().close.take());
             match late {
-                None if pinned => {}
                 Some(close) => self.send_close(key, close.scope, close.reason),
                 None => self.drop_entry(key),
             }
             return Ok(());
         }
-        if half.track && taken > 0 {
+        if track && taken > 0 {
             self.events.push_back(Event::Taken(key, taken));
         }
         self.events.push_back(Event::Cancelled(key));
@@ -440,6 +474,7 @@ impl Machine {
     /// Frees an entry and gives back what it was charged.
     pub(super) fn drop_entry(&mut self, key: Key) {
         let (channel, stream) = (self.channel_charge(), self.stream_charge());
+        self.drop_large(key);
         match self.entries.remove(key) {
             Entry::Free => {}
             Entry::Send(_) => self.theirs.close(channel),
@@ -509,9 +544,17 @@ impl Machine {
                 self.events.push_back(Event::DescriptorDropped(attachment.key.0));
                 self.descriptors_owed += 1;
             } else {
-                self.reject(*attachment);
+                self.rejected.push_back(*attachment);
             }
         }
+        // A loop, no recursion: what is dropped may hold channels that hold channels, as deep as the peer likes.
+        if std::mem::replace(&mut self.rejecting, true) {
+            return;
+        }
+        while let Some(attachment) = self.rejected.pop_front() {
+            self.reject(attachment);
+        }
+        self.rejecting = false;
     }
 
     /// Closes an attachment that nobody has claimed. (A descriptor is the driver's to close.)
@@ -534,7 +577,12 @@ impl Machine {
         let Some(half) = self.entries.recv(key) else { return };
         let rare = half.rare();
         rare.holds = rare.holds.saturating_sub(1);
-        if rare.holds == 0 && rare.close.is_some() && !half.cancelled {
+        if rare.holds > 0 {
+            return;
+        }
+        if half.cancelled && half.closed {
+            self.drop_entry(key);
+        } else if half.closed {
             self.events.push_back(Event::Readable(key));
         }
     }

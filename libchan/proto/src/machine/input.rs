@@ -52,7 +52,10 @@ impl Machine {
                     self.on_frame(kind, header.id, &buf[..header.length])?;
                     buf.advance(header.length);
                 }
-                None => buf.advance(header.length),
+                None => {
+                    self.established_or_fail()?;
+                    buf.advance(header.length);
+                }
             }
         }
         Ok(())

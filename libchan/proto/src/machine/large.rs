@@ -41,6 +41,7 @@ impl Machine {
         if let Some(half) = self.entries.send(key) {
             half.rare().large = Some(large);
             self.large.push_back(key);
+            self.large_open += 1;
         }
         // The message that names a channel goes before what is sent on the channel.
         self.start_large(key);
@@ -74,9 +75,6 @@ impl Machine {
         let max = self.limits.max_frame as usize;
         let Some(half) = self.entries.send(key) else { return };
         let (id, credit) = (half.id, half.credit);
-        if half.cancelled().is_some() {
-            return self.large_is_out(key);
-        }
         let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
         let overhead = if large.started { 1 } else { 7 + large.table.len() };
         let left = large.payload.len() - large.sent;
@@ -117,11 +115,16 @@ impl Machine {
         }
     }
 
-    /// The large message of the channel has gone, or is wanted no more: the channel may send again, or close.
+    /// The large message of the channel will not be sent on: it is out, or nobody wants it any more.
+    pub(super) fn drop_large(&mut self, key: Key) {
+        let large = self.entries.send(key).and_then(|half| half.rare.as_mut()?.large.take());
+        self.large_open -= usize::from(large.is_some());
+    }
+
+    /// The large message of the channel has gone: the channel may send again, or close.
     fn large_is_out(&mut self, key: Key) {
+        self.drop_large(key);
         let Some(half) = self.entries.send(key) else { return };
-        let rare = half.rare();
-        rare.large = None;
         let pinned = half.pins > 0;
         let rare = half.rare();
         if !pinned && let Some(close) = rare.close.take() {
@@ -136,8 +139,9 @@ impl Machine {
 
     pub(super) fn begin_partial(&mut self, key: Key, partial: Partial) {
         let Some(half) = self.entries.recv(key) else { return };
-        let remaining = partial.total - partial.payload.len() as u32;
-        let missing = if partial.announced { half.window.missing(remaining) } else { 0 };
+        let remaining = partial.total - partial.received as u32;
+        let wanted = partial.announced && !half.cancelled;
+        let missing = if wanted { half.window.missing(remaining) } else { 0 };
         let rare = half.rare();
         rare.partial = Some(partial);
         if missing > 0 {
@@ -159,6 +163,9 @@ impl Machine {
                     half.rare().reserving = 0;
                     half.window.grant_extra(bytes);
                     half.rare().granted += bytes;
+                    if let Some(partial) = &mut half.rare().partial {
+                        partial.payload.reserve((partial.total as usize - partial.received).min(FIRST));
+                    }
                     if !half.due {
                         half.due = true;
                         self.due.push(key);
@@ -213,8 +220,9 @@ impl Partial {
         total: u32,
         announced: bool,
     ) -> Self {
-        // A peer that announces much and sends little makes us take little.
-        let mut payload = BytesMut::with_capacity((total as usize).min(FIRST).max(first.len()));
+        // A peer that announces much and sends little makes us take little; nothing before there is memory for it.
+        let ahead = if announced { 0 } else { (total as usize).min(FIRST) };
+        let mut payload = BytesMut::with_capacity(ahead.max(first.len()));
         payload.extend_from_slice(first);
         Self { codec, flaw, attachments, received: first.len(), payload, total, announced }
     }

@@ -1,5 +1,7 @@
 //! Messages: sending them, and taking in what arrives.
 
+use bytes::BytesMut;
+
 use super::input::Whole;
 use super::{Attach, Event, Machine, Outgoing};
 use crate::Key;
@@ -51,10 +53,16 @@ impl Machine {
         });
         if let Some(why) = refused {
             half.watched = true;
-            match why {
-                Blocked::Congested => self.congested.push(key),
-                Blocked::Descriptors => self.descriptor_waiters.push(key),
-                _ => {}
+            let line = match why {
+                Blocked::Congested => Some(&mut self.congested),
+                Blocked::Descriptors => Some(&mut self.descriptor_waiters),
+                _ => None,
+            };
+            // Who asks again and again stands in line once.
+            if let Some(line) = line
+                && line.last() != Some(&key)
+            {
+                line.push(key);
             }
             return Err(why);
         }
@@ -110,6 +118,11 @@ impl Machine {
                     match self.entries.get_mut(key) {
                         Some(Entry::Send(half)) => {
                             half.announced = true;
+                            let free = half.credit > 0 && (half.room() > 0 || half.demand() > 0);
+                            if half.watched && free {
+                                half.watched = false;
+                                self.events.push_back(Event::Writable(key));
+                            }
                             // `wanted` says whether the receiver is to announce its demand.
                             (
                                 Kind::Receiver,
@@ -120,6 +133,7 @@ impl Machine {
                         }
                         Some(Entry::Recv(half)) => {
                             half.announced = true;
+                            half.wanted = if half.capacity == 0 { half.waiting } else { 0 };
                             (Kind::Sender, half.id, half.capacity, half.wanted)
                         }
                         Some(Entry::Stream(stream)) => {
@@ -151,7 +165,7 @@ impl Machine {
     pub(super) fn after_table(&mut self, attachments: &[Attach]) {
         for attach in attachments {
             match *attach {
-                Attach::Stream(key) => self.push_stream(key),
+                Attach::Stream(key) => self.begin_stream(key),
                 Attach::SenderHome(key) => self.unpin(key),
                 Attach::Channel(_) | Attach::Descriptor(_) => {}
             }
@@ -186,12 +200,13 @@ impl Machine {
         }
         let announced = flags & flag::ANNOUNCED != 0;
         let first = charge(if announced { payload.len() } else { size }, count);
+        // What may pass the end of the credit: a message that fits the first window, or the fixed part of the others.
+        let overshoot = if announced { charge(0, count) } else { self.limits.initial_window };
         let key = self.lookup(id)?;
         let cancelled = match key {
             Some(key) => {
-                let window = self.limits.initial_window as i32;
                 let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
-                half.admit(first, window, announced)?;
+                half.admit(first, overshoot)?;
                 half.cancelled
             }
             None => true,
@@ -200,7 +215,8 @@ impl Machine {
         let Some(key) = key.filter(|_| !cancelled) else {
             self.reject_all(&attachments);
             if let (Some(key), Some(total)) = (key, total) {
-                let partial = Partial::new(codec, flaw, Vec::new(), payload, total, announced);
+                let mut partial = Partial::new(codec, flaw, Vec::new(), payload, total, announced);
+                partial.payload = BytesMut::new();
                 self.begin_partial(key, partial);
             }
             return self.check_control();
@@ -240,7 +256,7 @@ impl Machine {
                     half.wanted = wanted;
                     attachment(Kind::Sender, self.insert_theirs(id, Kind::Sender, Entry::Send(half))?)
                 }
-                2 if wanted <= 1 => {
+                2 if wanted == 1 || (wanted == 0 && capacity > 0) => {
                     let half = RecvHalf::new(id, false, capacity, wanted == 1, window);
                     attachment(Kind::Receiver, self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?)
                 }
@@ -322,7 +338,7 @@ impl SendHalf {
 
 impl RecvHalf {
     /// Counts the start of a message; it must have been granted.
-    fn admit(&mut self, charge: u32, initial: i32, announced: bool) -> Result<(), Misbehaviour> {
+    fn admit(&mut self, charge: u32, overshoot: u32) -> Result<(), Misbehaviour> {
         if self.closed || self.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
             return Err(if self.closed { Misbehaviour::AfterEnd } else { Misbehaviour::Fragment });
         }
@@ -332,7 +348,7 @@ impl RecvHalf {
         if !by_window && !by_demand {
             return Err(Misbehaviour::MessageCredit);
         }
-        if !announced && charge as i32 > self.window.left().max(initial) {
+        if charge as i32 > self.window.left().max(overshoot as i32) {
             return Err(Misbehaviour::ByteCredit);
         }
         if !self.window.arrive(charge, true) {

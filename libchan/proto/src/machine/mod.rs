@@ -15,7 +15,7 @@ use crate::credit::Pool;
 use crate::entry::{Cancel, Close, Entries};
 use crate::error::{Reason, SessionError};
 use crate::hello::{Established, Hello};
-use crate::inbox::{Flaw, Inbox, Payload};
+use crate::inbox::{Attachment, Flaw, Inbox, Payload};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::{Key, Role};
@@ -122,29 +122,35 @@ pub struct Machine {
     preface_read: bool,
     over: Option<SessionError>,
     said_goodbye: Option<GoodbyeState>,
+    goodbye_reason: Reason,
     peer_goodbye: bool,
 
-    entries: Entries,
+    pub(crate) entries: Entries,
     events: VecDeque<Event>,
-    pending_accepts: u32,
+    pub(crate) pending_accepts: u32,
     /// What we may hold as a receiver, and what the peer may.
-    ours: Pool,
-    theirs: Pool,
+    pub(crate) ours: Pool,
+    pub(crate) theirs: Pool,
     /// Large messages that wait for memory, first come first served.
-    reservations: VecDeque<Key>,
+    pub(crate) reservations: VecDeque<Key>,
+    /// Attachments that nobody will claim, while they are being closed.
+    rejected: VecDeque<Attachment>,
+    rejecting: bool,
     /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Inbox>>,
 
-    out: Output,
+    pub(crate) out: Output,
     /// Control bytes in `out`.
     control: usize,
     /// Entries that owe credit.
-    due: Vec<Key>,
+    pub(crate) due: Vec<Key>,
     /// Channels whose large message may go on.
-    large: VecDeque<Key>,
+    pub(crate) large: VecDeque<Key>,
+    /// Large messages that are not out yet, those that wait for credit included.
+    large_open: usize,
     /// Entries that were refused because too much waited to be written.
-    congested: Vec<Key>,
+    pub(crate) congested: Vec<Key>,
 
     descriptors_arrived: u32,
     descriptor_credit: u32,
@@ -152,7 +158,7 @@ pub struct Machine {
     descriptors_returned: u32,
     descriptors_out: u32,
     /// Channels that wait for descriptor credit.
-    descriptor_waiters: Vec<Key>,
+    pub(crate) descriptor_waiters: Vec<Key>,
 
     clock: Clock,
 }
@@ -188,6 +194,7 @@ impl Machine {
             preface_read: false,
             over: None,
             said_goodbye: None,
+            goodbye_reason: Reason::none(),
             peer_goodbye: false,
             entries: Entries::new(role),
             events: VecDeque::new(),
@@ -195,11 +202,14 @@ impl Machine {
             ours: Pool::new(limits.session_memory),
             theirs: Pool::new(limits.session_memory),
             reservations: VecDeque::new(),
+            rejected: VecDeque::new(),
+            rejecting: false,
             spare: Vec::new(),
             out: Output::default(),
             control: 0,
             due: Vec::new(),
             large: VecDeque::new(),
+            large_open: 0,
             congested: Vec::new(),
             descriptors_arrived: 0,
             descriptor_credit: 0,

@@ -44,7 +44,7 @@ impl Machine {
         if let Some(why) = &self.over {
             return if *why == SessionError::Closed { Ok(()) } else { Err(why.clone()) };
         }
-        let clean = self.peer_goodbye && self.said_goodbye.is_some();
+        let clean = self.peer_goodbye && self.said_goodbye == Some(GoodbyeState::Sent);
         let why = if clean { SessionError::Closed } else { SessionError::Lost };
         self.fail(why.clone());
         if clean { Ok(()) } else { Err(why) }
@@ -135,15 +135,22 @@ impl Machine {
             return;
         }
         self.said_goodbye = Some(GoodbyeState::Queued);
-        self.flush_goodbye(&reason);
+        self.goodbye_reason = reason;
+        self.flush_goodbye();
     }
 
-    pub(super) fn flush_goodbye(&mut self, reason: &Reason) {
-        if self.said_goodbye == Some(GoodbyeState::Queued) && self.large.is_empty() {
+    pub(super) fn flush_goodbye(&mut self) {
+        if self.may_say_goodbye() {
             self.flush_credit();
-            self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], reason));
+            let reason = std::mem::take(&mut self.goodbye_reason);
+            self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
             self.said_goodbye = Some(GoodbyeState::Sent);
         }
+    }
+
+    /// The goodbye is queued, and nothing goes before it any more.
+    pub(super) fn may_say_goodbye(&self) -> bool {
+        self.said_goodbye == Some(GoodbyeState::Queued) && self.large_open == 0
     }
 
     /// Whether the peer has said goodbye.
@@ -221,5 +228,6 @@ impl Machine {
             }
         }
         self.large.clear();
+        self.large_open = 0;
     }
 }

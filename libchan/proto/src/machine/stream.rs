@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Event, Machine, StreamRead};
+use super::{Event, GoodbyeState, Machine, StreamRead};
 use crate::credit::Window;
 use crate::entry::{Entry, StreamState};
 use crate::error::{Misbehaviour, Reason, SessionError, StreamError};
@@ -24,6 +24,7 @@ impl Machine {
     /// This side has ended it, the peer reads no more, or the session is over.
     pub fn stream_send(&mut self, key: Key, data: &[u8], force: bool) -> Result<usize, StreamError> {
         let over = self.over.is_some();
+        let leaving = self.said_goodbye.is_some();
         let Some(stream) = self.entries.stream(key) else { return Err(StreamError::Lost) };
         if let Some(reason) = &stream.stopped {
             let lost = over || reason.code == code::DISCONNECTED;
@@ -31,6 +32,9 @@ impl Machine {
         }
         if stream.finish.is_some() || stream.end_sent {
             return Err(StreamError::Finished);
+        }
+        if leaving {
+            return Err(StreamError::Lost);
         }
         // What has credit leaves at once, past the buffer.
         let mut sent = 0;
@@ -52,6 +56,9 @@ impl Machine {
     fn write_data(&mut self, key: Key, data: &[u8]) -> usize {
         let max = self.limits.max_frame as usize;
         let mut sent = 0;
+        if self.said_goodbye == Some(GoodbyeState::Sent) {
+            return sent;
+        }
         while sent < data.len() && self.out.len() < HIGH_WATER {
             let Some(stream) = self.entries.stream(key) else { break };
             let size = (data.len() - sent).min(max).min(stream.credit.max(0) as usize);
@@ -65,6 +72,16 @@ impl Machine {
             sent += size;
         }
         sent
+    }
+
+    /// The peer has been told of the stream: it may hear what was done with it before.
+    pub(super) fn begin_stream(&mut self, key: Key) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        if stream.discard && !std::mem::replace(&mut stream.stop_sent, true) {
+            let id = stream.id;
+            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &Reason::none()));
+        }
+        self.push_stream(key);
     }
 
     /// Sends what is kept, then the end if that is due.
@@ -93,7 +110,7 @@ impl Machine {
     /// This side writes no more: the end follows what is kept.
     pub fn stream_finish(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.entries.stream(key) else { return };
-        if stream.finish.is_some() || stream.end_sent {
+        if stream.finish.is_some() {
             return;
         }
         if reason.code != code::NONE {
@@ -101,6 +118,7 @@ impl Machine {
         }
         stream.finish = Some(reason);
         self.push_stream(key);
+        self.finish_stream(key);
     }
 
     /// Whether everything taken has left; a stream that failed has nothing to wait for.
@@ -122,7 +140,7 @@ impl Machine {
             return;
         }
         stream.end_sent = true;
-        let (id, reason) = (stream.id, stream.finish.get_or_insert_default().clone());
+        let (id, reason) = (stream.id, stream.finish.clone().unwrap_or_default());
         self.control_frame(|out| frame::with_reason(out, Type::End, id, &[], &reason));
         self.finish_stream(key);
     }
@@ -196,6 +214,10 @@ impl Machine {
         if stream.discard {
             return Ok(());
         }
+        // The arrival may have used up what the sender had: then what is owed goes out at once.
+        if stream.window.is_due() && !std::mem::replace(&mut stream.due, true) {
+            self.due.push(key);
+        }
         stream.arrived.extend(body);
         if std::mem::take(&mut stream.wants_read) {
             self.events.push_back(Event::StreamReadable(key));
@@ -236,7 +258,6 @@ impl Machine {
         }
         stream.stopped = Some(reason);
         stream.unsent = VecDeque::new();
-        stream.finish.get_or_insert_default();
         self.events.push_back(Event::StreamWritable(key));
         self.send_end(key);
         self.finish_stream(key);
@@ -250,6 +271,12 @@ impl Machine {
         let used = !(stream.discard && stream.finish.is_some());
         let sent = stream.end_sent && stream.stop_sent;
         let received = stream.ended.is_some() && (stream.stopped.is_some() || !stream.own);
+        if !stream.own && sent && stream.ended.is_some() {
+            // The peer may give the id again, whatever is still unread here.
+            let id = stream.id;
+            self.entries.unlink(id, key);
+        }
+        let Some(stream) = self.entries.stream(key) else { return };
         if !used && ((sent && received) || over || !stream.announced) {
             self.drop_entry(key);
         }

@@ -1,9 +1,9 @@
 //! What leaves: credit that is due, fragments in turn, then the output is handed over.
 
-use super::{Event, GoodbyeState, Machine};
+use super::{Event, Machine};
 use crate::Key;
 use crate::entry::Entry;
-use crate::error::{Misbehaviour, Reason};
+use crate::error::Misbehaviour;
 use crate::frame;
 use crate::output::Output;
 
@@ -13,7 +13,11 @@ const FILL: usize = 256 * 1024;
 impl Machine {
     /// Whether there is something to write.
     pub fn has_output(&self) -> bool {
-        !self.out.is_empty() || !self.due.is_empty() || !self.large.is_empty() || self.owes_descriptors()
+        !self.out.is_empty()
+            || !self.due.is_empty()
+            || !self.large.is_empty()
+            || self.descriptors_owed > 0
+            || self.may_say_goodbye()
     }
 
     /// What waits to be written, in bytes, credit and fragments to come not counted.
@@ -29,9 +33,7 @@ impl Machine {
         {
             self.write_fragment(key);
         }
-        if self.said_goodbye == Some(GoodbyeState::Queued) {
-            self.flush_goodbye(&Reason::none());
-        }
+        self.flush_goodbye();
         std::mem::swap(&mut self.out, out);
         self.out.clear();
         self.clock.said |= !out.is_empty();
@@ -50,8 +52,8 @@ impl Machine {
 
     /// One credit frame for each entry that owes.
     pub(super) fn flush_credit(&mut self) {
-        if self.owes_descriptors() {
-            let owed = std::mem::take(&mut self.descriptors_owed);
+        let owed = std::mem::take(&mut self.descriptors_owed);
+        if owed > 0 {
             self.descriptors_returned = self.descriptors_returned.wrapping_add(owed);
             self.control_frame(|out| frame::credit(out, 0, owed, 0, 0));
         }
@@ -66,7 +68,7 @@ impl Machine {
         match self.entries.get_mut(key) {
             Some(Entry::Recv(half)) => {
                 half.due = false;
-                if half.closed || half.cancelled {
+                if half.closed || half.cancelled || !half.announced {
                     return;
                 }
                 let wanted = if half.serves_demand() { half.want_increment() } else { 0 };
@@ -96,22 +98,23 @@ impl Machine {
 
     // ---- descriptors
 
+    /// Those that may be sent, that are out, that arrived and were not given back, and that are to be given back.
+    pub(crate) fn descriptor_numbers(&self) -> [u32; 4] {
+        let held = self.descriptors_arrived.wrapping_sub(self.descriptors_returned);
+        [self.descriptor_credit, self.descriptors_out, held, self.descriptors_owed]
+    }
+
     /// Descriptors that the peer may still send.
     fn descriptors_left(&self) -> u32 {
         let out = self.descriptors_arrived.wrapping_sub(self.descriptors_returned);
         self.limits.max_descriptors.saturating_sub(out)
     }
 
-    /// The rule of every credit: half of it is owed, or the sender has none left.
-    fn owes_descriptors(&self) -> bool {
-        let half = (self.limits.max_descriptors / 2).max(1);
-        self.descriptors_owed >= half || (self.descriptors_owed > 0 && self.descriptors_left() == 0)
-    }
-
-    /// The application has taken or dropped `n` descriptors. True: credit is due.
+    /// The application has taken or dropped `n` descriptors. True: credit is due. They are not gathered: one message
+    /// may need all of them, so the sender may stand still with some left.
     pub fn descriptors_released(&mut self, n: u32) -> bool {
         self.descriptors_owed += n;
-        self.owes_descriptors()
+        self.descriptors_owed > 0
     }
 
     /// How many descriptors the messages that have arrived announced.

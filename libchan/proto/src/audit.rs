@@ -1,0 +1,188 @@
+//! What the tests check the books with: the counters of every entry, as plain numbers. No part of the API.
+
+use crate::entry::Entry;
+use crate::machine::Machine;
+use crate::output::Output;
+
+/// All counters of a machine at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Sending ends, by slot.
+    pub sends: Vec<SendAudit>,
+    /// Receiving ends, by slot.
+    pub recvs: Vec<RecvAudit>,
+    /// Streams, by slot.
+    pub streams: Vec<StreamAudit>,
+    /// What this side may hold: first windows, growth, large messages.
+    pub ours: [u64; 3],
+    /// The same of the peer, as far as this side knows.
+    pub theirs: [u64; 3],
+    /// What waits to be written, payloads included.
+    pub unsent: Vec<u8>,
+    /// Descriptors that may be sent, that are out, that arrived and were not given back, and that are to be given back.
+    pub descriptors: [u32; 4],
+    /// Named channels that wait to be accepted.
+    pub pending_accepts: u32,
+    /// Channels in line for memory, fragments, credit, room in the output, descriptors.
+    pub lines: [usize; 5],
+}
+
+/// A sending end.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct SendAudit {
+    pub id: u32,
+    pub announced: bool,
+    pub closed: bool,
+    pub cancelled: bool,
+    pub sent: u32,
+    pub taken: u32,
+    pub wanted: u32,
+    pub credit: i32,
+    /// A large message that has not begun to leave: it counts as sent, and what of it is charged already.
+    pub unstarted: Option<u32>,
+    /// A large message is on its way out.
+    pub large: bool,
+    pub watched: bool,
+}
+
+/// A receiving end.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct RecvAudit {
+    pub id: u32,
+    pub announced: bool,
+    pub closed: bool,
+    pub cancelled: bool,
+    pub arrived: u32,
+    pub taken: u32,
+    pub owed: u32,
+    pub wanted: u32,
+    pub waiting: u32,
+    pub size: i32,
+    pub left: i32,
+    pub held: i32,
+    pub extra: i32,
+    /// Granted for a large message and not told.
+    pub granted: u32,
+    /// The message that is arriving is charged by fragment.
+    pub partial_announced: Option<bool>,
+    pub inbox: usize,
+}
+
+/// A byte stream.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct StreamAudit {
+    pub id: u32,
+    pub announced: bool,
+    pub credit: i32,
+    pub unsent: usize,
+    pub end_sent: bool,
+    pub ended: bool,
+    pub stop_sent: bool,
+    pub stopped: bool,
+    pub size: i32,
+    pub left: i32,
+    pub held: i32,
+    pub arrived: usize,
+}
+
+impl Machine {
+    /// All counters.
+    #[doc(hidden)]
+    pub fn audit(&self) -> Audit {
+        let mut audit = Audit {
+            ours: self.ours.numbers(),
+            theirs: self.theirs.numbers(),
+            unsent: flat(&self.out),
+            descriptors: self.descriptor_numbers(),
+            pending_accepts: self.pending_accepts,
+            lines: [
+                self.reservations.len(),
+                self.large.len(),
+                self.due.len(),
+                self.congested.len(),
+                self.descriptor_waiters.len(),
+            ],
+            ..Audit::default()
+        };
+        for key in self.entries.keys() {
+            match self.entries.get(key) {
+                Entry::Free => {}
+                Entry::Send(half) => {
+                    let large = half.rare.as_ref().and_then(|rare| rare.large.as_ref());
+                    audit.sends.push(SendAudit {
+                        id: half.id,
+                        announced: half.announced,
+                        closed: half.closed,
+                        cancelled: half.cancelled().is_some(),
+                        sent: half.sent,
+                        taken: half.taken,
+                        wanted: half.wanted,
+                        credit: half.credit,
+                        unstarted: large.filter(|large| !large.started).map(|large| {
+                            let n = large.table.len() / crate::frame::ATTACHMENT;
+                            if large.announced { 0 } else { crate::inbox::charge(large.payload.len(), n) }
+                        }),
+                        large: large.is_some(),
+                        watched: half.watched,
+                    });
+                }
+                Entry::Recv(half) => {
+                    let [size, left, held, extra] = half.window.numbers();
+                    let rare = half.rare.as_ref();
+                    audit.recvs.push(RecvAudit {
+                        id: half.id,
+                        announced: half.announced,
+                        closed: half.closed,
+                        cancelled: half.cancelled,
+                        arrived: half.arrived,
+                        taken: half.taken,
+                        owed: half.owed,
+                        wanted: half.wanted,
+                        waiting: half.waiting,
+                        size,
+                        left,
+                        held,
+                        extra,
+                        granted: rare.map_or(0, |rare| rare.granted),
+                        partial_announced: rare.and_then(|rare| Some(rare.partial.as_ref()?.announced)),
+                        inbox: half.inbox.as_ref().map_or(0, |inbox| inbox.len()),
+                    });
+                }
+                Entry::Stream(stream) => {
+                    let [size, left, held, _] = stream.window.numbers();
+                    audit.streams.push(StreamAudit {
+                        id: stream.id,
+                        announced: stream.announced,
+                        credit: stream.credit,
+                        unsent: stream.unsent.len(),
+                        end_sent: stream.end_sent,
+                        ended: stream.ended.is_some(),
+                        stop_sent: stream.stop_sent,
+                        stopped: stream.stopped.is_some(),
+                        size,
+                        left,
+                        held,
+                        arrived: stream.arrived.len(),
+                    });
+                }
+            }
+        }
+        audit
+    }
+}
+
+/// An output as the bytes that go on the link.
+fn flat(out: &Output) -> Vec<u8> {
+    let mut flat = Vec::with_capacity(out.len());
+    let mut at = 0;
+    for (to, payload) in &out.splices {
+        flat.extend_from_slice(&out.bytes[at..*to]);
+        flat.extend_from_slice(payload);
+        at = *to;
+    }
+    flat.extend_from_slice(&out.bytes[at..]);
+    flat
+}

@@ -1,0 +1,257 @@
+//! Promise 13: `Session::close` sends what was accepted, says goodbye, and both sides see clean ends; dropping
+//! everything does the same in the background.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use libchan_tests::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+async fn promise_13_close_sends_what_was_accepted(on: On) {
+    for capacity in [1, 64] {
+        let (a, b) = on.pair().await;
+        let (sender, receiver) = channel::<Vec<u8>>(&a, &b, capacity).await;
+        for number in 0..capacity as u64 {
+            put(&sender, pattern(500, number)).await;
+        }
+        let reading = tokio::spawn(async move {
+            for number in 0..capacity as u64 {
+                assert!(get(&receiver).await == pattern(500, number));
+            }
+            end(&receiver).await;
+        });
+        soon(a.close()).await.unwrap();
+        soon(reading).await.unwrap();
+        soon(b.closed()).await.unwrap();
+        assert!(soon(b.accept()).await.unwrap().is_none());
+        assert!(matches!(refused(&sender, Vec::new()).await.reason, SendFailure::Closed(_)));
+    }
+}
+
+async fn promise_13_both_sides_see_clean_ends(on: On) {
+    let (a, b) = on.pair().await;
+    let (there, at_b) = channel::<u32>(&a, &b, 4).await;
+    let (back, at_a) = channel::<u32>(&b, &a, 4).await;
+    let (ship, shipped) = channel::<(Sender<u32>, Receiver<u32>)>(&a, &b, 1).await;
+    let (answer, answers) = pipe();
+    let (feed, numbers) = pipe();
+    put(&ship, (answer, numbers)).await;
+    let (answer, numbers) = get(&shipped).await;
+    put(&there, 1).await;
+    put(&back, 2).await;
+    put(&answer, 3).await;
+    put(&feed, 4).await;
+    soon(b.close()).await.unwrap();
+    soon(a.closed()).await.unwrap();
+    for (receiver, last) in [(at_b, 1), (at_a, 2), (answers, 3), (numbers, 4)] {
+        assert_eq!(get(&receiver).await, last);
+        end(&receiver).await;
+    }
+    for sender in [there, back, answer, feed] {
+        assert!(matches!(soon(sender.closed()).await, Closed::BySender | Closed::Dropped));
+    }
+}
+
+async fn promise_13_both_sides_close_at_once(on: On) {
+    for _ in 0..20 {
+        let (a, b) = on.pair().await;
+        let (there, at_b) = channel::<u32>(&a, &b, 4).await;
+        let (back, at_a) = channel::<u32>(&b, &a, 4).await;
+        put(&there, 1).await;
+        put(&back, 2).await;
+        let (left, right) = soon(async { tokio::join!(a.close(), b.close()) }).await;
+        left.unwrap();
+        right.unwrap();
+        assert_eq!(get(&at_b).await, 1);
+        assert_eq!(get(&at_a).await, 2);
+        end(&at_a).await;
+        end(&at_b).await;
+    }
+}
+
+async fn promise_13_dropping_everything_says_goodbye_in_the_background(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 8).await;
+    for number in 0..8 {
+        put(&sender, number).await;
+    }
+    drop((sender, a));
+    for number in 0..8 {
+        assert_eq!(get(&receiver).await, number);
+    }
+    end(&receiver).await;
+    soon(b.closed()).await.unwrap();
+    assert!(soon(b.accept()).await.unwrap().is_none());
+}
+
+async fn promise_13_a_session_lives_on_its_ends(on: On) {
+    // Every handle is dropped; the ends keep it alive.
+    let (a, b) = on.pair().await;
+    let watch = b.clone();
+    let (ship, shipped) = channel::<(Sender<u32>, ByteStream)>(&a, &b, 1).await;
+    let (answer, answers) = pipe();
+    let (mut here, there) = ByteStream::pair();
+    put(&ship, (answer, there)).await;
+    let (answer, mut there) = get(&shipped).await;
+    drop((a, b, ship, shipped));
+    for number in 0..20 {
+        put(&answer, number).await;
+        assert_eq!(get(&answers).await, number);
+    }
+    drop(answer);
+    end(&answers).await;
+    soon(here.write_all(b"alive")).await.unwrap();
+    let mut buffer = [0; 5];
+    soon(there.read_exact(&mut buffer)).await.unwrap();
+    drop((here, there));
+    // The last of the other side's ends is gone.
+    soon(watch.closed()).await.unwrap();
+}
+
+async fn promise_13_what_cannot_be_sent_in_time_ends_with_disconnected(on: On) {
+    let options = || SessionOptions::new().close_timeout(Duration::from_millis(200));
+    let (a, b) = on.pair_with(options(), options()).await;
+    // Far beyond the window of a channel that nobody reads.
+    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 64).await;
+    for number in 0..64 {
+        put(&sender, pattern(100_000, number)).await;
+    }
+    let _ = soon(a.close()).await;
+    let mut whole = 0;
+    let error = loop {
+        match soon(receiver.recv()).await {
+            Ok(Some(body)) => {
+                assert!(body == pattern(100_000, whole), "message {whole} is not whole");
+                whole += 1;
+            }
+            Ok(None) => panic!("a clean end after {whole} of 64 messages"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, RecvError::Disconnected);
+    assert!(whole < 64);
+    let _ = soon(b.closed()).await;
+}
+
+async fn promise_13_nothing_opens_after_close(on: On) {
+    let (a, b) = on.pair().await;
+    let other = a.clone();
+    soon(a.close()).await.unwrap();
+    assert!(matches!(other.open::<u32>("late"), Err(OpenError::SessionOver(SessionError::Closed))));
+    soon(b.closed()).await.unwrap();
+    assert!(matches!(b.open::<u32>("late"), Err(OpenError::SessionOver(SessionError::Closed))));
+    assert!(soon(other.accept()).await.unwrap().is_none());
+}
+
+async fn promise_13_waiting_accepts_see_the_end(on: On) {
+    let (a, b) = on.pair().await;
+    let accepting: Vec<_> = (0..3)
+        .map(|_| {
+            let b = b.clone();
+            tokio::spawn(async move { b.accept().await.map(|incoming| incoming.is_none()) })
+        })
+        .collect();
+    yields().await;
+    soon(a.close()).await.unwrap();
+    for task in accepting {
+        assert_eq!(soon(task).await.unwrap(), Ok(true));
+    }
+}
+
+async fn promise_13_streams_deliver_what_was_written(on: On) {
+    let (a, b) = on.pair().await;
+    let (ship, shipped) = channel::<ByteStream>(&a, &b, 1).await;
+    let (mut here, there) = ByteStream::pair();
+    put(&ship, there).await;
+    let mut there = get(&shipped).await;
+    soon(here.write_all(b"written before the close")).await.unwrap();
+    soon(here.shutdown()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        let mut got = String::new();
+        soon(there.read_to_string(&mut got)).await.unwrap();
+        got
+    });
+    soon(a.close()).await.unwrap();
+    assert_eq!(soon(reading).await.unwrap(), "written before the close");
+}
+
+async fn promise_13_a_pending_send_has_its_value_back_at_close(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 1).await;
+    put(&sender, 1).await;
+    let mut pending = pin!(sender.send(2));
+    still_pending(pending.as_mut()).await;
+    let closing = tokio::spawn(a.close());
+    let result = soon(pending).await;
+    let taken = match &result {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error.value, 2);
+            false
+        }
+    };
+    assert_eq!(get(&receiver).await, 1);
+    if taken {
+        assert_eq!(get(&receiver).await, 2);
+    }
+    end(&receiver).await;
+    soon(closing).await.unwrap().unwrap();
+}
+
+async fn promise_13_the_last_message_before_close_arrives(on: On) {
+    // The original's "receive a message if the session closes right after the send".
+    for round in 0..40 {
+        let (a, b) = on.pair().await;
+        let sender = a.open::<u32>("last").unwrap();
+        put(&sender, round).await;
+        let accepting = tokio::spawn(async move {
+            let receiver = soon(b.accept()).await.unwrap().unwrap().receive::<u32>();
+            assert_eq!(get(&receiver).await, round);
+            end(&receiver).await;
+        });
+        soon(a.close()).await.unwrap();
+        soon(accepting).await.unwrap();
+    }
+}
+
+async fn promise_13_abort_is_seen_as_a_lost_link(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 1).await;
+    a.abort();
+    assert!(soon(a.closed()).await.is_err());
+    assert!(soon(b.closed()).await.is_err());
+    assert_eq!(fail(&receiver).await, RecvError::Disconnected);
+    assert_eq!(soon(sender.closed()).await, Closed::Disconnected);
+    a.abort();
+}
+
+async fn the_hello_carries_metadata(on: On) {
+    let with = |name: &str| SessionOptions::new().metadata("name", name).metadata("empty", "");
+    let (a, b) = on.pair_with(with("dialer"), with("acceptor")).await;
+    assert_eq!(a.peer_metadata().get("name"), Some(&b"acceptor"[..]));
+    assert_eq!(b.peer_metadata().get("name"), Some(&b"dialer"[..]));
+    assert_eq!(a.peer_metadata().get("empty"), Some(&b""[..]));
+    assert_eq!(a.peer_metadata().get("other"), None);
+}
+
+libchan_tests::contract! {
+    promise_13_close_sends_what_was_accepted,
+    promise_13_both_sides_see_clean_ends,
+    promise_13_both_sides_close_at_once,
+    promise_13_dropping_everything_says_goodbye_in_the_background,
+    promise_13_a_session_lives_on_its_ends,
+    promise_13_nothing_opens_after_close,
+    promise_13_waiting_accepts_see_the_end,
+    promise_13_streams_deliver_what_was_written,
+    promise_13_the_last_message_before_close_arrives,
+    promise_13_abort_is_seen_as_a_lost_link,
+    the_hello_carries_metadata,
+}
+
+mod remote {
+    use super::*;
+    libchan_tests::contract_links! {
+        promise_13_what_cannot_be_sent_in_time_ends_with_disconnected,
+        promise_13_a_pending_send_has_its_value_back_at_close,
+    }
+}

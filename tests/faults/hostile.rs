@@ -1,0 +1,131 @@
+//! A peer that says a proper hello and then breaks the rules, byte by byte.
+
+use libchan_proto::Misbehaviour;
+use libchan_tests::*;
+use libchan_transports::UnixLink;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// What a real acceptor says first: preface and hello.
+async fn hello() -> Vec<u8> {
+    let (left, mut right) = UnixStream::pair().unwrap();
+    let mut start = Box::pin(Session::start(UnixLink::new(left, "unix:a"), Role::Acceptor, SessionOptions::new()));
+    assert!(poll_once(start.as_mut()).await.is_none());
+    let mut bytes = vec![0; 16];
+    soon(async {
+        tokio::select! {
+            _ = &mut start => panic!("no hello was answered"),
+            read = async {
+                right.read_exact(&mut bytes).await?;
+                let length = usize::from(bytes[8]) << 16 | usize::from(bytes[9]) << 8 | usize::from(bytes[10]);
+                let mut rest = vec![0; length];
+                right.read_exact(&mut rest).await?;
+                bytes.extend(rest);
+                std::io::Result::Ok(())
+            } => read.unwrap(),
+        }
+    })
+    .await;
+    bytes
+}
+
+fn frame(kind: u8, id: u32, body: &[u8]) -> Vec<u8> {
+    let mut frame = (body.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.push(kind);
+    frame.extend(id.to_be_bytes());
+    frame.extend(body);
+    frame
+}
+
+/// A session with a peer of ours that has said hello.
+async fn session_with_rude_peer() -> (Session, UnixStream) {
+    let (left, mut right) = UnixStream::pair().unwrap();
+    right.write_all(&hello().await).await.unwrap();
+    let session = Session::start(UnixLink::new(left, "unix:a"), Role::Dialer, SessionOptions::new());
+    (soon(session).await.unwrap(), right)
+}
+
+async fn every_broken_rule_has_its_error() {
+    let cases: Vec<(Vec<u8>, Misbehaviour)> = vec![
+        (frame(0x7e, 0, b""), Misbehaviour::UnknownType(0x7e)),
+        (frame(0x03, 41, &[0, 1, 5]), Misbehaviour::UnknownId),
+        (frame(0x08, 43, b"data"), Misbehaviour::UnknownId),
+        (vec![0xff, 0xff, 0xff, 0x03, 0, 0, 0, 1], Misbehaviour::FrameTooLarge),
+        (frame(0x0b, 0, b"short"), Misbehaviour::FrameTooShort),
+        (hello().await[8..].to_vec(), Misbehaviour::Hello),
+        // An open with a name that is not UTF-8.
+        (frame(0x02, 1, &[0, 0, 0, 4, 0, 2, 0xff, 0xfe]), Misbehaviour::Text),
+        // An open under an id that only we may give.
+        (frame(0x02, 2, &[0, 0, 0, 4, 0, 1, b'x']), Misbehaviour::IdNotFree),
+    ];
+    for (bytes, expected) in cases {
+        let (session, mut rude) = session_with_rude_peer().await;
+        let sender = session.open_with::<u32>("x", OpenOptions::new().capacity(1)).unwrap();
+        put(&sender, 1).await;
+        let pending = tokio::spawn(async move { sender.send(2).await.map_err(|error| (error.value, error.reason)) });
+        yields().await;
+        rude.write_all(&bytes).await.unwrap();
+        let error = soon(session.closed()).await.unwrap_err();
+        assert_eq!(error, SessionError::PeerMisbehaved(expected), "after {bytes:02x?}");
+        let failed = soon(pending).await.unwrap().unwrap_err();
+        assert_eq!(failed, (2, SendFailure::Disconnected { outcome_unknown: false }));
+        // It is told what it did, in a goodbye (type 0d) at the end of what we said.
+        let mut said = Vec::new();
+        let _ = soon(rude.read_to_end(&mut said)).await;
+        let goodbye = [&[0x0d, 0, 0, 0, 0][..], &expected.code().to_be_bytes()].concat();
+        assert!(said.windows(7).any(|window| window == goodbye), "no goodbye after {expected:?}: {said:02x?}");
+    }
+}
+
+async fn unknown_frames_that_may_be_ignored_are_skipped() {
+    let (session, mut rude) = session_with_rude_peer().await;
+    for kind in [0x80, 0x9e, 0xff] {
+        rude.write_all(&frame(kind, 7, &[1; 100])).await.unwrap();
+    }
+    rude.write_all(&frame(0x02, 1, &[0, 0, 0, 4, 0, 1, b'x'])).await.unwrap();
+    assert_eq!(soon(session.accept()).await.unwrap().unwrap().name(), "x");
+}
+
+async fn a_message_beyond_the_capacity_ends_the_session() {
+    let (session, mut rude) = session_with_rude_peer().await;
+    rude.write_all(&frame(0x02, 1, &[0, 0, 0, 1, 0, 1, b'x'])).await.unwrap();
+    for _ in 0..2 {
+        rude.write_all(&frame(0x03, 1, &[0, 1, 5])).await.unwrap();
+    }
+    let error = soon(session.closed()).await.unwrap_err();
+    assert_eq!(error, SessionError::PeerMisbehaved(Misbehaviour::MessageCredit));
+}
+
+async fn random_bytes_after_the_hello_never_panic() {
+    let mut rng = Rng::new("hostile");
+    for _ in 0..60 {
+        let (session, mut rude) = session_with_rude_peer().await;
+        let accepting = tokio::spawn({
+            let session = session.clone();
+            async move {
+                let mut kept = Vec::new();
+                while let Ok(Some(incoming)) = session.accept().await {
+                    kept.push(incoming.receive::<u32>());
+                }
+            }
+        });
+        for _ in 0..30 {
+            // Plausible headers, random bodies.
+            let kind = 1 + rng.below(14) as u8;
+            let body: Vec<u8> = (0..rng.below(40)).map(|_| rng.next() as u8).collect();
+            if rude.write_all(&frame(kind, rng.below(6) as u32, &body)).await.is_err() {
+                break;
+            }
+        }
+        drop(rude);
+        assert!(soon(session.closed()).await.is_err() || session.open_channels() == 0);
+        soon(accepting).await.unwrap();
+    }
+}
+
+libchan_tests::in_process! {
+    every_broken_rule_has_its_error,
+    unknown_frames_that_may_be_ignored_are_skipped,
+    a_message_beyond_the_capacity_ends_the_session,
+    random_bytes_after_the_hello_never_panic,
+}

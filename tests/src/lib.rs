@@ -1,0 +1,71 @@
+//! Support for the contract suite: pairs of connected sessions over every transport, both runtimes, and patience
+//! with an end.
+//!
+//! A case is an `async fn case(on: On)`; [`contract!`] makes a test of it for every transport and runtime, named like
+//! `capacity::unix::multi::promise_02_capacity_travels_with_the_channel`. A case that hangs fails under its name.
+
+mod help;
+mod on;
+mod wire;
+
+pub use help::{
+    Probe, Rng, Scratch, end, eventually, fail, get, pattern, poll_once, put, refused, soon, still_pending,
+    yields,
+};
+pub use libchan::codec::{Codec, CodecError, Placeholder};
+pub use libchan::{
+    AnyCodec, ByteStream, Closed, CodecId, CopyError, Fd, Link, LinkInfo, LinkReader, LinkWriter, Message,
+    OpenError, OpenOptions, Raw, Receiver, RecvError, RemoteError, Role, SendError, SendFailure, Sender,
+    Session, SessionError, SessionOptions, TryRecvError, TrySendError, copy, pipe, pipe_with,
+};
+pub use libchan_proto::Limits;
+pub use on::{Case, Flavor, On, channel, run, run_paused};
+pub use wire::{Switch, Way, WireLink, wire};
+
+/// Makes a test of every case for every transport and runtime.
+#[macro_export]
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        // The one line that switches the memory transport on and off.
+        $crate::contract_on!(memory, Memory, [$($case),*]);
+        $crate::contract_links!($($case),*);
+    };
+}
+
+/// The same for the transports that have a link below them: what only a protocol can do wrong.
+#[macro_export]
+macro_rules! contract_links {
+    ($($case:ident),* $(,)?) => {
+        $crate::contract_on!(unix, Unix, [$($case),*]);
+        $crate::contract_on!(tcp, Tcp, [$($case),*]);
+        $crate::contract_on!(wire, Wire, [$($case),*]);
+    };
+}
+
+/// The tests of one transport.
+#[macro_export]
+macro_rules! contract_on {
+    ($module:ident, $on:ident, [$($case:ident),*]) => {
+        mod $module {
+            mod current {
+                $(#[test] fn $case() {
+                    $crate::run($crate::Flavor::Current, || Box::pin(super::super::$case($crate::On::$on)));
+                })*
+            }
+            mod multi {
+                $(#[test] fn $case() {
+                    $crate::run($crate::Flavor::Multi, || Box::pin(super::super::$case($crate::On::$on)));
+                })*
+            }
+        }
+    };
+}
+
+/// Makes tests of cases that need no session, for both runtimes.
+#[macro_export]
+macro_rules! in_process {
+    ($($case:ident),* $(,)?) => {
+        mod current { $(#[test] fn $case() { $crate::run($crate::Flavor::Current, || Box::pin(super::$case())); })* }
+        mod multi { $(#[test] fn $case() { $crate::run($crate::Flavor::Multi, || Box::pin(super::$case())); })* }
+    };
+}

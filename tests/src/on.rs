@@ -1,0 +1,173 @@
+//! Where a case runs: the transport that gives its sessions, and the runtime that drives them.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use libchan::{Message, OpenOptions, Receiver, Role, Sender, Session, SessionOptions};
+use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::help::{Rng, Scratch, soon};
+use crate::wire::{Switch, wire};
+
+/// How long a case may take in all.
+const CASE: Duration = Duration::from_secs(30);
+
+/// The transport of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Values move in this process.
+    Memory,
+    /// A unix socket at a temporary path.
+    Unix,
+    /// Tcp over the loopback interface, at a free port.
+    Tcp,
+    /// Our own in-memory link, which cuts bytes at seeded places and can be broken.
+    Wire,
+}
+
+impl On {
+    /// Two connected sessions: the dialer's and the acceptor's.
+    pub async fn pair(self) -> (Session, Session) {
+        self.pair_with(SessionOptions::default(), SessionOptions::default()).await
+    }
+
+    /// The same with options.
+    pub async fn pair_with(self, dialer: SessionOptions, acceptor: SessionOptions) -> (Session, Session) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let scratch;
+        let url = match self {
+            Self::Wire => {
+                let (a, b, _) = self.switched_with(dialer, acceptor).await;
+                return (a, b);
+            }
+            Self::Memory => {
+                format!("mem:contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+            }
+            Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Self::Unix => {
+                scratch = Scratch::new();
+                format!("unix://{}", scratch.path("s").display())
+            }
+        };
+        let listening = ListenOptions::default().session(acceptor);
+        let listener = listen_with(&url, listening).await.expect("listen");
+        let url = listener.url().to_owned();
+        let dialing = dial_with(&url, DialOptions::default().session(dialer));
+        let (dialed, accepted) = soon(async { tokio::join!(dialing, listener.accept()) }).await;
+        (dialed.expect("dial"), accepted.expect("accept"))
+    }
+
+    /// Two sessions over our own link, and the switch that breaks it.
+    pub async fn switched(self) -> (Session, Session, Switch) {
+        self.switched_with(SessionOptions::default(), SessionOptions::default()).await
+    }
+
+    /// The same with options.
+    pub async fn switched_with(
+        self,
+        dialer: SessionOptions,
+        acceptor: SessionOptions,
+    ) -> (Session, Session, Switch) {
+        let (left, right, switch) = wire(Rng::new("wire").next());
+        let dialing = Session::start(left, Role::Dialer, dialer);
+        let accepting = Session::start(right, Role::Acceptor, acceptor);
+        let (dialed, accepted) = soon(async { tokio::join!(dialing, accepting) }).await;
+        (dialed.expect("dialer's session"), accepted.expect("acceptor's session"), switch)
+    }
+
+    /// Whether values are encoded when they cross: the memory transport moves them.
+    pub fn encodes(self) -> bool {
+        self != Self::Memory
+    }
+
+    /// Whether descriptors themselves cross, rather than their bytes.
+    pub fn passes_descriptors(self) -> bool {
+        matches!(self, Self::Memory | Self::Unix)
+    }
+}
+
+/// A named channel from one session to the other.
+#[track_caller]
+pub fn channel<T: Message>(
+    from: &Session,
+    to: &Session,
+    capacity: usize,
+) -> impl Future<Output = (Sender<T>, Receiver<T>)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("channel {}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let sender = from.open_with(&name, OpenOptions::new().capacity(capacity)).expect("open");
+    let accepting = soon(to.accept());
+    async move {
+        let incoming = accepting.await.expect("accept").expect("a channel");
+        assert_eq!(incoming.name(), name);
+        (sender, incoming.receive())
+    }
+}
+
+/// The runtime of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    /// Everything on one thread.
+    Current,
+    /// Two threads, besides the one of the case itself.
+    Multi,
+}
+
+impl Flavor {
+    fn runtime(self) -> Runtime {
+        let mut builder = match self {
+            Self::Current => Builder::new_current_thread(),
+            Self::Multi => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(2).enable_all().build().expect("runtime")
+    }
+}
+
+/// A case on its way: boxed, so that the harness is compiled once and not for every case.
+pub type Case = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Runs a case to its end, or fails with its name: also if it spins without ever giving way.
+#[track_caller]
+pub fn run(flavor: Flavor, case: fn() -> Case) {
+    watched(Box::new(move || {
+        let runtime = flavor.runtime();
+        let done = runtime.block_on(async { tokio::time::timeout(CASE, case()).await });
+        runtime.shutdown_background();
+        assert!(done.is_ok(), "hangs");
+    }));
+}
+
+/// Runs a case on one thread with paused time: it passes only when everybody waits.
+#[track_caller]
+pub fn run_paused(case: fn() -> Case) {
+    watched(Box::new(move || {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
+        runtime.block_on(case());
+    }));
+}
+
+/// A thread that does not come to its end is left behind, and the test fails.
+#[track_caller]
+fn watched(case: Box<dyn FnOnce() + Send>) {
+    let (done, waiting) = mpsc::channel::<()>();
+    let name = std::thread::current().name().unwrap_or("case").to_owned();
+    let thread = std::thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            let _done = done;
+            case();
+        })
+        .expect("thread");
+    // Nothing is sent: the sender is dropped when the case is over.
+    if let Err(mpsc::RecvTimeoutError::Timeout) = waiting.recv_timeout(CASE + Duration::from_secs(10)) {
+        panic!("spins, or blocks its thread");
+    }
+    if let Err(panic) = thread.join() {
+        resume_unwind(panic);
+    }
+}
