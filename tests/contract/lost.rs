@@ -33,10 +33,11 @@ async fn promise_05_what_had_arrived_comes_before_the_error(on: On) {
 async fn promise_05_a_waiting_recv_is_told(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<u32>(&a, &b, 8).await;
-    let waiting = tokio::spawn(async move { receiver.recv().await });
+    let waiting = tokio::spawn(async move { (receiver.recv().await, receiver) });
     yields().await;
     b.abort();
-    assert_eq!(soon(waiting).await.unwrap(), Err(RecvError::Disconnected));
+    let (result, _receiver) = soon(waiting).await.unwrap();
+    assert_eq!(result, Err(RecvError::Disconnected));
     assert_eq!(soon(sender.closed()).await, Closed::Disconnected);
 }
 

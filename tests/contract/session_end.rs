@@ -43,11 +43,14 @@ async fn promise_13_both_sides_see_clean_ends(on: On) {
     put(&feed, 4).await;
     soon(b.close()).await.unwrap();
     soon(a.closed()).await.unwrap();
-    for (receiver, last) in [(at_b, 1), (at_a, 2), (answers, 3), (numbers, 4)] {
+    let mut all = vec![(there, at_b, 1), (back, at_a, 2)];
+    // In memory the ends in messages have moved: they do not live on the session.
+    if on.encodes() {
+        all.extend([(answer, answers, 3), (feed, numbers, 4)]);
+    }
+    for (sender, receiver, last) in all {
         assert_eq!(get(&receiver).await, last);
         end(&receiver).await;
-    }
-    for sender in [there, back, answer, feed] {
         assert!(matches!(soon(sender.closed()).await, Closed::BySender | Closed::Dropped));
     }
 }

@@ -104,7 +104,7 @@ async fn promise_09_generic_types_of_the_users_travel(on: On) {
 async fn promise_09_a_sender_is_used_before_while_and_after_it_travels(on: On) {
     let (a, b) = on.pair().await;
     let (ship, shipped) = channel::<Sender<u32>>(&a, &b, 1).await;
-    let (sender, receiver) = pipe_with::<u32>(4);
+    let (sender, receiver) = pipe_with::<u32>(8);
     put(&sender, 0).await;
     put(&ship, sender.clone()).await;
     put(&sender, 1).await;

@@ -71,7 +71,7 @@ pub async fn dial_with(url: &str, options: DialOptions) -> Result<Session, DialE
         #[cfg(feature = "tcp")]
         "tcp" => crate::tcp::dial(address.rest(), options).await,
         #[cfg(feature = "memory")]
-        "mem" => crate::memory::dial(address.rest()).map_err(|error| error.dialing(url)),
+        "mem" => crate::memory::dial(address.rest(), options).map_err(|error| error.dialing(url)),
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())

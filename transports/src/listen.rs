@@ -127,7 +127,7 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
         #[cfg(feature = "tcp")]
         "tcp" => crate::tcp::listen(address.rest(), options).await,
         #[cfg(feature = "memory")]
-        "mem" => crate::memory::listen(address.rest()),
+        "mem" => crate::memory::listen(address.rest(), options),
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())

@@ -14,8 +14,9 @@ use libchan::{
     End, EndWatch, LinkInfo, Metadata, OpenError, OpenOptions, Session, SessionError, Shipped, Transport,
 };
 
+use crate::dial::DialOptions;
 use crate::error::{DialError, ListenError};
-use crate::listen::{Acceptor, Arrival};
+use crate::listen::{Acceptor, Arrival, ListenOptions};
 
 /// Named channels of one side that wait to be accepted.
 const MAX_PENDING: usize = 256;
@@ -35,18 +36,19 @@ const BACKLOG: usize = 128;
 /// # }).unwrap();
 /// ```
 pub fn pair() -> (Session, Session) {
-    named_pair("")
+    named_pair("", Metadata::default(), Metadata::default())
 }
 
-fn named_pair(name: &str) -> (Session, Session) {
+/// Two sessions; each side sees what the other said of itself.
+fn named_pair(name: &str, first: Metadata, second: Metadata) -> (Session, Session) {
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let side = |at| MemoryTransport {
+    let side = |at, peer_metadata| MemoryTransport {
         info: LinkInfo::new(format!("mem:{name}")).passing_descriptors().secured(),
-        metadata: Metadata::default(),
+        peer_metadata,
         at,
         shared: shared.clone(),
     };
-    (Session::over(side(0)), Session::over(side(1)))
+    (Session::over(side(0, second)), Session::over(side(1, first)))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,19 +66,21 @@ struct Shared {
 }
 
 impl Shared {
+    /// What was opened before stays to be accepted, unless the session is aborted.
     fn end(&mut self, how: Result<(), SessionError>) -> (Vec<Waker>, Vec<EndWatch>, [VecDeque<Shipped>; 2]) {
         if self.over.is_some() {
             return Default::default();
         }
+        let dropped = if how.is_ok() { Default::default() } else { std::mem::take(&mut self.incoming) };
         self.over = Some(how);
         let wakers = self.waiting.iter_mut().flat_map(std::mem::take).collect();
-        (wakers, std::mem::take(&mut self.opened), std::mem::take(&mut self.incoming))
+        (wakers, std::mem::take(&mut self.opened), dropped)
     }
 }
 
 struct MemoryTransport {
     info: LinkInfo,
-    metadata: Metadata,
+    peer_metadata: Metadata,
     /// Which of the two sides this is.
     at: usize,
     shared: Arc<Mutex<Shared>>,
@@ -94,7 +98,7 @@ impl MemoryTransport {
             }
         }
         for shipped in unaccepted.into_iter().flatten() {
-            shipped.end.watch().refuse("the session was closed before the channel was accepted");
+            shipped.end.watch().disconnect();
         }
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -106,7 +110,7 @@ impl Transport for MemoryTransport {
     }
 
     fn peer_metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.peer_metadata
     }
 
     fn open(&self, name: &str, options: OpenOptions, end: End) -> Result<(), OpenError> {
@@ -193,6 +197,8 @@ fn wait(list: &mut Vec<Waker>, cx: &Context<'_>) {
 /// Sessions on their way to the listener of a name.
 #[derive(Default)]
 struct Backlog {
+    /// What the listener says of itself.
+    metadata: Metadata,
     sessions: VecDeque<Session>,
     waiting: Vec<Waker>,
 }
@@ -228,13 +234,13 @@ impl NameError {
 }
 
 /// A session with whoever listens on `name`.
-pub(crate) fn dial(name: &str) -> Result<Session, NameError> {
+pub(crate) fn dial(name: &str, options: DialOptions) -> Result<Session, NameError> {
     let backlog = names().get(name).and_then(Weak::upgrade).ok_or(NameError::NoListener)?;
     let mut backlog = lock(&backlog);
     if backlog.sessions.len() >= BACKLOG {
         return Err(NameError::BacklogFull);
     }
-    let (ours, theirs) = named_pair(name);
+    let (ours, theirs) = named_pair(name, options.session.metadata, backlog.metadata.clone());
     backlog.sessions.push_back(theirs);
     let wakers = std::mem::take(&mut backlog.waiting);
     drop(backlog);
@@ -250,12 +256,12 @@ pub(crate) struct MemoryListener {
 }
 
 impl MemoryListener {
-    pub(crate) fn bind(name: &str) -> Result<Self, NameError> {
+    pub(crate) fn bind(name: &str, metadata: Metadata) -> Result<Self, NameError> {
         let mut names = names();
         if names.get(name).is_some_and(|known| known.strong_count() > 0) {
             return Err(NameError::InUse);
         }
-        let backlog = Arc::new(Mutex::new(Backlog::default()));
+        let backlog = Arc::new(Mutex::new(Backlog { metadata, ..Backlog::default() }));
         names.insert(name.to_owned(), Arc::downgrade(&backlog));
         Ok(Self { url: format!("mem:{name}"), name: name.to_owned(), backlog })
     }
@@ -283,8 +289,8 @@ impl Acceptor for MemoryListener {
 }
 
 /// Listens on a name.
-pub(crate) fn listen(name: &str) -> Result<Box<dyn Acceptor>, ListenError> {
-    match MemoryListener::bind(name) {
+pub(crate) fn listen(name: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    match MemoryListener::bind(name, options.session.metadata.clone()) {
         Ok(listener) => Ok(Box::new(listener)),
         Err(_) => Err(ListenError::AddressInUse { url: format!("mem:{name}") }),
     }

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::error::{Misbehaviour, Reason};
 use crate::frame::{self, HEADER, Header, Metadata, Opening, Reader, Type};
-use crate::{Hello, Limits, Machine, Output, Role};
+use crate::{Event, Flaw, Hello, Kind, Limits, Machine, Outgoing, Output, Payload, Role, Scope};
 
 /// Feeds arbitrary bytes, cut into chunks by the first byte, to a machine whose peer has or has not said hello.
 pub fn machine(data: &[u8]) {
@@ -26,7 +26,9 @@ pub fn machine(data: &[u8]) {
     for chunk in data.chunks(size) {
         buffer.extend_from_slice(chunk);
         let failed = machine.handle_input(&mut buffer).is_err();
-        while machine.poll_event().is_some() {}
+        while let Some(event) = machine.poll_event() {
+            act(&mut machine, &event);
+        }
         out.clear();
         machine.take_output(&mut out);
         if failed {
@@ -34,6 +36,52 @@ pub fn machine(data: &[u8]) {
         }
     }
     let _ = machine.handle_eof();
+}
+
+/// What an application does, so that the peer's bytes meet a machine that is in use.
+fn act(machine: &mut Machine, event: &Event) {
+    match *event {
+        Event::Opened(key) => {
+            machine.accept(key);
+            machine.want(key, 1);
+        }
+        Event::Readable(key) => {
+            while let Some(mut inbox) = machine.take_inbox(key, None) {
+                // Some messages are dropped with what they carry.
+                if key.0 % 4 == 3 {
+                    machine.discard(key, inbox);
+                    continue;
+                }
+                while let Some(message) = inbox.pop() {
+                    let charge = message.charge;
+                    for attachment in message.attachments.iter().copied() {
+                        if attachment.key.0.is_multiple_of(2) {
+                            machine.reject(attachment);
+                        } else if attachment.kind == Kind::Sender {
+                            let payload = Payload::Copy(b"answer");
+                            let answer = Outgoing { codec: 1, flaw: Flaw::None, attachments: &[], payload };
+                            let _ = machine.try_send(attachment.key, answer);
+                        } else if attachment.kind == Kind::Stream {
+                            let _ = machine.stream_send(attachment.key, b"answer", false);
+                            machine.stream_recv(attachment.key, 100, &mut |_| ());
+                        }
+                    }
+                    machine.taken(key, 1, charge);
+                }
+            }
+            if machine.recv_status(key).closed.is_some() {
+                machine.cancel(key, Scope::End, Reason::none(), None);
+            }
+        }
+        Event::Cancelled(key) => machine.close(key, Scope::End, None),
+        Event::Starved(key) => {
+            machine.want(key, 2);
+        }
+        Event::StreamReadable(key) => {
+            machine.stream_recv(key, 100, &mut |_| ());
+        }
+        _ => {}
+    }
 }
 
 /// Reads `data` as frames; what can be read as a frame of fixed layout is written again and must be the same bytes.

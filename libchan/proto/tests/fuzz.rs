@@ -201,13 +201,3 @@ fn the_corpus_and_its_mutations() {
         }
     }
 }
-
-#[test]
-fn the_corpus_is_what_this_test_makes() {
-    for (name, bytes) in made() {
-        assert!(
-            std::fs::read(folder().join(name)).unwrap() == bytes,
-            "{name}: LIBCHAN_CORPUS=1 writes it anew"
-        );
-    }
-}

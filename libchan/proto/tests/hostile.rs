@@ -31,7 +31,10 @@ fn breaks(peer: &mut Scripted, bytes: &[u8], what: Misbehaviour) {
     assert_eq!(peer.said(), []);
 }
 
-/// A peer with channel 2 open (the machine receives) and channel 1 (the machine sends).
+/// What a test does to the fields of a hello.
+type Change<'a> = &'a dyn Fn(&mut Vec<(u8, Vec<u8>)>);
+
+/// A peer with channel 2 open (the machine receives) and one that the machine has opened.
 struct Both {
     peer: Scripted,
     recv: libchan_proto::Key,
@@ -41,10 +44,7 @@ struct Both {
 fn both(limits: Limits) -> Both {
     let mut peer = Scripted::new(limits);
     let recv = peer.opened(2, 4);
-    let send = loop {
-        // Ids are slots of the slab: the machine's own first one depends on what is open.
-        break peer.machine.open("ours", 4, &libchan_proto::Metadata::default()).unwrap();
-    };
+    let send = peer.machine.open("ours", 4, &libchan_proto::Metadata::default()).unwrap();
     peer.said();
     Both { peer, recv, send }
 }
@@ -109,7 +109,7 @@ fn the_first_frame_is_a_hello() {
 #[test]
 fn hellos_that_are_not_right() {
     let good = hello_fields(&limits());
-    let with = |change: &dyn Fn(&mut Vec<(u8, Vec<u8>)>)| {
+    let with = |change: Change<'_>| {
         let mut fields = good.clone();
         change(&mut fields);
         hello_frame(&fields)

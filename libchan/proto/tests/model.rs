@@ -1147,14 +1147,17 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
         assert!(recv.left + recv.held <= recv.size + recv.extra, "window of id {}: {recv:?}", send.id);
         assert!(recv.inbox as u32 <= recv.arrived - recv.taken);
     }
-    for stream in ours.streams.iter().filter(|stream| stream.announced && !stream.stopped && !gone) {
+    for stream in
+        ours.streams.iter().filter(|stream| stream.announced && !stream.stopped && !stream.end_sent && !gone)
+    {
         let theirs =
             theirs.streams.iter().find(|other| other.id == stream.id && !other.ended && !other.stop_sent);
         let Some(other) = theirs else { continue };
         let data = flows.get(&stream.id).map_or(0, |flow| flow.data);
         let back = backs.get(&stream.id).map_or(0, |back| back.bytes);
-        assert_eq!(i64::from(stream.credit) + data + back, i64::from(other.left), "stream {}", stream.id);
-        assert_eq!(other.held as usize, other.arrived, "stream {}", stream.id);
+        let sum = i64::from(stream.credit) + data + back;
+        assert_eq!(sum, i64::from(other.left), "stream {}: {stream:?} {other:?}", stream.id);
+        assert_eq!(other.held as usize, other.arrived, "stream: {other:?}");
         assert!(other.left + other.held <= other.size);
     }
 }

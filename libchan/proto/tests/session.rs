@@ -811,7 +811,7 @@ fn output_is_taken_in_exchange_for_buffers() {
     pair.machine(A).take_output(&mut out);
     assert_eq!(frames(&flat(&out)).len(), 1);
     out.clear();
-    assert!(out.is_empty() && out.len() == 0);
+    assert!(out.is_empty());
     pair.machine(A).take_output(&mut out);
     assert!(out.is_empty());
 }

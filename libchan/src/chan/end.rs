@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use libchan_proto::{Close, Key, Scope};
+use libchan_proto::{Key, Scope};
 
 use super::queue::Slot;
 use super::{Chan, End, State, Wakes, wait_on};
@@ -183,6 +183,7 @@ impl<T> Chan<T> {
         }
         if state.end != End::Open {
             state.waiters.notify_all(&mut wakes);
+            state.queue.wake_all(&mut wakes);
         }
         drop(state);
         drop(garbage);
@@ -216,18 +217,14 @@ impl<T> Chan<T> {
 
     // ---- the session ends
 
-    /// The session closes: what was accepted goes out first, what has arrived stays to be received.
+    /// The session closes: what was accepted goes out first, then the leg ends. A leg that messages come in from goes
+    /// on until its sender has closed it, because what is on its way was accepted there.
     pub(crate) fn leave(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
         let leg = Leg { session: session.clone(), key };
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if state.source_at(&leg).is_some() {
-            self.absorb_all(&mut state);
-            self.source_closed(&mut state, &leg, Close { scope: Scope::End, reason: None });
-            state.waiters.notify_all(&mut wakes);
-            self.wake_parked(&mut state);
-        }
         if state.sink_at(&leg).is_some() && state.legs().sinks.len() == 1 && state.receivers == 0 {
+            self.absorb_all(&mut state);
             self.close_state(&mut state, End::Clean);
             state.queue.wake_all(&mut wakes);
             state.watchers.notify_all(&mut wakes);

@@ -311,7 +311,9 @@ impl<T> Chan<T> {
         let end = state.end.clone();
         let legs = state.legs();
         let compete = legs.sinks.len() > 1 || legs.sinks.iter().any(|sink| !sink.sole);
-        if compete && legs.sinks.iter().any(|sink| !sink.in_hand.is_empty()) {
+        // A send that waits for its message to be taken has to learn of it.
+        let undecided = |hand: &InHand| compete || hand.offer.is_some();
+        if legs.sinks.iter().any(|sink| sink.in_hand.iter().any(undecided)) {
             return;
         }
         let scope = if legs.closed_whole { Scope::Channel } else { Scope::End };

@@ -10,7 +10,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::waiters::Wakes;
-use crate::error::SendFailure;
+use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
 
 /// A message that waits: as it was sent, or as it is on the wire.
@@ -247,6 +247,10 @@ impl<T> Queue<T> {
     /// How the waiting send `id` stands; leaves its waker if it waits on. `refused` ends it.
     pub(crate) fn poll(&mut self, id: u64, waker: &Waker, refused: Option<SendFailure>) -> Standing<T> {
         let Some(waiting) = self.find(id) else { return Standing::Done };
+        // A message that has left before the channel was closed may yet be taken: only a refusal decides it here.
+        let closed = matches!(refused, Some(SendFailure::Closed(Closed::BySender)));
+        let undecided = closed && matches!(waiting.offer, Offer::Out(_));
+        let refused = refused.filter(|_| !undecided);
         if matches!(waiting.offer, Offer::Failed(..)) || (refused.is_some() && has_value(&waiting.offer)) {
             let Some(waiting) = self.remove(id) else { return Standing::Done };
             return match (waiting.offer, refused) {

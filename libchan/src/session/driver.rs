@@ -298,22 +298,29 @@ impl Driver {
         }
         let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let mut state = self.shared.lock();
+        let sent = state.machine.is_drained() && state.unsent.is_none();
         if self.farewell == Farewell::Draining {
-            if !state.machine.is_settled() && !late && !state.machine.peer_said_goodbye() {
+            // After the peer's goodbye no credit comes: what cannot leave now never will.
+            let stuck = state.machine.peer_said_goodbye() && sent;
+            if !(state.machine.is_settled() || stuck || late) {
                 return Ok(());
             }
             state.goodbye(Reason { code: code::NONE, text: String::new() });
             self.farewell = Farewell::Said;
-            self.deadline = Some(Box::pin(sleep(self.shared.close_timeout)));
+            let mut deadline = Box::pin(sleep(self.shared.close_timeout));
+            // Registers for its end; it cannot have come yet.
+            let _ = deadline.as_mut().poll(cx);
+            self.deadline = Some(deadline);
             return Ok(());
         }
-        let sent = state.machine.is_drained() && state.unsent.is_none();
-        if !(sent && (state.machine.peer_said_goodbye() || late)) {
+        if late {
+            return Err(SessionError::Closed);
+        }
+        if !(sent && state.machine.peer_said_goodbye()) {
             return Ok(());
         }
-        let closed = state.writer.as_mut().map(|writer| writer.poll_close(cx));
-        match closed {
-            Some(Poll::Pending) if !late => Ok(()),
+        match state.writer.as_mut().map(|writer| writer.poll_close(cx)) {
+            Some(Poll::Pending) => Ok(()),
             _ => Err(SessionError::Closed),
         }
     }

@@ -19,11 +19,16 @@ pub enum Role {
 /// What a session is asked to be. The default is msgpack first, JSON, CBOR and raw bytes beside it, and limits fit
 /// for the public Internet.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct SessionOptions {
-    pub(crate) limits: Limits,
-    pub(crate) codecs: Vec<AnyCodec>,
-    pub(crate) metadata: Metadata,
-    pub(crate) close_timeout: Duration,
+    /// What this side is willing to accept.
+    pub limits: Limits,
+    /// The codecs this side speaks, the preferred one first.
+    pub codecs: Vec<AnyCodec>,
+    /// What this side says of itself; it may hold credentials.
+    pub metadata: Metadata,
+    /// How long `close` waits for the peer. Default 5 s.
+    pub close_timeout: Duration,
 }
 
 impl Default for SessionOptions {

@@ -22,6 +22,7 @@ fn each<const N: usize>(
 ) {
     for kind in [WIDE, NARROW, DRIVER] {
         for capacity in capacities {
+            println!("{kind:?}, capacity {capacity}");
             over(iterations, kind, move |pair| test(pair, capacity));
         }
     }

@@ -128,7 +128,8 @@ impl Machine {
         }
         self.established_or_fail()?;
         self.events.push_back(Event::PeerGoodbye(reason));
-        self.end_entries(code::GOING_AWAY);
+        // What we have sent may still be taken there, and what has credit may still be sent.
+        self.end_receiving();
         Ok(())
     }
 }

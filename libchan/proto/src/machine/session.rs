@@ -158,12 +158,12 @@ impl Machine {
         self.peer_goodbye
     }
 
-    /// Whether every channel is finished and every stream has said its last: goodbye takes nothing away.
+    /// Whether every sending end and every stream has said its last: a goodbye takes nothing away.
     pub fn is_settled(&self) -> bool {
         self.entries.keys().all(|key| match self.entries.get(key) {
-            Entry::Free => true,
+            Entry::Free | Entry::Recv(_) => true,
             Entry::Stream(stream) => stream.end_sent,
-            Entry::Send(_) | Entry::Recv(_) => false,
+            Entry::Send(half) => half.closed && !half.has_large(),
         })
     }
 
@@ -180,26 +180,16 @@ impl Machine {
             self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
             self.said_goodbye = Some(GoodbyeState::Sent);
         }
+        let told = if why == SessionError::Closed { code::GOING_AWAY } else { code::DISCONNECTED };
         self.over = Some(why);
-        self.end_entries(code::DISCONNECTED);
+        self.end_receiving();
+        self.end_sending(told);
     }
 
-    /// Nothing more will come: what was not closed is lost. `code` is what senders are told.
-    pub(super) fn end_entries(&mut self, code: u16) {
+    /// Nothing more will arrive: what was not closed is lost.
+    pub(super) fn end_receiving(&mut self) {
         for key in self.entries.keys() {
             match self.entries.get_mut(key) {
-                Some(Entry::Send(half)) => {
-                    let gone = half.closed;
-                    if half.cancelled().is_none() {
-                        half.rare().cancelled = Some(Cancel { scope: Scope::End, reason: Reason::of(code) });
-                    }
-                    half.rare().large = None;
-                    if gone {
-                        self.drop_entry(key);
-                    } else {
-                        self.events.push_back(Event::Cancelled(key));
-                    }
-                }
                 Some(Entry::Recv(half)) => {
                     if !half.closed {
                         half.closed = true;
@@ -219,12 +209,36 @@ impl Machine {
                 }
                 Some(Entry::Stream(stream)) => {
                     stream.ended.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
-                    stream.stopped.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
                     self.events.push_back(Event::StreamReadable(key));
+                    self.finish_stream(key);
+                }
+                Some(Entry::Send(_) | Entry::Free) | None => {}
+            }
+        }
+    }
+
+    /// Nothing more will leave. `code` is what senders are told.
+    fn end_sending(&mut self, code: u16) {
+        for key in self.entries.keys() {
+            match self.entries.get_mut(key) {
+                Some(Entry::Send(half)) => {
+                    let gone = half.closed;
+                    if half.cancelled().is_none() {
+                        half.rare().cancelled = Some(Cancel { scope: Scope::End, reason: Reason::of(code) });
+                    }
+                    half.rare().large = None;
+                    if gone {
+                        self.drop_entry(key);
+                    } else {
+                        self.events.push_back(Event::Cancelled(key));
+                    }
+                }
+                Some(Entry::Stream(stream)) => {
+                    stream.stopped.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
                     self.events.push_back(Event::StreamWritable(key));
                     self.finish_stream(key);
                 }
-                Some(Entry::Free) | None => {}
+                Some(Entry::Recv(_) | Entry::Free) | None => {}
             }
         }
         self.large.clear();

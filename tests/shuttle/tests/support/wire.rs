@@ -16,7 +16,7 @@ use shuttle::thread::spawn;
 use super::block_on;
 
 /// What a wire is like.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Bytes that may be on their way in one direction.
     pub room: usize,
@@ -60,7 +60,10 @@ impl Pair {
         let (sender, receiver) = self.open(1);
         block_on(sender.send(value)).unwrap();
         drop(sender);
-        block_on(receiver.recv()).unwrap().unwrap()
+        match block_on(receiver.recv()) {
+            Ok(Some(value)) => value,
+            other => panic!("{:?}, left {:?}", other.map(|_| ()), block_on(self.left.closed())),
+        }
     }
 
     /// With every handle and end gone, both sessions must end by themselves.
