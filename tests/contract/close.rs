@@ -149,7 +149,9 @@ async fn promise_04_closing_twice_and_sending_after_are_errors_not_panics(on: On
     sender.close_with("too late to say");
     let error = refused(&sender, "kept".to_owned()).await;
     assert_eq!((error.value.as_str(), error.reason), ("kept", SendFailure::Closed(Closed::BySender)));
-    assert!(matches!(sender.try_send("kept".to_owned()), Err(TrySendError::Failed(error)) if error.value == "kept"));
+    assert!(
+        matches!(sender.try_send("kept".to_owned()), Err(TrySendError::Failed(error)) if error.value == "kept")
+    );
     assert!(sender.reserve().await.is_err_and(|closed| closed == Closed::BySender));
     end(&receiver).await;
     receiver.close();

@@ -85,7 +85,12 @@ struct Renamed {
 }
 
 /// Sends one shape through and uses the end that came out of it.
-async fn shape<T: Message>(a: &Session, b: &Session, make: impl Fn(Sender<u32>) -> T, take: impl Fn(T) -> Sender<u32>) {
+async fn shape<T: Message>(
+    a: &Session,
+    b: &Session,
+    make: impl Fn(Sender<u32>) -> T,
+    take: impl Fn(T) -> Sender<u32>,
+) {
     let (ship, shipped) = channel::<T>(a, b, 1).await;
     let (sender, receiver) = pipe();
     put(&ship, make(sender)).await;
@@ -109,19 +114,39 @@ async fn ends_pass_in_every_shape(on: On) {
         shape(a, b, |tx| HashMap::from([("k".to_owned(), tx)]), |mut s| s.remove("k").unwrap()).await;
         shape(a, b, Ok::<_, String>, |s| s.unwrap()).await;
         shape(a, b, External::New, |s| if let External::New(tx) = s { tx } else { panic!("variant") }).await;
-        shape(a, b, |tx| External::Tuple(1, tx), |s| if let External::Tuple(1, tx) = s { tx } else { panic!("variant") })
-            .await;
-        shape(a, b, |tx| External::Struct { tx }, |s| if let External::Struct { tx } = s { tx } else { panic!("variant") })
-            .await;
+        shape(
+            a,
+            b,
+            |tx| External::Tuple(1, tx),
+            |s| if let External::Tuple(1, tx) = s { tx } else { panic!("variant") },
+        )
+        .await;
+        shape(
+            a,
+            b,
+            |tx| External::Struct { tx },
+            |s| if let External::Struct { tx } = s { tx } else { panic!("variant") },
+        )
+        .await;
         let make = |tx| Internal::Struct { tx, more: "m".to_owned() };
         shape(a, b, make, |Internal::Struct { tx, .. }| tx).await;
         shape(a, b, Adjacent::New, |s| if let Adjacent::New(tx) = s { tx } else { panic!("variant") }).await;
-        shape(a, b, |tx| Adjacent::Struct { tx }, |s| if let Adjacent::Struct { tx } = s { tx } else { panic!("variant") })
-            .await;
-        shape(a, b, |tx| Untagged::Struct { a: 1, tx }, |s| match s {
-            Untagged::Struct { a: 1, tx } => tx,
-            _ => panic!("variant"),
-        })
+        shape(
+            a,
+            b,
+            |tx| Adjacent::Struct { tx },
+            |s| if let Adjacent::Struct { tx } = s { tx } else { panic!("variant") },
+        )
+        .await;
+        shape(
+            a,
+            b,
+            |tx| Untagged::Struct { a: 1, tx },
+            |s| match s {
+                Untagged::Struct { a: 1, tx } => tx,
+                _ => panic!("variant"),
+            },
+        )
         .await;
         shape(a, b, Untagged::New, |s| if let Untagged::New(tx) = s { tx } else { panic!("variant") }).await;
         let make = |tx: Sender<u32>| Flattened {
@@ -190,9 +215,14 @@ async fn a_codec_of_the_users_plugs_in(on: On) {
     assert_eq!((raw.codec(), &raw.payload()[..]), (CodecId(222), &br#"]7,"olleh"["#[..]));
     assert_eq!(raw.decode::<(String, u8)>().unwrap(), ("hello".to_owned(), 7));
     shape(&a, &b, |tx| Inner { tx }, |s| s.tx).await;
-    shape(&a, &b, |tx| Untagged::Struct { a: 1, tx }, |s| match s {
-        Untagged::Struct { tx, .. } | Untagged::New(tx) => tx,
-    })
+    shape(
+        &a,
+        &b,
+        |tx| Untagged::Struct { a: 1, tx },
+        |s| match s {
+            Untagged::Struct { tx, .. } | Untagged::New(tx) => tx,
+        },
+    )
     .await;
 }
 

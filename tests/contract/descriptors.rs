@@ -190,9 +190,8 @@ async fn promise_12_many_descriptors_in_one_message_keep_their_order(on: On) {
     let scratch = Scratch::new();
     let (_a, _b, sender, receiver) = ship(on).await;
     for count in [2usize, 60] {
-        let fds = (0..count).map(|number| {
-            file(&scratch, &format!("{count}-{number}"), number.to_string().as_bytes()).into()
-        });
+        let fds = (0..count)
+            .map(|number| file(&scratch, &format!("{count}-{number}"), number.to_string().as_bytes()).into());
         let fds = hand_over(&sender, &receiver, fds.collect()).await;
         assert_eq!(fds.len(), count);
         for (number, fd) in fds.into_iter().enumerate() {
@@ -235,10 +234,15 @@ async fn promise_12_descriptors_beside_plain_messages_stay_with_their_own(on: On
     for number in 0..60 {
         std::fs::write(path(number), content(number)).unwrap();
     }
-    let files: Vec<_> = (0..60).map(|number| (number % 3 == 1).then(|| File::open(path(number)).unwrap())).collect();
+    let files: Vec<_> =
+        (0..60).map(|number| (number % 3 == 1).then(|| File::open(path(number)).unwrap())).collect();
     let sending = tokio::spawn(async move {
         for (number, file) in files.into_iter().enumerate() {
-            put(&sender, Handover { note: number.to_string(), fds: file.into_iter().map(Fd::from).collect() }).await;
+            put(
+                &sender,
+                Handover { note: number.to_string(), fds: file.into_iter().map(Fd::from).collect() },
+            )
+            .await;
         }
     });
     for number in 0..60 {

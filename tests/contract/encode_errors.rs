@@ -50,7 +50,10 @@ async fn promise_10_a_value_that_does_not_encode_comes_back(on: On) {
                 (Ok(()), 0) => {}
                 (Err(error), 1) => {
                     assert_eq!(error.value, Even(number));
-                    assert!(matches!(&error.reason, SendFailure::Encode(text) if text.contains("odd")), "{error:?}");
+                    assert!(
+                        matches!(&error.reason, SendFailure::Encode(text) if text.contains("odd")),
+                        "{error:?}"
+                    );
                 }
                 (other, _) => panic!("{number}: {other:?}"),
             }
@@ -132,7 +135,8 @@ async fn promise_10_too_many_attachments_fail(on: On) {
 
 async fn promise_10_the_same_end_twice_is_one_attachment_and_clones(on: On) {
     let (a, b) = on.pair().await;
-    let (ship, shipped) = channel::<(Sender<u32>, Receiver<u32>, Sender<u32>, Receiver<u32>)>(&a, &b, 4).await;
+    let (ship, shipped) =
+        channel::<(Sender<u32>, Receiver<u32>, Sender<u32>, Receiver<u32>)>(&a, &b, 4).await;
     let before = a.open_channels();
     let (answer, answers) = pipe();
     let (feed, numbers) = pipe();
@@ -333,7 +337,8 @@ async fn promise_10_user_code_runs_under_no_lock(on: On) {
 
 async fn promise_10_an_end_is_serialised_by_sending_it_only(_on: On) {
     let (sender, receiver) = pipe::<u32>();
-    for error in [serde_json::to_string(&sender).unwrap_err(), serde_json::to_string(&receiver).unwrap_err()] {
+    for error in [serde_json::to_string(&sender).unwrap_err(), serde_json::to_string(&receiver).unwrap_err()]
+    {
         let error = error.to_string();
         assert!(error.contains("can be serialised only by sending it in a message"), "{error}");
     }

@@ -177,7 +177,11 @@ async fn promise_05_a_relay_passes_the_loss_on(on: On) {
         let receiver: Receiver<u32> = get(&arrived).await;
         put(&sender, 1).await;
         assert_eq!(get(&receiver).await, 1);
-        if first { a.abort() } else { d.abort() }
+        if first {
+            a.abort()
+        } else {
+            d.abort()
+        }
         assert_eq!(fail(&receiver).await, RecvError::Disconnected);
         assert_eq!(soon(sender.closed()).await, Closed::Disconnected);
     }
@@ -366,10 +370,14 @@ mod remote {
 
 mod cut {
     use super::*;
-    libchan_tests::contract_on!(wire, Wire, [
-        promise_05_cut_in_the_middle_of_a_message,
-        promise_05_cut_on_the_way_back,
-        promise_05_cut_while_ends_travel,
-        promise_05_a_runtime_that_goes_away_leaves_nobody_waiting
-    ]);
+    libchan_tests::contract_on!(
+        wire,
+        Wire,
+        [
+            promise_05_cut_in_the_middle_of_a_message,
+            promise_05_cut_on_the_way_back,
+            promise_05_cut_while_ends_travel,
+            promise_05_a_runtime_that_goes_away_leaves_nobody_waiting
+        ]
+    );
 }

@@ -54,7 +54,8 @@ async fn send_file(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<WithFile>(&a, &b, 1).await;
     let scratch = Scratch::new();
-    let mut file = std::fs::File::options().read(true).write(true).create_new(true).open(scratch.path("f")).unwrap();
+    let mut file =
+        std::fs::File::options().read(true).write(true).create_new(true).open(scratch.path("f")).unwrap();
     file.write_all(b"hello there\n").unwrap();
     file.seek(SeekFrom::Start(0)).unwrap();
     put(&sender, WithFile { file: file.into(), name: "f".to_owned() }).await;

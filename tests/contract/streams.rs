@@ -17,7 +17,10 @@ async fn across(on: On) -> (Session, Session, ByteStream, ByteStream) {
 }
 
 /// Writes all and half-closes, in the background.
-fn write(mut stream: impl AsyncWriteExt + Unpin + Send + 'static, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
+fn write(
+    mut stream: impl AsyncWriteExt + Unpin + Send + 'static,
+    bytes: Vec<u8>,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         soon(stream.write_all(&bytes)).await.unwrap();
         soon(stream.shutdown()).await.unwrap();
@@ -159,7 +162,8 @@ async fn io_objects_of_the_users_travel(on: On) {
     )
     .await;
     let mut streams = get(&shipped).await.into_iter();
-    let (both, reads, mut writes) = (streams.next().unwrap(), streams.next().unwrap(), streams.next().unwrap());
+    let (both, reads, mut writes) =
+        (streams.next().unwrap(), streams.next().unwrap(), streams.next().unwrap());
     let (near_reads, near_writes) = tokio::io::split(near);
     let (far_reads, far_writes) = both.split();
     let one = write(near_writes, pattern(20_000, 1));

@@ -53,11 +53,12 @@ async fn promise_09_ends_nest_to_any_depth(on: On) {
     let mut receiver = || numbers.next().unwrap();
     let outer = Outer {
         map: HashMap::from([("x".to_owned(), sender()), ("y".to_owned(), sender())]),
-        inner: Middle {
-            tuple: (3, Some(vec![BTreeMap::from([(9, receiver())])])),
-            result: Ok(sender()),
-        },
-        boxed: Box::new(Deep::Fields { senders: vec![sender(), sender()], maybe: Some(receiver()), never: None }),
+        inner: Middle { tuple: (3, Some(vec![BTreeMap::from([(9, receiver())])])), result: Ok(sender()) },
+        boxed: Box::new(Deep::Fields {
+            senders: vec![sender(), sender()],
+            maybe: Some(receiver()),
+            never: None,
+        }),
         more: vec![Deep::Nothing, Deep::Bare(sender()), Deep::Pair(sender(), receiver())],
     };
     put(&ship, outer).await;

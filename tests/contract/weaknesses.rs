@@ -175,8 +175,7 @@ async fn weakness_9_local_and_remote_are_alike(on: On) {
     let (a, b) = on.pair().await;
     let mut transcripts = Vec::new();
     for remote in [false, true] {
-        let (sender, receiver) =
-            if remote { channel::<u32>(&a, &b, 2).await } else { pipe_with::<u32>(2) };
+        let (sender, receiver) = if remote { channel::<u32>(&a, &b, 2).await } else { pipe_with::<u32>(2) };
         let mut said = Vec::new();
         put(&sender, 1).await;
         put(&sender, 2).await;

@@ -7,12 +7,21 @@ use libchan_transports::UnixLink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-fn starting(stream: UnixStream, role: Role, options: SessionOptions) -> impl Future<Output = Result<Session, SessionError>> {
+fn starting(
+    stream: UnixStream,
+    role: Role,
+    options: SessionOptions,
+) -> impl Future<Output = Result<Session, SessionError>> {
     Session::start(UnixLink::new(stream, "unix:test"), role, options)
 }
 
 async fn a_peer_that_speaks_something_else() {
-    for said in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.6\r\n", &[0; 64], &[0x16, 3, 1, 2, 0, 1, 0, 1]] {
+    for said in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        &[0; 64],
+        &[0x16, 3, 1, 2, 0, 1, 0, 1],
+    ] {
         for role in [Role::Dialer, Role::Acceptor] {
             let (left, mut right) = UnixStream::pair().unwrap();
             right.write_all(said).await.unwrap();

@@ -9,7 +9,8 @@ use tokio::net::UnixStream;
 /// What a real acceptor says first: preface and hello.
 async fn hello() -> Vec<u8> {
     let (left, mut right) = UnixStream::pair().unwrap();
-    let mut start = Box::pin(Session::start(UnixLink::new(left, "unix:a"), Role::Acceptor, SessionOptions::new()));
+    let mut start =
+        Box::pin(Session::start(UnixLink::new(left, "unix:a"), Role::Acceptor, SessionOptions::new()));
     assert!(poll_once(start.as_mut()).await.is_none());
     let mut bytes = vec![0; 16];
     soon(async {
@@ -62,7 +63,8 @@ async fn every_broken_rule_has_its_error() {
         let (session, mut rude) = session_with_rude_peer().await;
         let sender = session.open_with::<u32>("x", OpenOptions::new().capacity(1)).unwrap();
         put(&sender, 1).await;
-        let pending = tokio::spawn(async move { sender.send(2).await.map_err(|error| (error.value, error.reason)) });
+        let pending =
+            tokio::spawn(async move { sender.send(2).await.map_err(|error| (error.value, error.reason)) });
         yields().await;
         rude.write_all(&bytes).await.unwrap();
         let error = soon(session.closed()).await.unwrap_err();
@@ -73,7 +75,10 @@ async fn every_broken_rule_has_its_error() {
         let mut said = Vec::new();
         let _ = soon(rude.read_to_end(&mut said)).await;
         let goodbye = [&[0x0d, 0, 0, 0, 0][..], &expected.code().to_be_bytes()].concat();
-        assert!(said.windows(7).any(|window| window == goodbye), "no goodbye after {expected:?}: {said:02x?}");
+        assert!(
+            said.windows(7).any(|window| window == goodbye),
+            "no goodbye after {expected:?}: {said:02x?}"
+        );
     }
 }
 

@@ -37,7 +37,7 @@ fn the_process_that_is_killed() {
         let mut seed = 0;
         loop {
             // Large enough that a kill meets it half sent.
-            large.send(pattern(400_000, seed)).await.unwrap();
+            large.send(pattern(150_000, seed)).await.unwrap();
             seed += 1;
         }
     });
@@ -54,7 +54,7 @@ fn start(url: &str) -> Child {
 }
 
 async fn killed_over(url: &str) {
-    for round in 0..5u64 {
+    for round in 0..3u64 {
         let listener = listen(url).await.unwrap();
         let mut child = start(listener.url());
         let session = soon(listener.accept()).await.unwrap();
@@ -63,7 +63,7 @@ async fn killed_over(url: &str) {
         let mut gift = get(&gifts).await;
         assert_eq!(get(&gift.numbers).await, 1);
         for seed in 0..=round {
-            assert!(get(&large).await == pattern(400_000, seed));
+            assert!(get(&large).await == pattern(150_000, seed));
         }
         // Waiting calls of every kind.
         let waiting = tokio::spawn(async move { gift.numbers.recv().await });
@@ -82,7 +82,7 @@ async fn killed_over(url: &str) {
         let mut seed = round + 1;
         loop {
             match soon(large.recv()).await {
-                Ok(Some(body)) => assert!(body == pattern(400_000, seed), "message {seed} is not whole"),
+                Ok(Some(body)) => assert!(body == pattern(150_000, seed), "message {seed} is not whole"),
                 Ok(None) => panic!("a clean end"),
                 Err(error) => {
                     assert_eq!(error, RecvError::Disconnected);

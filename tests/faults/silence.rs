@@ -27,7 +27,7 @@ async fn an_idle_session_lives_on() {
 
 async fn a_silent_peer_is_dead_after_its_time() {
     let (a, b, switch) = pair().await;
-    let sender = a.open_with::<u32>("silent", OpenOptions::new().capacity(1)).unwrap();
+    let sender = a.open_with::<u32>("silent", OpenOptions::new().capacity(2)).unwrap();
     let receiver = b.accept().await.unwrap().unwrap().receive::<u32>();
     sender.send(1).await.unwrap();
     assert_eq!(receiver.recv().await, Ok(Some(1)));
@@ -40,7 +40,10 @@ async fn a_silent_peer_is_dead_after_its_time() {
     let waited = begun.elapsed().as_secs();
     assert!((40..60).contains(&waited), "{waited} s");
     assert_eq!(a.closed().await, Err(SessionError::PeerSilent));
-    assert_eq!(timeout(Duration::from_secs(300), receiver.recv()).await.unwrap(), Err(RecvError::Disconnected));
+    assert_eq!(
+        timeout(Duration::from_secs(300), receiver.recv()).await.unwrap(),
+        Err(RecvError::Disconnected)
+    );
     assert_eq!(b.closed().await, Err(SessionError::PeerSilent));
 }
 

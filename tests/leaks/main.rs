@@ -75,13 +75,15 @@ async fn rounds(on: On, abort: bool) {
     for round in 0..12 {
         let (a, b) = on.pair().await;
         let (ship, shipped) = channel::<(Sender<u32>, Receiver<u32>, ByteStream, Fd)>(&a, &b, 8).await;
+        let (to_nobody, unread) = channel::<(Sender<u32>, Receiver<u32>, ByteStream, Fd)>(&a, &b, 8).await;
         let mut kept = Vec::new();
         for number in 0..8 {
             let (answer, answers) = pipe();
             let (feed, numbers) = pipe();
             let (mut here, stream) = ByteStream::pair();
             let (reader, writer) = std::io::pipe().unwrap();
-            put(&ship, (answer, numbers, stream, reader.into())).await;
+            let to = if number % 3 == 2 { &to_nobody } else { &ship };
+            put(to, (answer, numbers, stream, reader.into())).await;
             put(&feed, number).await;
             soon(here.write_all(b"some")).await.unwrap();
             // Some are taken and used, some are taken, some are never read.
@@ -90,7 +92,13 @@ async fn rounds(on: On, abort: bool) {
                     let (answer, numbers, stream, fd) = get(&shipped).await;
                     put(&answer, get(&numbers).await).await;
                     get(&answers).await;
-                    kept.push((Some((answer, numbers, stream, fd.into_stream().unwrap())), answers, feed, here, writer));
+                    kept.push((
+                        Some((answer, numbers, stream, fd.into_stream().unwrap())),
+                        answers,
+                        feed,
+                        here,
+                        writer,
+                    ));
                 }
                 1 => {
                     drop(get(&shipped).await);
@@ -104,7 +112,7 @@ async fn rounds(on: On, abort: bool) {
             assert!(soon(b.closed()).await.is_err());
         } else if round % 2 == 0 {
             drop(kept);
-            drop((ship, shipped));
+            drop((ship, shipped, to_nobody, unread));
             soon(a.close()).await.unwrap();
             soon(b.closed()).await.unwrap();
         }

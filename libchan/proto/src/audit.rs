@@ -59,6 +59,8 @@ pub struct RecvAudit {
     pub owed: u32,
     pub wanted: u32,
     pub waiting: u32,
+    /// What the sender may still start by the window rule; `None`: it is served on demand.
+    pub room_left: Option<u32>,
     pub size: i32,
     pub left: i32,
     pub held: i32,
@@ -142,6 +144,7 @@ impl Machine {
                         owed: half.owed,
                         wanted: half.wanted,
                         waiting: half.waiting,
+                        room_left: (!half.serves_demand()).then(|| half.room_left()),
                         size,
                         left,
                         held,

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use libchan_proto::audit::Audit;
+use libchan_proto::audit::{Audit, RecvAudit};
 use libchan_proto::{
     Attach, Attachment, Blocked, Event, Flaw, Inbox, Key, Kind, Limits, Message, Metadata, OpenError,
     Outgoing, Payload, Reason, Scope, SessionError, StreamError, StreamRead, code,
@@ -783,6 +783,24 @@ impl World {
                 assert_eq!(credit + going + held + back, limits.max_descriptors, "descriptors");
             }
         }
+        // Who has nothing left is granted at once what is owed.
+        for (side, audit) in
+            self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.has_output())
+        {
+            let open = |recv: &&RecvAudit| recv.announced && !recv.closed && !recv.cancelled;
+            for recv in audit.recvs.iter().filter(open) {
+                assert!(recv.owed == 0 || recv.room_left.is_some_and(|room| room > 0), "{recv:?}");
+                let owed = recv.size - recv.left - recv.held;
+                assert!(owed <= 0 || (recv.left > 0 && owed < recv.size / 2), "{recv:?}");
+            }
+            for stream in audit.streams.iter().filter(|stream| !stream.ended && !stream.stop_sent) {
+                let owed = stream.size - stream.left - stream.held;
+                assert!(owed == 0 || (stream.left > 0 && owed < stream.size / 2), "{stream:?}");
+            }
+            if side.machine.peer_said_goodbye() {
+                assert!(audit.recvs.iter().all(|recv| recv.closed));
+            }
+        }
         // No event is lost: what waits was told.
         for side in [A, B] {
             for (key, end) in &self.ends[side] {
@@ -1131,8 +1149,7 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
     });
     let gone = backs.get(&0).is_some_and(|back| back.gone);
     for send in ours.sends.iter().filter(|send| send.announced && !send.cancelled && !gone) {
-        let mine =
-            |recv: &&libchan_proto::audit::RecvAudit| recv.id == send.id && !recv.closed && !recv.cancelled;
+        let mine = |recv: &&RecvAudit| recv.id == send.id && !recv.closed && !recv.cancelled;
         let Some(recv) = theirs.recvs.iter().find(mine) else { continue };
         let (none, nothing) = (Flow::default(), Back::default());
         let flow = flows.get(&send.id).unwrap_or(&none);

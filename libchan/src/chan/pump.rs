@@ -86,6 +86,12 @@ impl<T> Chan<T> {
         }
         let outside = state.outside();
         state.queue.admit(self.capacity, outside, wakes);
+        if state.queue.has_waiting() && self.capacity > 0 {
+            // Room may have come before there was a watch: so it is looked for again.
+            state.watch_sinks();
+            let outside = state.outside();
+            state.queue.admit(self.capacity, outside, wakes);
+        }
         if state.queue.accepted_len() == 0 && !(self.capacity == 0 && state.queue.has_offered()) {
             return None;
         }
@@ -96,12 +102,11 @@ impl<T> Chan<T> {
             let room = status.demand > 0 || (sink.sole && capacity > 0 && status.room > 0);
             room && status.byte_credit > 0 && status.cancelled.is_none()
         };
-        let Some(at) = legs.sinks.iter().position(open) else {
-            for sink in &legs.sinks {
-                sink.leg.watch();
-            }
-            return None;
-        };
+        let found = legs.sinks.iter().position(open).or_else(|| {
+            legs.sinks.iter().for_each(|sink| sink.leg.watch());
+            legs.sinks.iter().position(open)
+        });
+        let at = found?;
         // The next one asks the next sink first.
         if legs.sinks.len() > 1 {
             legs.sinks[at..].rotate_left(1);
@@ -329,6 +334,15 @@ impl<T> Chan<T> {
                     from.leg.taken(1, 0);
                 }
             }
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Asks the sinks' sessions for news. What came just before is no news: look again afterwards.
+    fn watch_sinks(&self) {
+        for sink in self.legs.iter().flat_map(|legs| &legs.sinks) {
+            sink.leg.watch();
         }
     }
 }

@@ -150,7 +150,9 @@ impl Machine {
 
     /// The goodbye is queued, and nothing goes before it any more.
     pub(super) fn may_say_goodbye(&self) -> bool {
-        self.said_goodbye == Some(GoodbyeState::Queued) && self.large_open == 0
+        // After the peer's goodbye no credit comes: a large message that waits for some is cut.
+        let cut = self.peer_goodbye && self.large.is_empty();
+        self.said_goodbye == Some(GoodbyeState::Queued) && (self.large_open == 0 || cut)
     }
 
     /// Whether the peer has said goodbye.
