@@ -17,6 +17,8 @@ pub(crate) struct Parcel {
     pub(crate) ends: Vec<Attached>,
     /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
     pub(crate) bound: Option<Vec<Attach>>,
+    /// It was encoded elsewhere: what goes wrong with it now is a failure to forward it.
+    pub(crate) forwarded: bool,
     /// Where it came from, if from a session: credit goes back there when it is taken.
     pub(crate) from: Option<Origin>,
 }
@@ -31,13 +33,21 @@ pub(crate) struct Origin {
 impl Parcel {
     pub(crate) fn encoded(encoded: Encoded, bytes: &[u8]) -> Self {
         let payload = encoded.shared.unwrap_or_else(|| Bytes::copy_from_slice(bytes));
-        Self { codec: encoded.codec, flaw: Flaw::None, payload, ends: encoded.ends, bound: None, from: None }
+        Self {
+            codec: encoded.codec,
+            flaw: Flaw::None,
+            payload,
+            ends: encoded.ends,
+            bound: None,
+            forwarded: false,
+            from: None,
+        }
     }
 
     /// A message that stands for one that could not be encoded or forwarded.
     pub(crate) fn flawed(flaw: Flaw, text: String, from: Option<Origin>) -> Self {
         let payload = Bytes::from(text.into_bytes());
-        Self { codec: AnyCodec::raw(), flaw, payload, ends: Vec::new(), bound: None, from }
+        Self { codec: AnyCodec::raw(), flaw, payload, ends: Vec::new(), bound: None, forwarded: true, from }
     }
 
     /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
@@ -53,6 +63,7 @@ impl Parcel {
             payload: self.payload.clone(),
             ends,
             bound: None,
+            forwarded: self.forwarded,
             from: self.from.clone(),
         })
     }

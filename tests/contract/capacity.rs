@@ -201,7 +201,7 @@ async fn promise_02_with_several_receivers_n_are_held_at_home(on: On) {
 async fn promise_02_a_message_above_every_window_passes(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 1).await;
-    let body = pattern(1_500_000, 3);
+    let body = pattern(400_000, 3);
     let sending = tokio::spawn({
         let body = body.clone();
         async move { put(&sender, body).await }

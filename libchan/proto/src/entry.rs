@@ -135,6 +135,8 @@ pub(crate) struct RecvHalf {
 pub(crate) struct RareRecv {
     pub(crate) partial: Option<Partial>,
     pub(crate) close: Option<Close>,
+    /// What to say once the entry is announced.
+    pub(crate) cancel: Option<Cancel>,
     /// A named channel that waits to be accepted.
     pub(crate) opening: Option<Opening>,
     /// Bytes that a large message waits for.

@@ -55,11 +55,15 @@ impl<T: Message> Chan<T> {
         if state.end == End::Tentative {
             state.end = End::Open;
         }
+        let news = (leg.key, leg.session.clone());
         self.add_sink(&mut state, leg, true);
         if state.senders == 0 && !state.has_sources() {
             state.end = End::Clean;
         }
+        let (key, session) = news;
         drop(state);
+        // Its receiver may have gone before anybody stood here to be told.
+        self.leg_cancelled(key, &session);
         self.pump();
     }
 
@@ -287,6 +291,7 @@ fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
         payload,
         ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
         bound: None,
+        forwarded: true,
         from: Some(Origin { leg: leg.clone(), charge: message.charge }),
     }
 }

@@ -185,7 +185,7 @@ impl<T> Chan<T> {
             None => match bind_all(leg, &mut parcel.ends) {
                 Ok(attachments) => attachments,
                 Err(why) => {
-                    let flaw = if parcel.from.is_some() { Flaw::NotForwarded } else { Flaw::NotEncoded };
+                    let flaw = if parcel.forwarded { Flaw::NotForwarded } else { Flaw::NotEncoded };
                     *parcel = Parcel::flawed(flaw, why.to_string(), parcel.from.take());
                     Vec::new()
                 }

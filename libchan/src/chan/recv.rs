@@ -77,7 +77,7 @@ impl<T> Chan<T> {
             Got::Wire(parcel) => Ok(Some(Slot::Wire(parcel))),
             Got::Inbox { codec, flaw, shared, ends } => {
                 let payload = shared.unwrap_or_else(|| Bytes::copy_from_slice(scratch.bytes()));
-                let parcel = Parcel { codec, flaw, payload, ends, bound: None, from: None };
+                let parcel = Parcel { codec, flaw, payload, ends, bound: None, forwarded: true, from: None };
                 Ok(Some(Slot::Wire(Box::new(parcel))))
             }
             Got::End(end) => end.map(|value| value.map(Slot::Value)),
@@ -95,6 +95,10 @@ impl<T> Chan<T> {
             return Poll::Pending;
         }
         self.leave_line(&mut state, place);
+        if state.end != End::Open {
+            // Every receiver that waits is to see the end, not only the one that found it.
+            state.waiters.notify_all(&mut wakes);
+        }
         let pump = self.pass_on(&mut state, &mut wakes);
         drop(state);
         wakes.wake();
@@ -109,6 +113,9 @@ impl<T> Chan<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         let got = self.take(&mut state, &mut scratch, &mut wakes, None);
+        if state.end != End::Open {
+            state.waiters.notify_all(&mut wakes);
+        }
         drop(state);
         wakes.wake();
         if matches!(got, Got::Nothing) {
@@ -155,7 +162,7 @@ impl<T> Chan<T> {
             return Got::End(Ok(None));
         }
         loop {
-            if let Some(got) = self.take_queued(state, wakes) {
+            if let Some(got) = self.take_queued(state, wakes, &mut wait) {
                 return got;
             }
             if state.is_direct() {
@@ -184,8 +191,20 @@ impl<T> Chan<T> {
         Got::Nothing
     }
 
-    fn take_queued(&self, state: &mut State<T>, wakes: &mut Wakes) -> Option<Got<T>> {
+    fn take_queued(
+        &self,
+        state: &mut State<T>,
+        wakes: &mut Wakes,
+        wait: &mut Option<(&Waker, &mut Place)>,
+    ) -> Option<Got<T>> {
         if let Some(slot) = state.queue.pop() {
+            if state.has_sources() {
+                // One receiver less waits: said before what it took, or its place would be asked for again.
+                if let Some((_, place)) = wait {
+                    self.leave_line(state, place);
+                }
+                self.ask_sources(state);
+            }
             let outside = state.outside();
             state.queue.admit(self.capacity, outside, wakes);
             return Some(match slot {
@@ -210,8 +229,10 @@ impl<T> Chan<T> {
     ) -> Direct<T> {
         loop {
             let alone = state.waiters.len() == 0;
+            let listed = wait.as_ref().and_then(|(_, place)| place.ticket);
+            let others = state.waiters.len() - usize::from(listed.is_some_and(|t| state.waiters.has(t)));
             let legs = state.legs();
-            if let Some(got) = pop_inbox(legs, self.capacity, scratch) {
+            if let Some(got) = pop_inbox(legs, self.capacity, scratch, others as u32) {
                 return Direct::Got(got);
             }
             // A lone receiver parks in the session's port, where the driver wakes it without this lock.
@@ -308,7 +329,8 @@ impl<T> State<T> {
     }
 }
 
-fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch) -> Option<Got<T>> {
+/// Takes the next message of the sole source; `others` receivers wait besides the one that takes it.
+fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u32) -> Option<Got<T>> {
     let source = legs.sources.first()?;
     let message = legs.inbox.as_mut()?.pop()?;
     let shared = match message.body {
@@ -324,6 +346,10 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch) -> Option
     legs.owed.0 += 1;
     legs.owed.1 += message.charge;
     let half = capacity.div_ceil(2).max(1);
+    if source.on_demand {
+        // Said before what was taken, or the place of this receiver would be asked for again.
+        source.leg.want(others);
+    }
     if legs.starved || source.on_demand || legs.owed.0 >= half || legs.owed.1 >= source.leg.half_window() {
         source.leg.taken(legs.owed.0, legs.owed.1);
         legs.owed = (0, 0);

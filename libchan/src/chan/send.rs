@@ -137,7 +137,9 @@ impl<T> Chan<T> {
                 limit: limits.max_attachments as usize,
             });
         }
-        if !leg.session.passes_descriptors() {
+        if leg.session.passes_descriptors() {
+            check_budget(&encoded.ends, limits.max_descriptors as usize)?;
+        } else {
             check_pumpable(&encoded.ends)?;
         }
         if encoded.shared.is_none() {
@@ -392,6 +394,12 @@ fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blo
         Err(_) => unbind_all(leg, &attachments, &encoded.ends),
     }
     sent
+}
+
+/// A message with more descriptors than may be on their way at once could never leave.
+fn check_budget(ends: &[Attached], limit: usize) -> Result<(), SendFailure> {
+    let count = ends.iter().filter(|end| matches!(end, Attached::Descriptor(..))).count();
+    if count > limit { Err(SendFailure::TooManyAttachments { count, limit }) } else { Ok(()) }
 }
 
 fn check_pumpable(ends: &[Attached]) -> Result<(), SendFailure> {

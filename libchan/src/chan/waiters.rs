@@ -45,6 +45,10 @@ impl Waiters {
         self.list.len()
     }
 
+    pub(crate) fn has(&self, ticket: u64) -> bool {
+        self.list.iter().any(|(known, _)| *known == ticket)
+    }
+
     /// Waits, or goes on waiting under the ticket it has.
     pub(crate) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
         if let Some(known) = ticket.and_then(|id| self.list.iter_mut().find(|(known, _)| *known == id)) {

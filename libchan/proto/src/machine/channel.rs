@@ -300,10 +300,12 @@ impl Machine {
     /// The sending end ends, after what was sent. The key is no longer ours to use.
     pub fn close(&mut self, key: Key, scope: Scope, reason: Option<Reason>) {
         let Some(half) = self.entries.send(key) else { return };
-        if !half.announced {
-            return self.drop_entry(key);
-        }
         half.closed = true;
+        if !half.announced {
+            // The message that names it may be on its way out: the last word follows it.
+            half.rare().close = Some(Close { scope, reason });
+            return;
+        }
         if half.pins > 0 || (half.has_large() && half.cancelled().is_none()) {
             half.rare().close = Some(Close { scope, reason });
             return;
@@ -391,9 +393,14 @@ impl Machine {
     pub fn cancel(&mut self, key: Key, scope: Scope, reason: Reason, spare: Option<Box<Inbox>>) {
         let Some(half) = self.entries.recv(key) else { return };
         half.cancelled = true;
+        if !half.announced && self.over.is_none() {
+            // The message that names it may be on its way out: the last word follows it.
+            half.rare().cancel = Some(Cancel { scope, reason });
+            return;
+        }
         let inbox = half.inbox.take();
         let rare = half.rare.take().map(|rare| *rare).unwrap_or_default();
-        let (id, owed, closed, announced) = (half.id, half.owed, half.closed, half.announced);
+        let (id, owed, closed) = (half.id, half.owed, half.closed);
         let mut cut = Vec::new();
         // What is still to come of a message must be known as such, and the slot kept while a message names it.
         let partial = rare.partial.map(|mut partial| {
@@ -413,7 +420,7 @@ impl Machine {
         self.reject_all(&cut);
         if self.over.is_some() {
             self.drop_entry(key);
-        } else if closed || !announced {
+        } else if closed {
             self.drop_unheld(key);
         } else {
             self.send_cancel(id, scope, owed, &reason);
@@ -426,6 +433,23 @@ impl Machine {
     fn drop_unheld(&mut self, key: Key) {
         if self.entries.recv(key).is_some_and(|half| half.holds() == 0) {
             self.drop_entry(key);
+        }
+    }
+
+    /// The entry has been announced: says what was said of it before.
+    pub(super) fn begin_channel(&mut self, key: Key) {
+        match self.entries.get_mut(key) {
+            Some(Entry::Send(half)) if half.closed => {
+                if let Some(close) = half.rare.as_mut().and_then(|rare| rare.close.take()) {
+                    self.close(key, close.scope, close.reason);
+                }
+            }
+            Some(Entry::Recv(half)) if half.cancelled => {
+                if let Some(cancel) = half.rare.as_mut().and_then(|rare| rare.cancel.take()) {
+                    self.cancel(key, cancel.scope, cancel.reason, None);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -167,7 +167,8 @@ impl Machine {
             match *attach {
                 Attach::Stream(key) => self.begin_stream(key),
                 Attach::SenderHome(key) => self.unpin(key),
-                Attach::Channel(_) | Attach::Descriptor(_) => {}
+                Attach::Channel(key) => self.begin_channel(key),
+                Attach::Descriptor(_) => {}
             }
         }
     }
