@@ -15,7 +15,7 @@ async fn receive_impatiently<T>(receiver: &Receiver<T>, dropped: &mut u32) -> Re
             }
             *dropped += 1;
             // Sometimes it lives on for a while, and is woken, before it is dropped.
-            if *dropped % 3 == 0 {
+            if dropped.is_multiple_of(3) {
                 tokio::select! {
                     biased;
                     () = yields() => {}

@@ -200,8 +200,8 @@ async fn promise_02_with_several_receivers_n_are_held_at_home(on: On) {
 
 async fn promise_02_a_message_above_every_window_passes(on: On) {
     let (a, b) = on.pair().await;
-    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 1).await;
-    let body = pattern(400_000, 3);
+    let (sender, receiver) = channel::<Blob>(&a, &b, 1).await;
+    let body = blob(400_000, 3);
     let sending = tokio::spawn({
         let body = body.clone();
         async move { put(&sender, body).await }
@@ -216,14 +216,14 @@ async fn promise_02_large_messages_within_a_small_window_flow(on: On) {
     let limits = Limits { initial_window: 256, max_window: 1024, ..Limits::default() };
     let options = SessionOptions::new().limits(limits);
     let (a, b) = on.pair_with(options.clone(), options).await;
-    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 64).await;
+    let (sender, receiver) = channel::<Blob>(&a, &b, 64).await;
     tokio::spawn(async move {
         for seed in 0..60 {
-            put(&sender, pattern(700 + seed * 40, seed as u64)).await;
+            put(&sender, blob(700 + seed * 40, seed as u64)).await;
         }
     });
     for seed in 0..60 {
-        assert!(get(&receiver).await == pattern(700 + seed * 40, seed as u64));
+        assert!(get(&receiver).await == blob(700 + seed * 40, seed as u64));
     }
     end(&receiver).await;
 }

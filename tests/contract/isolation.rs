@@ -31,8 +31,8 @@ async fn works_with(asks: Sender<Ask>, served: Receiver<Ask>) {
 }
 
 /// Sends until no more is accepted; the last send stays pending in the background.
-async fn fill(sender: Sender<Vec<u8>>, size: usize) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move { while sender.send(vec![7; size]).await.is_ok() {} })
+async fn fill(sender: Sender<Blob>, size: usize) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { while sender.send(Blob(vec![7; size])).await.is_ok() {} })
 }
 
 async fn promise_07_an_unread_channel_delays_nobody(on: On) {
@@ -52,7 +52,7 @@ async fn promise_07_an_unaccepted_channel_delays_nobody(on: On) {
     let (asks, served) = channel::<Ask>(&a, &b, 4).await;
     let mut waiting = Vec::new();
     for number in 0..20 {
-        let sender = a.open::<Vec<u8>>(&format!("waiting {number}")).unwrap();
+        let sender = a.open::<Blob>(&format!("waiting {number}")).unwrap();
         waiting.push(fill(sender, 3_000).await);
     }
     yields().await;
@@ -61,7 +61,7 @@ async fn promise_07_an_unaccepted_channel_delays_nobody(on: On) {
     for number in 0..20 {
         let incoming = soon(b.accept()).await.unwrap().unwrap();
         assert_eq!(incoming.name(), format!("waiting {number}"));
-        assert_eq!(get(&incoming.receive::<Vec<u8>>()).await.len(), 3_000);
+        assert_eq!(get(&incoming.receive::<Blob>()).await.len(), 3_000);
     }
 }
 
@@ -82,7 +82,7 @@ async fn promise_07_a_stalled_stream_delays_nobody(on: On) {
 
 async fn promise_07_unread_nested_channels_delay_nobody(on: On) {
     let (a, b) = on.pair().await;
-    let (ship, shipped) = channel::<Receiver<Vec<u8>>>(&a, &b, 64).await;
+    let (ship, shipped) = channel::<Receiver<Blob>>(&a, &b, 64).await;
     for _ in 0..20 {
         let (sender, receiver) = pipe_with(8);
         put(&ship, receiver).await;
@@ -101,10 +101,10 @@ async fn promise_07_unread_nested_channels_delay_nobody(on: On) {
 
 async fn promise_07_a_large_message_delays_small_ones_only_by_pieces(on: On) {
     let (a, b) = on.pair().await;
-    let (large, arrives) = channel::<Vec<u8>>(&a, &b, 1).await;
+    let (large, arrives) = channel::<Blob>(&a, &b, 1).await;
     let sending = tokio::spawn(async move {
         for _ in 0..3 {
-            put(&large, vec![1; 400_000]).await;
+            put(&large, Blob(vec![1; 400_000])).await;
         }
     });
     works(&a, &b).await;
@@ -142,15 +142,15 @@ async fn promise_07_two_saturated_directions_do_not_lock_each_other(on: On) {
     let mut tasks = Vec::new();
     for (from, to) in [(&a, &b), (&b, &a)] {
         for _ in 0..3 {
-            let (sender, receiver) = channel::<Vec<u8>>(from, to, 16).await;
+            let (sender, receiver) = channel::<Blob>(from, to, 16).await;
             tasks.push(tokio::spawn(async move {
                 for seed in 0..60 {
-                    put(&sender, pattern(9_000, seed)).await;
+                    put(&sender, blob(9_000, seed)).await;
                 }
             }));
             tasks.push(tokio::spawn(async move {
                 for seed in 0..60 {
-                    assert!(get(&receiver).await == pattern(9_000, seed));
+                    assert!(get(&receiver).await == blob(9_000, seed));
                 }
                 end(&receiver).await;
             }));

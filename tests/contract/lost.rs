@@ -76,7 +76,8 @@ async fn promise_05_a_rendezvous_that_had_left_may_have_been_taken(on: On) {
     let error = soon(pending).await.unwrap_err();
     assert_eq!(error.reason, SendFailure::Disconnected { outcome_unknown: true });
     assert_eq!(error.value.text, "mine");
-    // It was not taken: it is discarded.
+    // It was not taken: once the loss is known there, it is discarded.
+    assert!(soon(b.closed()).await.is_err());
     assert!(matches!(soon(receiver.recv()).await, Err(RecvError::Disconnected)));
     // The ends in it are good clones.
     put(&error.value.reply, 9).await;
@@ -222,7 +223,7 @@ async fn promise_05_cut_in_the_middle_of_a_message(on: On) {
     let mut rng = Rng::new("cut");
     for round in 0..60 {
         let (a, b, switch) = on.switched().await;
-        let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 64).await;
+        let (sender, receiver) = channel::<Blob>(&a, &b, 64).await;
         let after = match round % 3 {
             0 => rng.below(60),
             1 => rng.below(3_000),
@@ -234,7 +235,7 @@ async fn promise_05_cut_in_the_middle_of_a_message(on: On) {
             // Small ones and a few that take several frames.
             while sent < 64 {
                 let size = if sent % 4 == 3 { 150_000 } else { 40 };
-                if sender.send(pattern(size, sent)).await.is_err() {
+                if sender.send(blob(size, sent)).await.is_err() {
                     break;
                 }
                 sent += 1;
@@ -246,7 +247,7 @@ async fn promise_05_cut_in_the_middle_of_a_message(on: On) {
             match soon(receiver.recv()).await {
                 Ok(Some(body)) => {
                     let size = if got % 4 == 3 { 150_000 } else { 40 };
-                    assert!(body == pattern(size, got), "round {round}: message {got} is not whole");
+                    assert!(body == blob(size, got), "round {round}: message {got} is not whole");
                     got += 1;
                 }
                 Ok(None) => panic!("round {round}: a clean end after {after} bytes"),

@@ -118,15 +118,15 @@ async fn promise_08_half_received_messages_cannot_lock_the_memory(on: On) {
     let (a, b) = on.pair_with(options(limits.clone()), options(limits)).await;
     let mut tasks = Vec::new();
     for own in 0..8 {
-        let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 4).await;
+        let (sender, receiver) = channel::<Blob>(&a, &b, 4).await;
         tasks.push(tokio::spawn(async move {
             for _ in 0..4 {
-                put(&sender, pattern(500_000, own)).await;
+                put(&sender, blob(500_000, own)).await;
             }
         }));
         tasks.push(tokio::spawn(async move {
             for _ in 0..4 {
-                assert!(get(&receiver).await == pattern(500_000, own));
+                assert!(get(&receiver).await == blob(500_000, own));
             }
         }));
     }
@@ -141,8 +141,9 @@ async fn promise_08_small_messages_pass_while_the_memory_is_used_up(on: On) {
     let (small, smalls) = channel::<u32>(&a, &b, 4).await;
     let mut unread = Vec::new();
     for _ in 0..6 {
-        let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 8).await;
-        let sending = tokio::spawn(async move { while sender.send(vec![1; 150 * 1024]).await.is_ok() {} });
+        let (sender, receiver) = channel::<Blob>(&a, &b, 8).await;
+        let sending =
+            tokio::spawn(async move { while sender.send(Blob(vec![1; 150 * 1024])).await.is_ok() {} });
         unread.push((sending, receiver));
     }
     yields().await;
@@ -162,10 +163,10 @@ async fn promise_08_a_peer_cannot_make_us_hold_more_than_it_was_granted(on: On) 
     let limits = Limits { session_memory: 512 * 1024, ..Limits::default() };
     let (a, b, switch) = on.switched_with(options(limits.clone()), options(limits)).await;
     let probe = Probe::new(&a, &b).await;
-    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 10_000).await;
+    let (sender, receiver) = channel::<Blob>(&a, &b, 10_000).await;
     let sending = tokio::spawn(async move {
         for _ in 0..3_000 {
-            put(&sender, vec![1; 1_000]).await;
+            put(&sender, Blob(vec![1; 1_000])).await;
         }
     });
     for _ in 0..20 {

@@ -58,20 +58,20 @@ async fn promise_01_every_channel_keeps_its_own_order(on: On) {
 
 async fn promise_01_messages_of_any_size_arrive_whole(on: On) {
     let (a, b) = on.pair().await;
-    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 4).await;
+    let (sender, receiver) = channel::<Blob>(&a, &b, 4).await;
     let mut rng = Rng::new("sizes");
     let mut sizes = vec![0, 1, 31, 32, 255, 256, 4095, 4096, 65_535, 65_536, 65_537, 300_000];
     sizes.extend((0..30).map(|_| rng.below(20_000) as usize));
     let expected = sizes.clone();
     let sending = tokio::spawn(async move {
         for (seed, size) in sizes.into_iter().enumerate() {
-            put(&sender, pattern(size, seed as u64)).await;
+            put(&sender, blob(size, seed as u64)).await;
         }
     });
     for (seed, size) in expected.into_iter().enumerate() {
         let got = get(&receiver).await;
         assert_eq!(got.len(), size);
-        assert!(got == pattern(size, seed as u64), "message {seed} of {size} bytes came changed");
+        assert!(got == blob(size, seed as u64), "message {seed} of {size} bytes came changed");
     }
     end(&receiver).await;
     sending.await.unwrap();
@@ -177,11 +177,11 @@ async fn promise_01_what_was_queued_before_travelling_comes_first(on: On) {
 
 async fn promise_01_big_and_small_messages_keep_their_order(on: On) {
     let (a, b) = on.pair().await;
-    let (sender, receiver) = channel::<(u32, Vec<u8>)>(&a, &b, 8).await;
+    let (sender, receiver) = channel::<(u32, Blob)>(&a, &b, 8).await;
     let sizes = [10, 200_000, 10, 300_000, 0, 5_000, 70_000, 10];
     tokio::spawn(async move {
         for number in 0..32u32 {
-            put(&sender, (number, pattern(sizes[number as usize % 8], 7))).await;
+            put(&sender, (number, blob(sizes[number as usize % 8], 7))).await;
         }
     });
     for number in 0..32u32 {

@@ -176,7 +176,7 @@ async fn values_are_dropped_when_nobody_can_take_them() {
 }
 
 async fn an_end_in_its_own_value_is_dropped_with_it() {
-    struct Carries(Sender<Carries>, Option<Receiver<Carries>>);
+    struct Carries(Sender<Self>, Option<Receiver<Self>>);
     let (sender, receiver) = pipe::<Carries>();
     let (inner, inner_receiver) = pipe::<Carries>();
     put(&sender, Carries(inner.clone(), Some(inner_receiver))).await;
@@ -190,12 +190,12 @@ async fn an_end_in_its_own_value_is_dropped_with_it() {
 
 async fn dropping_a_value_may_use_its_own_channel() {
     // The drop of a value runs under no lock.
-    struct Noisy(Option<Sender<u32>>, Sender<Noisy>);
+    struct Noisy(Option<Sender<u32>>, Sender<Self>);
     impl Drop for Noisy {
         fn drop(&mut self) {
             if let Some(heard) = self.0.take() {
                 heard.try_send(1).unwrap();
-                let _ = self.1.try_send(Noisy(None, self.1.clone()));
+                let _ = self.1.try_send(Self(None, self.1.clone()));
                 self.1.close();
             }
         }

@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn promise_13_close_sends_what_was_accepted(on: On) {
     for capacity in [1, 64] {
         let (a, b) = on.pair().await;
-        let (sender, receiver) = channel::<Vec<u8>>(&a, &b, capacity).await;
+        let (sender, receiver) = channel::<Blob>(&a, &b, capacity).await;
         for number in 0..capacity as u64 {
-            put(&sender, pattern(500, number)).await;
+            put(&sender, blob(500, number)).await;
         }
         let reading = tokio::spawn(async move {
             for number in 0..capacity as u64 {
-                assert!(get(&receiver).await == pattern(500, number));
+                assert!(get(&receiver).await == blob(500, number));
             }
             end(&receiver).await;
         });
@@ -24,7 +24,7 @@ async fn promise_13_close_sends_what_was_accepted(on: On) {
         soon(reading).await.unwrap();
         soon(b.closed()).await.unwrap();
         assert!(soon(b.accept()).await.unwrap().is_none());
-        assert!(matches!(refused(&sender, Vec::new()).await.reason, SendFailure::Closed(_)));
+        assert!(matches!(refused(&sender, Blob(Vec::new())).await.reason, SendFailure::Closed(_)));
     }
 }
 
@@ -115,16 +115,16 @@ async fn promise_13_what_cannot_be_sent_in_time_ends_with_disconnected(on: On) {
     let options = || SessionOptions::new().close_timeout(Duration::from_millis(200));
     let (a, b) = on.pair_with(options(), options()).await;
     // Far beyond the window of a channel that nobody reads.
-    let (sender, receiver) = channel::<Vec<u8>>(&a, &b, 64).await;
+    let (sender, receiver) = channel::<Blob>(&a, &b, 64).await;
     for number in 0..64 {
-        put(&sender, pattern(100_000, number)).await;
+        put(&sender, blob(100_000, number)).await;
     }
     let _ = soon(a.close()).await;
     let mut whole = 0;
     let error = loop {
         match soon(receiver.recv()).await {
             Ok(Some(body)) => {
-                assert!(body == pattern(100_000, whole), "message {whole} is not whole");
+                assert!(body == blob(100_000, whole), "message {whole} is not whole");
                 whole += 1;
             }
             Ok(None) => panic!("a clean end after {whole} of 64 messages"),

@@ -23,9 +23,11 @@ struct Outer {
     more: Vec<Deep>,
 }
 
+type Numbers = BTreeMap<u8, Receiver<u32>>;
+
 #[derive(Serialize, Deserialize)]
 struct Middle {
-    tuple: (u8, Option<Vec<BTreeMap<u8, Receiver<u32>>>>),
+    tuple: (u8, Option<Vec<Numbers>>),
     result: Result<Sender<u32>, String>,
 }
 
@@ -378,7 +380,7 @@ async fn promise_09_channels_of_channels_of_channels(on: On) {
 async fn promise_09_a_channel_carries_its_own_sender(on: On) {
     #[derive(Serialize, Deserialize)]
     struct Link {
-        next: Option<Sender<Link>>,
+        next: Option<Sender<Self>>,
         number: u32,
     }
     let (a, b) = on.pair().await;

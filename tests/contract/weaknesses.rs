@@ -15,11 +15,11 @@ struct Nested {
 /// 1: one unread channel stalled the whole connection after 3944 messages of 1 KB.
 async fn weakness_1_head_of_line(on: On) {
     let (a, b) = on.pair().await;
-    let (unread, _kept) = channel::<Vec<u8>>(&a, &b, 10_000).await;
+    let (unread, _kept) = channel::<Blob>(&a, &b, 10_000).await;
     let (live, lives) = channel::<u32>(&a, &b, 1).await;
     let filling = tokio::spawn(async move {
         for _ in 0..5_000 {
-            put(&unread, vec![0; 1024]).await;
+            put(&unread, Blob(vec![0; 1024])).await;
         }
         unread
     });

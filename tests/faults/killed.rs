@@ -33,11 +33,11 @@ fn the_process_that_is_killed() {
         assert!(gifts.send(gift).await.is_ok());
         feed.send(1).await.unwrap();
         here.write_all(b"half").await.unwrap();
-        let large = session.open_with::<Vec<u8>>("large", OpenOptions::new().capacity(4)).unwrap();
+        let large = session.open_with::<Blob>("large", OpenOptions::new().capacity(4)).unwrap();
         let mut seed = 0;
         loop {
             // Large enough that a kill meets it half sent.
-            large.send(pattern(150_000, seed)).await.unwrap();
+            large.send(blob(150_000, seed)).await.unwrap();
             seed += 1;
         }
     });
@@ -59,11 +59,11 @@ async fn killed_over(url: &str) {
         let mut child = start(listener.url());
         let session = soon(listener.accept()).await.unwrap();
         let gifts = soon(session.accept()).await.unwrap().unwrap().receive::<Gift>();
-        let large = soon(session.accept()).await.unwrap().unwrap().receive::<Vec<u8>>();
+        let large = soon(session.accept()).await.unwrap().unwrap().receive::<Blob>();
         let mut gift = get(&gifts).await;
         assert_eq!(get(&gift.numbers).await, 1);
         for seed in 0..=round {
-            assert!(get(&large).await == pattern(150_000, seed));
+            assert!(get(&large).await == blob(150_000, seed));
         }
         // Waiting calls of every kind.
         let waiting = tokio::spawn(async move { gift.numbers.recv().await });
@@ -82,7 +82,7 @@ async fn killed_over(url: &str) {
         let mut seed = round + 1;
         loop {
             match soon(large.recv()).await {
-                Ok(Some(body)) => assert!(body == pattern(150_000, seed), "message {seed} is not whole"),
+                Ok(Some(body)) => assert!(body == blob(150_000, seed), "message {seed} is not whole"),
                 Ok(None) => panic!("a clean end"),
                 Err(error) => {
                     assert_eq!(error, RecvError::Disconnected);

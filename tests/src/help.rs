@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use libchan::{OpenOptions, Receiver, RecvError, SendError, Sender, Session};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 /// How long a single step may take.
@@ -254,5 +255,32 @@ impl Rng {
 /// `length` bytes that show when one is missing or in the wrong place.
 pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let mut rng = Rng::from_seed(seed);
-    (0..length).map(|_| rng.next() as u8).collect()
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&rng.next().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Bytes that are encoded as one byte string, and not number by number: for tests with a lot of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Blob(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+impl Blob {
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The same as [`pattern`], as one byte string.
+pub fn blob(length: usize, seed: u64) -> Blob {
+    Blob(pattern(length, seed))
 }

@@ -8,6 +8,7 @@ mod help;
 mod on;
 mod wire;
 
+pub use help::{Blob, blob};
 pub use help::{
     Probe, Rng, Scratch, end, eventually, fail, get, pattern, poll_once, put, refused, soon, still_pending,
     yields,

@@ -287,8 +287,11 @@ impl<T> Chan<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.queue.unreserve();
-        let outside = state.outside();
+        let (outside, before) = (state.outside(), state.queue.accepted_len());
         state.queue.admit(self.capacity, outside, &mut wakes);
+        if state.queue.accepted_len() > before {
+            wakes.push(state.waiters.notify_one());
+        }
         if self.has_unmet_demand(&state) {
             state.queue.admit_reserve(&mut wakes);
         }

@@ -39,7 +39,7 @@ fn over(iterations: usize, kind: Kind, test: impl Fn(&Pair) + Send + Sync + 'sta
 /// Values that are queued, being sent and still to come, while the receiver goes away.
 #[test]
 fn the_receiver_travels_while_values_are_sent() {
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 5))).len(), 5));
         let rx = pair.carry(rx);
@@ -52,7 +52,7 @@ fn the_receiver_travels_while_values_are_sent() {
 /// The same with part of the values taken here before.
 #[test]
 fn the_receiver_travels_after_some_were_taken() {
-    each(12, [0, 2], |pair, capacity| {
+    each(6, [0, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let senders = [tx.clone(), tx];
         let mut who = 0;
@@ -71,7 +71,7 @@ fn the_receiver_travels_after_some_were_taken() {
 /// A clone of the sender goes away while the other one sends and the receiver receives.
 #[test]
 fn a_sender_travels_while_values_are_received() {
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let receiver = spawn(move || block_on(drain(&rx)));
         let here = {
@@ -89,7 +89,7 @@ fn a_sender_travels_while_values_are_received() {
 /// Both ends go away: the queue stays as a relay, and a third sender uses it meanwhile.
 #[test]
 fn both_ends_travel() {
-    each(8, [0, 1, 2], |pair, capacity| {
+    each(4, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let here = {
             let tx = tx.clone();
@@ -113,7 +113,7 @@ struct Job {
 /// Messages of a nested channel come before, while and after it is claimed, and its answers go back.
 #[test]
 fn a_nested_channel_is_used_around_its_claim() {
-    each(8, [0, 1, 3], |pair, capacity| {
+    each(4, [0, 1, 3], |pair, capacity| {
         let (jobs, inbox) = pair.open::<Job>(1);
         let (feed, input) = pipe_with::<u32>(capacity);
         let (output, results) = pipe_with::<u32>(capacity);
@@ -136,7 +136,7 @@ fn a_nested_channel_is_used_around_its_claim() {
 /// A receiver of receivers: the inner one may have its messages before anybody has read the outer one's.
 #[test]
 fn channels_in_channels() {
-    each(8, [1, 2], |pair, capacity| {
+    each(4, [1, 2], |pair, capacity| {
         let (outer, outer_rx) = pipe_with::<Receiver<u32>>(1);
         let feeders = [0, 1].map(|who| {
             let outer = outer.clone();
@@ -163,7 +163,7 @@ fn channels_in_channels() {
 #[test]
 fn a_rendezvous_with_dropped_recvs() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each(16, [0, 1], |pair, capacity| {
+    each(8, [0, 1], |pair, capacity| {
         let (tx, rx) = pair.open::<u32>(capacity);
         let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 4))).len(), 4));
         let got = block_on(async {
@@ -188,7 +188,7 @@ fn a_rendezvous_with_dropped_recvs() {
 #[test]
 fn dropped_sends_and_reserves_towards_a_remote_receiver() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each(10, [0, 1], |pair, capacity| {
+    each(5, [0, 1], |pair, capacity| {
         let (tx, rx) = pair.open::<u32>(capacity);
         let receiver = spawn(move || block_on(drain(&rx)));
         let flighty = {
@@ -224,7 +224,7 @@ fn dropped_sends_and_reserves_towards_a_remote_receiver() {
 /// A local and a remote clone of a receiver compete for what a local sender sends.
 #[test]
 fn a_shared_receiver_here_and_there() {
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 6))).len(), 6));
         let here = {
@@ -242,7 +242,7 @@ fn a_shared_receiver_here_and_there() {
 #[test]
 fn a_worker_leaves_in_good_order() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 5))).len(), 5));
         let leaver = pair.carry(rx.clone());
@@ -269,7 +269,7 @@ fn a_worker_leaves_in_good_order() {
 /// A sender goes away and comes home while it is used and while its channel closes.
 #[test]
 fn a_sender_comes_home_while_its_channel_closes() {
-    each(10, [0, 1, 2], |pair, capacity| {
+    each(5, [0, 1, 2], |pair, capacity| {
         let (back, returned) = pair.open::<Sender<Sender<u32>>>(1);
         let (home, arrivals) = pipe_with::<Sender<u32>>(1);
         block_on(back.send(home)).unwrap();
@@ -310,7 +310,7 @@ fn a_sender_comes_home_while_its_channel_closes() {
 /// A sender that goes to and fro while values are sent keeps its order.
 #[test]
 fn a_sender_goes_to_and_fro() {
-    each(8, [0, 1, 2], |pair, capacity| {
+    each(4, [0, 1, 2], |pair, capacity| {
         let (there, far) = pair.open::<Sender<u32>>(1);
         let (home, near) = pipe_with::<Sender<u32>>(1);
         let home = pair.carry(home);
@@ -341,7 +341,7 @@ fn a_sender_goes_to_and_fro() {
 /// The receiver goes while the session pumps: senders get their values back and are told why.
 #[test]
 fn the_receiver_is_dropped_while_the_session_pumps() {
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let senders = [0, 1].map(|who| {
             let tx = tx.clone();
@@ -369,7 +369,7 @@ fn the_receiver_is_dropped_while_the_session_pumps() {
 /// What was accepted before the close arrives, in order, with the error at its end.
 #[test]
 fn close_with_across_the_session() {
-    each(12, [0, 1, 2], |pair, capacity| {
+    each(6, [0, 1, 2], |pair, capacity| {
         let (tx, rx) = pair.open::<u32>(capacity);
         let sender = {
             let tx = tx.clone();
@@ -388,7 +388,7 @@ fn close_with_across_the_session() {
 fn the_session_is_lost_while_everybody_waits() {
     for kind in [WIDE, NARROW, DRIVER] {
         for capacity in [0, 1, 2] {
-            check(12, move || {
+            check(6, move || {
                 let pair = Pair::new(kind);
                 let (tx, rx) = pair.open::<u32>(capacity);
                 let (jobs, inbox) = pair.open::<Job>(1);
@@ -450,7 +450,7 @@ fn the_session_is_lost_while_everybody_waits() {
 fn the_session_closes_while_a_channel_is_used() {
     for kind in [WIDE, NARROW, DRIVER] {
         for capacity in [0, 1, 2] {
-            check(12, move || {
+            check(6, move || {
                 let pair = Pair::new(kind);
                 let (tx, rx) = pair.open::<u32>(capacity);
                 let sender = spawn(move || block_on(send_all(&tx, of(0, 5))));

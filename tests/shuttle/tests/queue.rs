@@ -22,7 +22,7 @@ fn each_capacity(iterations: usize, test: impl Fn(usize) + Copy + Send + Sync + 
 
 #[test]
 fn two_senders_two_receivers() {
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let senders = [0, 1].map(|who| {
             let tx = tx.clone();
@@ -40,7 +40,7 @@ fn two_senders_two_receivers() {
 
 #[test]
 fn the_blocking_twins() {
-    each_capacity(300, |capacity| {
+    each_capacity(150, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = spawn(move || of(0, 4).for_each(|value| tx.send_blocking(value).unwrap()));
         let mut got = Vec::new();
@@ -57,7 +57,7 @@ fn the_blocking_twins() {
 #[test]
 fn a_dropped_recv_loses_no_wakeup() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let flighty = [(); 2].map(|()| {
             let (tx, rx) = (tx.clone(), rx.clone());
@@ -92,7 +92,7 @@ fn a_dropped_recv_loses_no_wakeup() {
 #[test]
 fn a_dropped_send_holds_up_nobody() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let flighty = {
             let tx = tx.clone();
@@ -125,7 +125,7 @@ fn a_dropped_send_holds_up_nobody() {
 #[test]
 fn reserve_and_permits_give_their_room_back() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let flighty = [0, 1].map(|who| {
             let tx = tx.clone();
@@ -152,7 +152,7 @@ fn reserve_and_permits_give_their_room_back() {
 #[test]
 fn try_send_to_receivers_that_leave() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    each_capacity(300, |capacity| {
+    each_capacity(150, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let flighty = {
             let rx = rx.clone();
@@ -181,7 +181,7 @@ fn try_send_to_receivers_that_leave() {
 /// What was accepted before the close is received, the rest has its value back.
 #[test]
 fn close_against_send_and_recv() {
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         for error in [None, Some(RemoteError::new(7, "enough"))] {
             let (tx, rx) = pipe_with::<u32>(capacity);
             let senders = [0, 1].map(|who| {
@@ -210,7 +210,7 @@ fn close_against_send_and_recv() {
 
 #[test]
 fn close_against_permits() {
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = {
             let tx = tx.clone();
@@ -242,7 +242,7 @@ fn close_against_permits() {
 /// A permit keeps its room: the channel never holds more than its capacity.
 #[test]
 fn permits_pass_no_capacity() {
-    check(450, || {
+    check(200, || {
         let (tx, rx) = pipe_with::<u32>(1);
         let senders = [0, 1].map(|who| {
             let tx = tx.clone();
@@ -260,7 +260,7 @@ fn permits_pass_no_capacity() {
 
 #[test]
 fn the_last_sender_goes_while_receivers_wait() {
-    each_capacity(300, |capacity| {
+    each_capacity(150, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let receivers = [(); 3].map(|()| {
             let rx = rx.clone();
@@ -275,7 +275,7 @@ fn the_last_sender_goes_while_receivers_wait() {
 /// Everybody who sends or waits to gets his value back.
 #[test]
 fn the_last_receiver_goes_while_senders_send() {
-    each_capacity(450, |capacity| {
+    each_capacity(200, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let senders = [0, 1].map(|who| {
             let tx = tx.clone();
@@ -313,7 +313,7 @@ fn the_last_receiver_goes_while_senders_send() {
 
 #[test]
 fn a_receiver_refuses_while_senders_send() {
-    each_capacity(300, |capacity| {
+    each_capacity(150, |capacity| {
         let (tx, rx) = pipe_with::<u32>(capacity);
         let sender = {
             let tx = tx.clone();
@@ -337,7 +337,7 @@ fn a_receiver_refuses_while_senders_send() {
 #[test]
 fn closed_is_told_to_all_who_asked() {
     static CANCELLED: AtomicUsize = AtomicUsize::new(0);
-    check(450, || {
+    check(200, || {
         for by_sender in [false, true] {
             let (tx, rx) = pipe_with::<u32>(1);
             let watchers = [(); 2].map(|()| {
