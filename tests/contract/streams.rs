@@ -148,6 +148,7 @@ async fn a_writer_waits_for_its_reader(on: On) {
 
 async fn io_objects_of_the_users_travel(on: On) {
     let (a, b) = on.pair().await;
+    tell([&a, &b]);
     let (ship, shipped) = channel::<Vec<ByteStream>>(&a, &b, 1).await;
     let (near, far) = tokio::io::duplex(100);
     let (mut near_reader, only_written) = tokio::io::duplex(100);

@@ -150,6 +150,7 @@ async fn promise_09_a_receiver_travels_while_it_is_fed(on: On) {
 
 async fn promise_09_a_receiver_goes_back_and_forth_while_it_is_fed(on: On) {
     let (a, b) = on.pair().await;
+    tell([&a, &b]);
     let (there, at_b) = channel::<Receiver<u32>>(&a, &b, 1).await;
     let (back, at_a) = channel::<Receiver<u32>>(&b, &a, 1).await;
     for capacity in [1, 4, 64] {
@@ -206,6 +207,7 @@ async fn promise_09_a_sender_that_comes_home_is_the_same_channel(on: On) {
 
 async fn promise_09_a_sender_that_comes_home_under_load_keeps_the_order(on: On) {
     let (a, b) = on.pair().await;
+    tell([&a, &b]);
     let (there, at_b) = channel::<Sender<u32>>(&a, &b, 1).await;
     let (back, at_a) = channel::<Sender<u32>>(&b, &a, 1).await;
     for capacity in [1, 4, 64] {

@@ -53,6 +53,7 @@ async fn weakness_2_unaccepted_channel(on: On) {
 /// 3: a message overtook its stream ("stream does not exist" at 200 messages).
 async fn weakness_3_many_nested_in_flight(on: On) {
     let (a, b) = on.pair().await;
+    tell([&a, &b]);
     let (ship, shipped) = channel::<Nested>(&a, &b, 64).await;
     let serving = tokio::spawn(async move {
         let mut tasks = Vec::new();

@@ -124,6 +124,15 @@ pub fn eventually(mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
     }
 }
 
+/// Prints why the sessions end, for tests that would see only `Disconnected`. It keeps them alive meanwhile.
+#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
+pub fn tell(sessions: [&Session; 2]) {
+    for (side, session) in ["dialer", "acceptor"].into_iter().zip(sessions) {
+        let session = session.clone();
+        tokio::spawn(async move { eprintln!("the {side}'s session ended: {:?}", session.closed().await) });
+    }
+}
+
 /// Lets the other tasks of this thread run for a while.
 pub async fn yields() {
     for _ in 0..50 {

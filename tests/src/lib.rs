@@ -11,7 +11,7 @@ mod wire;
 pub use help::{Blob, blob};
 pub use help::{
     Probe, Rng, Scratch, end, eventually, fail, get, pattern, poll_once, put, refused, soon, still_pending,
-    yields,
+    tell, yields,
 };
 pub use libchan::codec::{Codec, CodecError, Placeholder};
 pub use libchan::{

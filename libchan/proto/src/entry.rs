@@ -182,6 +182,10 @@ pub(crate) struct StreamState {
     pub(crate) wants_read: bool,
     /// Nobody here reads any more.
     pub(crate) discard: bool,
+    /// It was never announced and never will be.
+    pub(crate) abandoned: bool,
+    /// Both directions are over on the wire; its entry waits for who uses it here.
+    pub(crate) over: bool,
     pub(crate) due: bool,
 }
 
@@ -260,15 +264,31 @@ pub(crate) struct Entries {
     /// Slots that were announced to the peer at least once.
     announced: usize,
     open: usize,
+    /// Streams that are over on the wire and still held here.
+    over: usize,
 }
 
 impl Entries {
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, slots: Vec::new(), free: Vec::new(), theirs: Vec::new(), announced: 0, open: 0 }
+        Self { role, slots: Vec::new(), free: Vec::new(), theirs: Vec::new(), announced: 0, open: 0, over: 0 }
     }
 
+    /// Entries, those included that only wait for who uses them here.
     pub(crate) fn open(&self) -> usize {
         self.open
+    }
+
+    /// Entries that are not finished on the wire.
+    pub(crate) fn live(&self) -> usize {
+        self.open - self.over
+    }
+
+    pub(crate) fn note_over(&mut self, key: Key) {
+        if let Some(Entry::Stream(stream)) = self.slots.get_mut(key.0 as usize)
+            && !std::mem::replace(&mut stream.over, true)
+        {
+            self.over += 1;
+        }
     }
 
     pub(crate) fn get(&self, key: Key) -> &Entry {
@@ -405,6 +425,9 @@ impl Entries {
         }
         self.free.push(key.0);
         self.open -= 1;
+        if matches!(&entry, Entry::Stream(stream) if stream.over) {
+            self.over -= 1;
+        }
         entry
     }
 

@@ -361,7 +361,13 @@ impl World {
             Err(why) => {
                 for (what, ..) in attach {
                     match what {
-                        Attach::Channel(key) | Attach::Stream(key) => self.pair.machine(side).abandon(key),
+                        Attach::Channel(key) => self.pair.machine(side).abandon(key),
+                        Attach::Stream(key) => {
+                            // It fails for who holds it, and is freed after them.
+                            self.pair.machine(side).abandon(key);
+                            self.pair.machine(side).stream_finish(key, Reason::none());
+                            self.pair.machine(side).stream_stop(key, Reason::none());
+                        }
                         Attach::SenderHome(key) => self.pair.machine(side).unpin(key),
                         Attach::Descriptor(_) => {}
                     }

@@ -101,6 +101,10 @@ impl<T: Message> Chan<T> {
                 leg.cancel(Scope::Channel, Closed::BySender, None);
             }
         }
+        if state.has_sinks() {
+            // What has arrived meanwhile waits for the receiver that is now elsewhere.
+            self.absorb_all(&mut state);
+        }
         drop(state);
         match refused {
             Some(closed) if is_source => self.refuse(*closed),
@@ -139,9 +143,7 @@ impl<T> Chan<T> {
         for sink in &mut state.legs().sinks {
             if !sink.tracked {
                 sink.tracked = true;
-                sink.leg.set_backlog(true);
-                sink.leg.track_taken();
-                let untaken = sink.leg.untaken();
+                let untaken = sink.leg.track_taken();
                 sink.in_hand.extend((0..untaken).map(|_| super::InHand {
                     copy: None,
                     offer: None,
@@ -191,14 +193,18 @@ impl<T> Chan<T> {
         }
     }
 
-    /// The sender ran out while messages that it paid for are in our hand: say which of them were taken.
+    /// The sender ran out while messages that it paid for are in our hand: says which of them were taken, or notes that
+    /// the next one taken is to be told at once.
     fn report_owed(&self, state: &mut State<T>, leg: &Leg) {
-        if let Some(legs) = &mut state.legs
-            && legs.owed.0 > 0
-            && leg.session.sender_starved(leg.key)
-        {
+        let Some(legs) = &mut state.legs else { return };
+        if !leg.session.sender_starved(leg.key) {
+            return;
+        }
+        if legs.owed.0 > 0 {
             leg.taken(legs.owed.0, legs.owed.1);
             legs.owed = (0, 0);
+        } else {
+            legs.starved = true;
         }
     }
 

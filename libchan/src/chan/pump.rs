@@ -70,12 +70,20 @@ impl<T> Chan<T> {
             }
             drop(state);
             wakes.wake();
+            let mut refused = false;
             if let Some(job) = job {
                 let leg = job.leg.clone();
                 let outcome = self.carry(job);
+                refused = matches!(outcome, Outcome::Refused(_));
                 self.settle(&leg, outcome);
             }
             state = lock(&self.state);
+            // The session says when a refused message may go (descriptors, output): until then there is nothing to do.
+            let legs = state.legs();
+            if refused && !std::mem::take(&mut legs.pump_again) {
+                legs.pumping = false;
+                return;
+            }
         }
     }
 
@@ -179,7 +187,11 @@ impl<T> Chan<T> {
             let text = "the message passes a limit of the next link".to_owned();
             *parcel = Parcel::flawed(Flaw::NotForwarded, text, parcel.from.take());
         }
-        let copy = if keep { parcel.try_clone().map(Box::new) } else { None };
+        let mut copy = if keep { parcel.try_clone().map(Box::new) } else { None };
+        if let Some(from) = copy.as_mut().and_then(|copy| copy.from.as_mut()) {
+            // Its bytes are given back when the first copy leaves.
+            from.charge = 0;
+        }
         let attachments = match parcel.bound.take() {
             Some(bound) => bound,
             None => match bind_all(leg, &mut parcel.ends) {
@@ -210,10 +222,11 @@ impl<T> Chan<T> {
                 announce_all(leg, &attachments, std::mem::take(&mut parcel.ends));
                 Ok(InHand { copy, offer: None, from: parcel.from.take() })
             }
-            Err(Blocked::Gone) => {
-                parcel.bound = None;
+            // With a copy, or without a receiver, what is bound to this session is of no more use.
+            Err(why) if why == Blocked::Gone || copy.is_some() => {
                 unbind_all(leg, &attachments, &parcel.ends);
-                if let Some(copy) = copy {
+                if let Some(mut copy) = copy {
+                    copy.from = parcel.from.take();
                     parcel = copy;
                 }
                 Err(parcel)
@@ -291,6 +304,10 @@ impl<T> Chan<T> {
     fn rest(self: &Arc<Self>, state: &mut State<T>, wakes: &mut Wakes) {
         if !state.queue.is_empty() {
             wakes.push(state.waiters.notify_one());
+        }
+        if self.capacity == 0 || state.has_sources() {
+            // Receivers that begin to wait there are news, here and for those we relay from: asked for before looked at.
+            state.watch_sinks();
         }
         if self.capacity == 0 && self.demand(state) > state.queue.reserved() as usize {
             state.queue.admit_reserve(wakes);

@@ -50,8 +50,13 @@ impl Leg {
         self.session.lock().machine.set_sole(self.key, sole);
     }
 
-    pub(crate) fn track_taken(&self) {
-        self.session.lock().machine.track_taken(self.key, true);
+    /// From here on every message is told when it is taken, and none is sent past the queue. Returns how many are on
+    /// their way untaken: in one turn of the lock, or the count would part from what is told.
+    pub(crate) fn track_taken(&self) -> u32 {
+        let mut state = self.session.lock();
+        state.machine.set_backlog(self.key, true);
+        state.machine.track_taken(self.key, true);
+        state.machine.send_status(self.key).untaken
     }
 
     /// Asks for news when more may be sent.

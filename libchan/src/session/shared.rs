@@ -242,7 +242,9 @@ impl Shared {
             state.machine.abandon(key);
             state.ports.take(key)
         };
-        drop(port);
+        if let Port::Stream { reader, writer } = port {
+            reader.into_iter().chain(writer).for_each(Waker::wake);
+        }
     }
 
     pub(crate) fn unpin(&self, key: Key) {

@@ -93,7 +93,10 @@ impl Machine {
 
     /// An entry that was not announced and will not be.
     pub fn abandon(&mut self, key: Key) {
-        self.drop_entry(key);
+        match self.entries.get(key) {
+            Entry::Stream(_) => self.abandon_stream(key),
+            _ => self.drop_entry(key),
+        }
     }
 
     /// Whether the peer knows of the entry.

@@ -254,9 +254,9 @@ impl Machine {
         !self.events.is_empty()
     }
 
-    /// Entries that are not finished, on the wire or here.
+    /// Channels and streams that are not finished. A stream that is over and still held here does not count.
     pub fn open_channels(&self) -> usize {
-        self.entries.open()
+        self.entries.live()
     }
 
     /// What one channel is charged: its window, and one message that overshoots it.

@@ -264,6 +264,17 @@ impl Machine {
         self.check_control()
     }
 
+    /// The message that was to name the stream is not sent: it fails for who uses it here, and is freed after them.
+    pub(super) fn abandon_stream(&mut self, key: Key) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        stream.abandoned = true;
+        stream.ended.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
+        stream.stopped.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
+        self.events.push_back(Event::StreamReadable(key));
+        self.events.push_back(Event::StreamWritable(key));
+        self.finish_stream(key);
+    }
+
     /// Frees the stream once both directions are over on the wire and nobody here uses it.
     pub(super) fn finish_stream(&mut self, key: Key) {
         let over = self.over.is_some();
@@ -277,8 +288,10 @@ impl Machine {
             self.entries.unlink(id, key);
         }
         let Some(stream) = self.entries.stream(key) else { return };
-        if !used && ((sent && received) || over || !stream.announced) {
+        if !used && ((sent && received) || over || stream.abandoned) {
             self.drop_entry(key);
+        } else if sent && received {
+            self.entries.note_over(key);
         }
     }
 }
@@ -301,6 +314,8 @@ impl StreamState {
             stop_sent: false,
             wants_read: false,
             discard: false,
+            abandoned: false,
+            over: false,
             due: false,
         }
     }
