@@ -68,6 +68,15 @@ impl Parcel {
         })
     }
 
+    /// The link that it was to leave by is lost: senders in it did not end cleanly.
+    pub(crate) fn lose(&self) {
+        for end in &self.ends {
+            if let Attached::Sender(sender) = end {
+                sender.chan().lose();
+            }
+        }
+    }
+
     pub(crate) fn decode<T>(self, erased: &Erased<T>) -> Result<T, RecvError> {
         flaw_error(self.flaw, &self.payload)?;
         (erased.decode)(Arrived {

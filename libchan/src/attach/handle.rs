@@ -42,6 +42,8 @@ pub(crate) trait AnyChan: Send + Sync {
     fn session_over(self: Arc<Self>, key: Key, session: &Arc<Shared>);
     /// Nobody takes anything from the channel any more.
     fn refuse_all(self: Arc<Self>, why: Closed);
+    /// A sender of it was lost with a link: said when the other senders have ended.
+    fn lose(&self);
     /// The channel ends with the session it was opened on: `lost`, or cleanly.
     fn end(self: Arc<Self>, lost: bool);
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;

@@ -113,8 +113,9 @@ impl<T> Chan<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         let garbage = self.refuse_state(&mut state, why, Scope::End, &mut wakes);
+        let lost = state.is_lost();
         drop(state);
-        drop(garbage);
+        bury(garbage, lost);
         wakes.wake();
     }
 
@@ -126,8 +127,9 @@ impl<T> Chan<T> {
             sink.leg.close(Scope::Channel, Some(why.clone().into_reason()));
         }
         let garbage = self.refuse_state(&mut state, why, Scope::Channel, &mut wakes);
+        let lost = state.is_lost();
         drop(state);
-        drop(garbage);
+        bury(garbage, lost);
         wakes.wake();
     }
 
@@ -168,6 +170,9 @@ impl<T> Chan<T> {
         let Some(at) = state.sink_at(&leg) else { return };
         let Some(cancel) = leg.send_status().cancelled else { return };
         let sink = state.legs().sinks.remove(at);
+        if sink.early > 0 {
+            state.legs().early = Some(leg.clone());
+        }
         leg.close(Scope::End, None);
         let lost = cancel.reason.code == libchan_proto::code::DISCONNECTED;
         for hand in sink.in_hand.into_iter().rev() {
@@ -185,8 +190,9 @@ impl<T> Chan<T> {
             state.waiters.notify_all(&mut wakes);
             state.queue.wake_all(&mut wakes);
         }
+        let lost = state.is_lost();
         drop(state);
-        drop(garbage);
+        bury(garbage, lost);
         wakes.wake();
         self.pump();
     }
@@ -279,5 +285,21 @@ impl<T> Chan<T> {
 
     pub(crate) fn withdraw_watch(&self, ticket: u64) {
         lock(&self.state).watchers.leave(ticket);
+    }
+}
+
+impl<T> State<T> {
+    fn is_lost(&self) -> bool {
+        self.refused.as_deref() == Some(&Closed::Disconnected)
+    }
+}
+
+/// Drops messages that nobody will take, under no lock. `lost`: with their link, so that senders in them did not end
+/// cleanly.
+fn bury<T>(messages: VecDeque<Slot<T>>, lost: bool) {
+    for slot in &messages {
+        if let (true, Slot::Wire(parcel)) = (lost, slot) {
+            parcel.lose();
+        }
     }
 }

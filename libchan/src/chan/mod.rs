@@ -98,6 +98,8 @@ struct Legs {
     /// Somebody is moving messages to the sinks.
     pumping: bool,
     pump_again: bool,
+    /// A receiver that has left after it took the message that the pump is about to note.
+    early: Option<Leg>,
     /// A remote receiver is served next, where a local one waits too.
     remote_turn: bool,
     /// A source's link was lost: said when the other senders have ended.
@@ -325,6 +327,10 @@ impl<T: Message> AnyChan for Chan<T> {
 
     fn refuse_all(self: Arc<Self>, why: Closed) {
         Self::refuse_all(&self, why);
+    }
+
+    fn lose(&self) {
+        lock(&self.state).legs().lost = true;
     }
 
     fn end(self: Arc<Self>, lost: bool) {

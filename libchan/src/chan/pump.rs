@@ -11,7 +11,7 @@ use super::queue::Slot;
 use super::{Chan, End, InHand, State, Wakes};
 use crate::attach::Attached;
 use crate::error::SendFailure;
-use crate::parcel::Parcel;
+use crate::parcel::{Origin, Parcel};
 use crate::scratch::Scratch;
 use crate::session::Leg;
 use crate::sync::lock;
@@ -215,10 +215,6 @@ impl<T> Chan<T> {
         });
         match sent {
             Ok(()) => {
-                // Forwarded: its bytes are free at the link it came from; it was not taken yet.
-                if let Some(from) = &parcel.from {
-                    from.leg.taken(0, from.charge);
-                }
                 announce_all(leg, &attachments, std::mem::take(&mut parcel.ends));
                 Ok(InHand { copy, offer: None, from: parcel.from.take() })
             }
@@ -244,6 +240,10 @@ impl<T> Chan<T> {
         let mut state = lock(&self.state);
         match outcome {
             Outcome::Sent { hand, offer } => {
+                if let Some(from) = &hand.from {
+                    // Forwarded: its bytes are free at the link it came from; it was not taken yet.
+                    state.report(from, 0, from.charge);
+                }
                 if let Some((id, value)) = offer {
                     garbage = state.queue.give_back(id, value, true);
                 }
@@ -253,6 +253,9 @@ impl<T> Chan<T> {
                         garbage = self.note_in_hand(&mut state, at, hand, &mut wakes).or(garbage);
                     }
                     Some(_) => {}
+                    None if state.was_taken_early(leg) => {
+                        garbage = self.was_taken(&mut state, hand, &mut wakes).or(garbage);
+                    }
                     None => self.came_back(&mut state, hand, leg.session.is_over(), &mut wakes),
                 }
             }
@@ -284,7 +287,7 @@ impl<T> Chan<T> {
     /// A message that a remote receiver had has been taken. Returns a value to drop after unlocking.
     pub(super) fn was_taken(&self, state: &mut State<T>, hand: InHand, wakes: &mut Wakes) -> Option<T> {
         if let Some(from) = hand.from {
-            from.leg.taken(1, 0);
+            state.report(&from, 1, 0);
         }
         hand.offer.and_then(|offer| state.queue.complete(offer, wakes))
     }
@@ -296,7 +299,7 @@ impl<T> Chan<T> {
         } else if let (false, Some(copy)) = (lost, hand.copy) {
             state.queue.put_back(Slot::Wire(copy));
         } else if let Some(from) = hand.from {
-            from.leg.taken(1, 0);
+            state.report(&from, 1, 0);
         }
     }
 
@@ -344,12 +347,10 @@ impl<T> Chan<T> {
             End::Lost => Some(crate::error::Closed::Disconnected.into_reason()),
             End::Clean | End::Open | End::Tentative => None,
         };
-        for sink in legs.sinks.drain(..) {
+        for sink in std::mem::take(&mut legs.sinks) {
             sink.leg.close(scope, reason.clone());
-            for hand in sink.in_hand {
-                if let Some(from) = hand.from {
-                    from.leg.taken(1, 0);
-                }
+            for from in sink.in_hand.into_iter().filter_map(|hand| hand.from) {
+                state.report(&from, 1, 0);
             }
         }
     }
@@ -357,6 +358,19 @@ impl<T> Chan<T> {
 
 impl<T> State<T> {
     /// Asks the sinks' sessions for news. What came just before is no news: look again afterwards.
+    /// Whether the message that the pump has just sent was taken by a receiver that has left since.
+    fn was_taken_early(&mut self, leg: &Leg) -> bool {
+        let early = self.legs().early.take();
+        early.is_some_and(|gone| gone.is(leg))
+    }
+
+    /// Gives credit back where a message came from, unless that source is gone: its key may lead elsewhere by now.
+    pub(super) fn report(&self, from: &Origin, messages: u32, charge: u32) {
+        if self.source_at(&from.leg).is_some() {
+            from.leg.taken(messages, charge);
+        }
+    }
+
     fn watch_sinks(&self) {
         for sink in self.legs.iter().flat_map(|legs| &legs.sinks) {
             sink.leg.watch();

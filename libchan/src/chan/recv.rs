@@ -211,7 +211,7 @@ impl<T> Chan<T> {
                 Slot::Value(value) => Got::Value(value),
                 Slot::Wire(mut parcel) => {
                     if let Some(from) = parcel.from.take() {
-                        from.leg.taken(1, from.charge);
+                        state.report(&from, 1, from.charge);
                     }
                     Got::Wire(parcel)
                 }

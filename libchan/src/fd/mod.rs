@@ -65,7 +65,7 @@ impl Fd {
     /// The descriptor as a byte stream, whether it was passed or its bytes travelled.
     ///
     /// A passed one needs a tokio runtime with io enabled (an error without runtime, tokio's panic without io),
-    /// and must be a byte stream: [`NotPumpable`] in an [`io::ErrorKind::InvalidInput`] otherwise. Writes to
+    /// and must be a byte stream: an error that says so in an [`io::ErrorKind::InvalidInput`] otherwise. Writes to
     /// files go through a buffer: `flush` or `shutdown` says whether they succeeded.
     pub fn into_stream(self) -> io::Result<ByteStream> {
         match self.core.take()? {
