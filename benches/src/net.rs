@@ -1,0 +1,199 @@
+//! Connected sockets in one process, and length-prefixed frames on them, written by hand.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix};
+
+use crate::count;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Unix,
+}
+
+impl Transport {
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "tcp" => Ok(Self::Tcp),
+            "unix" => Ok(Self::Unix),
+            _ => Err(format!("unknown transport {name}")),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+        }
+    }
+}
+
+pub async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr()?), listener.accept());
+    let (client, server) = (client?, server?.0);
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    Ok((client, server))
+}
+
+pub async fn unix_pair() -> io::Result<(UnixStream, UnixStream)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("libchan-bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let listener = UnixListener::bind(&path)?;
+    let (client, server) = tokio::join!(UnixStream::connect(&path), listener.accept());
+    std::fs::remove_file(&path)?;
+    Ok((client?, server?.0))
+}
+
+/// A connection as frames: the reading and the writing half.
+pub type Framed = (FrameReader, FrameWriter);
+
+/// Two connected ends, the client's first.
+pub async fn framed_pair(transport: Transport) -> (Framed, Framed) {
+    fn tcp(stream: TcpStream) -> Framed {
+        let (reader, writer) = stream.into_split();
+        (FrameReader::new(ReadHalf::Tcp(reader)), FrameWriter::new(WriteHalf::Tcp(writer)))
+    }
+    fn unix(stream: UnixStream) -> Framed {
+        let (reader, writer) = stream.into_split();
+        (FrameReader::new(ReadHalf::Unix(reader)), FrameWriter::new(WriteHalf::Unix(writer)))
+    }
+    match transport {
+        Transport::Tcp => {
+            let (client, server) = tcp_pair().await.expect("tcp connects");
+            (tcp(client), tcp(server))
+        }
+        Transport::Unix => {
+            let (client, server) = unix_pair().await.expect("unix connects");
+            (unix(client), unix(server))
+        }
+    }
+}
+
+enum ReadHalf {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+}
+
+enum WriteHalf {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+}
+
+const HEADER: usize = 4;
+
+/// Reads frames, as many at a time as the socket has.
+pub struct FrameReader {
+    socket: ReadHalf,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl FrameReader {
+    fn new(socket: ReadHalf) -> Self {
+        Self { socket, buffer: vec![0; 64 * 1024], start: 0, end: 0 }
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    pub async fn next(&mut self) -> Option<&[u8]> {
+        while !self.has_frame() {
+            self.make_room();
+            let room = &mut self.buffer[self.end..];
+            let read = match &mut self.socket {
+                ReadHalf::Tcp(socket) => socket.read(room).await,
+                ReadHalf::Unix(socket) => socket.read(room).await,
+            };
+            count::read();
+            match read {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.end += read,
+            }
+        }
+        let from = self.start + HEADER;
+        self.start = from + self.length();
+        Some(&self.buffer[from..self.start])
+    }
+
+    /// Whether a whole frame is here already.
+    pub fn has_frame(&self) -> bool {
+        self.end - self.start >= HEADER && self.end - self.start >= HEADER + self.length()
+    }
+
+    fn length(&self) -> usize {
+        let header = self.buffer[self.start..self.start + HEADER].try_into().expect("four bytes");
+        u32::from_le_bytes(header) as usize
+    }
+
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end >= HEADER && self.buffer.len() < HEADER + self.length() {
+            let length = HEADER + self.length();
+            self.buffer.resize(length, 0);
+        }
+    }
+}
+
+/// Collects frames and writes them together.
+pub struct FrameWriter {
+    socket: WriteHalf,
+    buffer: Vec<u8>,
+}
+
+impl FrameWriter {
+    fn new(socket: WriteHalf) -> Self {
+        Self { socket, buffer: Vec::with_capacity(64 * 1024) }
+    }
+
+    /// Appends a frame of what `fill` adds.
+    pub fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.buffer.len();
+        self.buffer.extend_from_slice(&[0; HEADER]);
+        fill(&mut self.buffer);
+        let length = (self.buffer.len() - at - HEADER) as u32;
+        self.buffer[at..at + HEADER].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Bytes that were not written yet.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// False: the connection is gone.
+    pub async fn flush(&mut self) -> bool {
+        let done = write_all(&mut self.socket, &self.buffer).await;
+        self.buffer.clear();
+        done
+    }
+
+    /// Writes a frame of `body` without copying it.
+    pub async fn write(&mut self, body: &[u8]) -> bool {
+        let header = (body.len() as u32).to_le_bytes();
+        write_all(&mut self.socket, &header).await && write_all(&mut self.socket, body).await
+    }
+}
+
+async fn write_all(socket: &mut WriteHalf, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        count::write();
+        let written = match socket {
+            WriteHalf::Tcp(socket) => socket.write(bytes).await,
+            WriteHalf::Unix(socket) => socket.write(bytes).await,
+        };
+        match written {
+            Ok(0) | Err(_) => return false,
+            Ok(written) => bytes = &bytes[written..],
+        }
+    }
+    true
+}
