@@ -1,10 +1,9 @@
 //! Tests of the codecs. Here: the stand-in for a channel end, exact bytes, raw, protobuf, plug-ins. Beside: the shapes
-//! of user types, error texts, bombs, speed.
+//! of user types, error texts, bombs.
 
 mod bombs;
 mod errors;
 mod shapes;
-mod speed;
 
 use std::cell::Cell;
 use std::fmt::Debug;
