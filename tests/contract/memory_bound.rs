@@ -217,7 +217,7 @@ libchan_tests::contract_links! {
     promise_08_the_initial_windows_are_charged,
     promise_08_pending_accepts_are_limited,
     promise_08_half_received_messages_cannot_lock_the_memory,
-    // Open: on two threads promise_08_small_messages_pass_while_the_memory_is_used_up stands still in one run of about fifty.
+    // Open: on two threads promise_08_small_messages_pass_while_the_memory_is_used_up stood still in one full run; how often is not known.
     promise_08_a_name_that_does_not_fit_fails_at_open,
     promise_08_ids_and_memory_come_back_for_ever,
 }
