@@ -10,9 +10,9 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 #[cfg(feature = "shuttle")]
-pub(crate) use self::scheduled::{Local, Mutex, MutexGuard, spawn, thread, thread_local};
+pub(crate) use self::scheduled::{AtomicU32, Local, Mutex, MutexGuard, spawn, thread, thread_local};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use self::system::{Mutex, MutexGuard, spawn, thread, thread_local};
+pub(crate) use self::system::{AtomicU32, Mutex, MutexGuard, spawn, thread, thread_local};
 
 /// Locks. No user code runs under our locks, so a poisoned one means a bug of ours on another thread: the data
 /// is used as it is rather than spreading the panic to every user of the session.
@@ -57,6 +57,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 
 #[cfg(not(feature = "shuttle"))]
 mod system {
+    pub(crate) use std::sync::atomic::AtomicU32;
     pub(crate) use std::sync::{Mutex, MutexGuard};
     pub(crate) use std::{thread, thread_local};
 
@@ -71,6 +72,7 @@ mod system {
 mod scheduled {
     use std::cell::RefCell;
 
+    pub(crate) use shuttle::sync::atomic::AtomicU32;
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
     pub(crate) use shuttle::thread;
 

@@ -221,7 +221,7 @@ async fn promise_05_an_undelivered_message_takes_its_ends_with_it(on: On) {
 /// The link is cut at a seeded byte in the middle of a message: everything before is whole, then comes the error.
 async fn promise_05_cut_in_the_middle_of_a_message(on: On) {
     let mut rng = Rng::new("cut");
-    for round in 0..60 {
+    for round in 0..30 {
         let (a, b, switch) = on.switched().await;
         let (sender, receiver) = channel::<Blob>(&a, &b, 64).await;
         let after = match round % 3 {

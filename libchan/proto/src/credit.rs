@@ -108,14 +108,17 @@ impl Window {
 #[derive(Debug)]
 pub(crate) struct Pool {
     limit: u64,
+    /// Kept of the last quarter for a message that a receiver waits for.
+    kept: u64,
     base: u64,
     growth: u64,
     extra: u64,
 }
 
 impl Pool {
-    pub(crate) fn new(limit: u32) -> Self {
-        Self { limit: u64::from(limit), base: 0, growth: 0, extra: 0 }
+    /// `largest`: the highest charge of a message.
+    pub(crate) fn new(limit: u32, largest: u32) -> Self {
+        Self { limit: u64::from(limit), kept: u64::from(largest), base: 0, growth: 0, extra: 0 }
     }
 
     /// Charges a channel's or stream's first window.
@@ -151,11 +154,17 @@ impl Pool {
         self.growth -= u64::from(growth);
     }
 
-    /// Reserves for a large message, if there is room now. One alone always fits: what it carries is charged too, and
-    /// may take the largest message past the quarter.
+    /// Reserves for a large message, if there is room now. A message that nobody waits for leaves room for the largest
+    /// one: it may stay unread for ever, and must not delay a channel that is read. One alone that is `awaited` always
+    /// fits: what it carries is charged too, and may take the largest message past the quarter.
     #[must_use]
-    pub(crate) fn reserve(&mut self, bytes: u32) -> bool {
-        let fits = self.extra == 0 || self.extra + u64::from(bytes) <= self.limit / 4;
+    pub(crate) fn reserve(&mut self, bytes: u32, awaited: bool) -> bool {
+        let sum = self.extra + u64::from(bytes);
+        let fits = if awaited {
+            self.extra == 0 || sum <= self.limit / 4
+        } else {
+            sum + self.kept <= self.limit / 4
+        };
         self.extra += if fits { u64::from(bytes) } else { 0 };
         fits
     }
@@ -272,19 +281,22 @@ mod tests {
         #[test]
         fn a_pool_keeps_its_parts(ops in prop::collection::vec((0..6_u8, 1..3000_u32), 0..300)) {
             let limit = 40_000;
-            let mut pool = Pool::new(limit);
+            let kept = 3000;
+            let mut pool = Pool::new(limit, kept);
             let (mut open, mut grown, mut extra) = (Vec::new(), Vec::new(), Vec::new());
             for (op, n) in ops {
+                let unread = pool.numbers()[2] + u64::from(kept) <= u64::from(limit) / 4;
                 match op {
                     0 => if pool.open(u64::from(n)) { open.push(n) },
                     1 => if let Some(n) = open.pop() { pool.close(u64::from(n)) },
                     2 => grown.push(pool.grow(n, 3 * n)),
                     3 => if let Some(n) = grown.pop() { pool.shrink(n) },
                     4 => {
-                        // One alone always fits.
-                        let fits = pool.reserve(4 * n);
-                        prop_assert!(fits || !extra.is_empty());
-                        if fits { extra.push(4 * n) }
+                        // What nobody waits for leaves room for what somebody does.
+                        let awaited = n % 2 == 0;
+                        let fits = pool.reserve(n, awaited);
+                        prop_assert!(fits || !awaited || !unread);
+                        if fits { extra.push(n) }
                     }
                     _ => if let Some(n) = extra.pop() { pool.release(n) },
                 }
@@ -299,7 +311,7 @@ mod tests {
 
     #[test]
     fn growth_is_fourfold_and_at_most_half_of_what_is_free() {
-        let mut pool = Pool::new(40_000);
+        let mut pool = Pool::new(40_000, 10_000);
         assert_eq!(pool.grow(1000, 100_000), 3000);
         assert_eq!(pool.grow(4000, 100_000), 3500);
         assert_eq!(pool.grow(1000, 1500), 500);
@@ -309,7 +321,7 @@ mod tests {
 
     #[test]
     fn crossing_openings_may_pass_the_half_and_not_the_whole() {
-        let mut pool = Pool::new(1000);
+        let mut pool = Pool::new(1000, 250);
         assert!(pool.open(500));
         assert!(!pool.open(1));
         assert!(pool.admit(500));

@@ -127,6 +127,8 @@ pub(crate) struct RecvHalf {
     /// In the list of channels that owe credit.
     pub(crate) due: bool,
     pub(crate) starving: bool,
+    /// Somebody waits for the next message.
+    pub(crate) awaited: bool,
     pub(crate) inbox: Option<Box<Inbox>>,
     pub(crate) rare: Option<Box<RareRecv>>,
 }
@@ -258,6 +260,8 @@ pub(crate) enum Lookup {
 pub(crate) struct Entries {
     role: Role,
     slots: Vec<Entry>,
+    /// By slot: how many entries were in it before.
+    serials: Vec<u32>,
     free: Vec<u32>,
     /// By the index in the peer's id: slot + 1, or 0.
     theirs: Vec<u32>,
@@ -270,7 +274,16 @@ pub(crate) struct Entries {
 
 impl Entries {
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, slots: Vec::new(), free: Vec::new(), theirs: Vec::new(), announced: 0, open: 0, over: 0 }
+        Self {
+            role,
+            slots: Vec::new(),
+            serials: Vec::new(),
+            free: Vec::new(),
+            theirs: Vec::new(),
+            announced: 0,
+            open: 0,
+            over: 0,
+        }
     }
 
     /// Entries, those included that only wait for who uses them here.
@@ -284,37 +297,41 @@ impl Entries {
     }
 
     pub(crate) fn note_over(&mut self, key: Key) {
-        if let Some(Entry::Stream(stream)) = self.slots.get_mut(key.0 as usize)
+        if let Some(Entry::Stream(stream)) = self.get_mut(key)
             && !std::mem::replace(&mut stream.over, true)
         {
             self.over += 1;
         }
     }
 
+    fn is_current(&self, key: Key) -> bool {
+        self.serials.get(key.slot as usize) == Some(&key.serial)
+    }
+
     pub(crate) fn get(&self, key: Key) -> &Entry {
-        self.slots.get(key.0 as usize).unwrap_or(&Entry::Free)
+        if self.is_current(key) { &self.slots[key.slot as usize] } else { &Entry::Free }
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        self.slots.get_mut(key.0 as usize)
+        if self.is_current(key) { self.slots.get_mut(key.slot as usize) } else { None }
     }
 
     pub(crate) fn send(&mut self, key: Key) -> Option<&mut SendHalf> {
-        match self.slots.get_mut(key.0 as usize) {
+        match self.get_mut(key) {
             Some(Entry::Send(half)) => Some(half),
             _ => None,
         }
     }
 
     pub(crate) fn recv(&mut self, key: Key) -> Option<&mut RecvHalf> {
-        match self.slots.get_mut(key.0 as usize) {
+        match self.get_mut(key) {
             Some(Entry::Recv(half)) => Some(half),
             _ => None,
         }
     }
 
     pub(crate) fn stream(&mut self, key: Key) -> Option<&mut StreamState> {
-        match self.slots.get_mut(key.0 as usize) {
+        match self.get_mut(key) {
             Some(Entry::Stream(stream)) => Some(stream),
             _ => None,
         }
@@ -327,8 +344,7 @@ impl Entries {
             Role::Dialer => 2 * slot + 2,
             Role::Acceptor => 2 * slot + 1,
         };
-        self.put(slot, make(id));
-        Key(slot)
+        self.put(slot, make(id))
     }
 
     /// A new entry under an id of the peer's. `None`: the id is in use, or not the peer's to give.
@@ -343,21 +359,29 @@ impl Entries {
         }
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         self.theirs[index] = slot + 1;
-        self.put(slot, entry);
-        Some(Key(slot))
+        Some(self.put(slot, entry))
     }
 
-    fn put(&mut self, slot: u32, entry: Entry) {
+    fn put(&mut self, slot: u32, entry: Entry) -> Key {
         self.open += 1;
         match self.slots.get_mut(slot as usize) {
             Some(free) => *free = entry,
-            None => self.slots.push(entry),
+            None => {
+                self.slots.push(entry);
+                self.serials.push(0);
+            }
         }
+        self.key_at(slot)
+    }
+
+    /// The key of what is in the slot now.
+    fn key_at(&self, slot: u32) -> Key {
+        Key { slot, serial: self.serials.get(slot as usize).copied().unwrap_or_default() }
     }
 
     /// The peer has been told of the entry.
     pub(crate) fn note_announced(&mut self, key: Key) {
-        self.announced = self.announced.max(key.0 as usize + 1);
+        self.announced = self.announced.max(key.slot as usize + 1);
     }
 
     pub(crate) fn lookup(&self, id: u32) -> Lookup {
@@ -365,7 +389,7 @@ impl Entries {
             return match self.theirs.get(index) {
                 None => Lookup::Unknown,
                 Some(0) => Lookup::Finished,
-                Some(&slot) => Lookup::Found(Key(slot - 1)),
+                Some(&slot) => Lookup::Found(self.key_at(slot - 1)),
             };
         }
         let slot = match self.role {
@@ -376,13 +400,14 @@ impl Entries {
         if slot as usize >= self.announced {
             return Lookup::Unknown;
         }
-        let live = match self.get(Key(slot)) {
+        let key = self.key_at(slot);
+        let live = match self.get(key) {
             Entry::Free => false,
             Entry::Send(half) => half.id == id && half.announced,
             Entry::Recv(half) => half.id == id && half.announced,
             Entry::Stream(stream) => stream.id == id && stream.announced,
         };
-        if live { Lookup::Found(Key(slot)) } else { Lookup::Finished }
+        if live { Lookup::Found(key) } else { Lookup::Finished }
     }
 
     /// The index in an id of the peer's; `None` if the id is one of ours.
@@ -400,7 +425,7 @@ impl Entries {
     pub(crate) fn unlink(&mut self, id: u32, key: Key) {
         if let Some(index) = self.their_index(id)
             && let Some(slot) = self.theirs.get_mut(index)
-            && *slot == key.0 + 1
+            && *slot == key.slot + 1
         {
             *slot = 0;
         }
@@ -408,8 +433,7 @@ impl Entries {
 
     /// Frees the slot and its id.
     pub(crate) fn remove(&mut self, key: Key) -> Entry {
-        let Some(entry) = self.slots.get_mut(key.0 as usize).map(|slot| std::mem::replace(slot, Entry::Free))
-        else {
+        let Some(entry) = self.get_mut(key).map(|slot| std::mem::replace(slot, Entry::Free)) else {
             return Entry::Free;
         };
         let id = match &entry {
@@ -419,11 +443,12 @@ impl Entries {
             Entry::Stream(stream) => stream.id,
         };
         if let Some(index) = self.their_index(id)
-            && self.theirs[index] == key.0 + 1
+            && self.theirs[index] == key.slot + 1
         {
             self.theirs[index] = 0;
         }
-        self.free.push(key.0);
+        self.free.push(key.slot);
+        self.serials[key.slot as usize] = key.serial.wrapping_add(1);
         self.open -= 1;
         if matches!(&entry, Entry::Stream(stream) if stream.over) {
             self.over -= 1;
@@ -431,7 +456,7 @@ impl Entries {
         entry
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
-        (0..self.slots.len() as u32).map(Key)
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        (0..self.slots.len() as u32).map(|slot| self.key_at(slot)).collect()
     }
 }

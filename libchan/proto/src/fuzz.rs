@@ -48,14 +48,14 @@ fn act(machine: &mut Machine, event: &Event) {
         Event::Readable(key) => {
             while let Some(mut inbox) = machine.take_inbox(key, None) {
                 // Some messages are dropped with what they carry.
-                if key.0 % 4 == 3 {
+                if key.slot % 4 == 3 {
                     machine.discard(key, inbox);
                     continue;
                 }
                 while let Some(message) = inbox.pop() {
                     let charge = message.charge;
                     for attachment in message.attachments.iter().copied() {
-                        if attachment.key.0.is_multiple_of(2) {
+                        if attachment.key.slot.is_multiple_of(2) {
                             machine.reject(attachment);
                         } else if attachment.kind == Kind::Sender {
                             let payload = Payload::Copy(b"answer");

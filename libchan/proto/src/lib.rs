@@ -39,10 +39,20 @@ pub use self::limits::Limits;
 pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, SendStatus, StreamRead};
 pub use self::output::Output;
 
-/// The slot of a channel end or stream in a machine: dense and reused. Valid until the layer above has closed,
-/// cancelled or abandoned it.
+/// Names a channel end or stream in a machine. Valid until the layer above has closed, cancelled or abandoned it; later it
+/// finds nothing, even where the slot is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub u32);
+pub struct Key {
+    /// Its place: dense, and reused. Of a descriptor its arrival number.
+    pub slot: u32,
+    /// How many were in the slot before.
+    pub serial: u32,
+}
+
+impl Key {
+    /// Names nothing.
+    pub const NONE: Self = Self { slot: u32::MAX, serial: 0 };
+}
 
 /// Which side of the link a machine is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

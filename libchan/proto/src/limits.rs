@@ -83,6 +83,11 @@ impl Limits {
         self
     }
 
+    /// The highest charge of a message: its payload, and the fixed part.
+    pub(crate) fn largest_charge(&self) -> u32 {
+        self.max_message.saturating_add(16 * self.max_attachments + 32)
+    }
+
     /// What holds between two sides: the smaller of each, the local ones ours.
     #[must_use]
     pub fn agree(&self, peer: &Self) -> Self {

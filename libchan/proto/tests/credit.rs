@@ -249,9 +249,11 @@ fn the_largest_message_passes_with_all_its_attachments() {
     let attach: Vec<Attach> = keys.iter().map(|key| Attach::Channel(*key)).collect();
     let largest = pair.machine(A).limits().max_message as usize;
     assert_eq!(largest, 64 * 1024);
+    pair.run();
+    assert_eq!(pair.take_out(B, theirs).len(), 1);
     pair.send_with(A, key, &attach, &vec![1; largest]).unwrap();
     pair.run();
-    assert_eq!(pair.take(B, theirs).len(), 2);
+    assert_eq!(pair.take(B, theirs).len(), 1);
 }
 
 #[test]
@@ -288,7 +290,8 @@ fn who_leaves_the_line_for_memory_lets_the_others_pass() {
     let limits = Limits { session_memory: 400_000, ..limits() };
     let mut pair = Pair::established(limits);
     let ends: Vec<(Key, Key)> = (0..3).map(|_| pair.open(A, "x", 4)).collect();
-    for ((key, _), size) in ends.iter().zip([60_000, 90_000, 20_000]) {
+    for ((key, theirs), size) in ends.iter().zip([60_000, 90_000, 20_000]) {
+        pair.machine(B).set_awaited(*theirs, true);
         pair.send(A, *key, &vec![7; size]).unwrap();
     }
     pair.run();
@@ -297,6 +300,35 @@ fn who_leaves_the_line_for_memory_lets_the_others_pass() {
     pair.machine(B).cancel(ends[1].1, Scope::End, Reason::none(), None);
     pair.run();
     assert_eq!([0, 2].map(|n| waiting(&mut pair, n)), [1, 1]);
+}
+
+#[test]
+fn what_nobody_reads_leaves_memory_for_what_somebody_does() {
+    // A quarter is memory for two messages of the largest size.
+    let limits = Limits { session_memory: 1 << 20, max_message: 120_000, ..limits() };
+    for awaited_first in [false, true] {
+        let mut pair = Pair::established(limits.clone());
+        let ends: Vec<(Key, Key)> = (0..6).map(|_| pair.open(A, "x", 4)).collect();
+        let (wanted, theirs) = pair.open(A, "wanted", 4);
+        if awaited_first {
+            pair.machine(B).set_awaited(theirs, true);
+        }
+        for (key, _) in &ends {
+            pair.send(A, *key, &vec![7; 120_000]).unwrap();
+        }
+        pair.run();
+        for _ in 0..5 {
+            pair.send(A, wanted, &vec![8; 120_000]).unwrap();
+            pair.run();
+            pair.machine(B).set_awaited(theirs, true);
+            pair.run();
+            assert!(pair.machine(B).audit().ours[2] <= 1 << 18);
+            assert_eq!(pair.take(B, theirs).len(), 1);
+            pair.run();
+        }
+        let unread = ends.iter().filter(|(_, key)| pair.machine(B).recv_status(*key).waiting > 0).count();
+        assert_eq!(unread, 1);
+    }
 }
 
 // ---- windows
@@ -430,7 +462,7 @@ fn descriptors_have_a_budget() {
     pair.run();
     assert_eq!(pair.take(B, at_b).len(), 1);
     let taken = pair.take(B, theirs);
-    let numbers: Vec<u32> = taken[0].attachments.iter().map(|attachment| attachment.key.0).collect();
+    let numbers: Vec<u32> = taken[0].attachments.iter().map(|attachment| attachment.key.slot).collect();
     assert_eq!((&numbers[..], &pair.sides[B].descriptors[..]), (&[0, 1, 2][..], &[0, 1, 2][..]));
     // The application has taken all three: the message of six must get its chance.
     assert!(pair.machine(B).descriptors_released(3));

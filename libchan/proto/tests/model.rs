@@ -488,6 +488,7 @@ impl World {
             *notified = false;
             *inbox = machine.take_inbox(key, inbox.take());
             if inbox.is_none() {
+                machine.set_awaited(key, true);
                 return false;
             }
         }
@@ -516,13 +517,13 @@ impl World {
         let take = self.ends[side].len() < MOST + 5 && !self.rng.one_in(6);
         let end = match attachment.kind {
             Kind::Descriptor => {
-                let sent = self.pair.sides[side].descriptors[key.0 as usize];
+                let sent = self.pair.sides[side].descriptors[key.slot as usize];
                 assert_eq!(sent, uid, "descriptors are bound in order");
                 self.held[side] += 1;
                 return;
             }
             Kind::SenderHome => {
-                if key != Key(u32::MAX)
+                if key != Key::NONE
                     && let Some(End::Recv { uid: here, .. }) = self.ends[side].get(&key)
                 {
                     assert!(*here == uid || *here == u32::MAX, "it came to its own home");

@@ -424,7 +424,7 @@ fn an_id_is_given_again_while_its_last_use_is_unread() {
     pair.run();
     assert_eq!(pair.machine(A).open_channels(), 0, "R has answered with CANCEL");
     let (second, theirs) = pair.open(A, "second", 4);
-    assert_eq!(first, second, "the slot is used again");
+    assert_eq!(first.slot, second.slot, "the slot is used again");
     assert_ne!(unread, theirs);
     pair.send(A, second, b"new").unwrap();
     pair.run();
@@ -460,7 +460,7 @@ fn an_id_of_a_receiver_is_given_again() {
         pair.machine(A).cancel(reply, Scope::End, Reason::none(), None);
         assert_eq!(pair.machine(A).open_channels(), 1);
     }
-    assert!(slots.iter().all(|slot| *slot == slots[0]));
+    assert!(slots.iter().all(|slot| slot.slot == slots[0].slot));
 }
 
 #[test]
@@ -475,7 +475,7 @@ fn an_id_of_a_stream_is_given_again_while_its_bytes_are_unread() {
     pair.machine(B).stream_finish(unread, Reason::none());
     pair.run();
     let (again, at_b) = stream(&mut pair, A, key, theirs);
-    assert_eq!(ours, again);
+    assert_eq!(ours.slot, again.slot);
     pair.machine(A).stream_send(again, b"new", false).unwrap();
     pair.run();
     assert_eq!(read(&mut pair, B, at_b), (b"new".to_vec(), StreamRead::Pending));
@@ -502,7 +502,7 @@ fn a_stream_that_both_sides_have_stopped_is_the_writers_until_it_finishes() {
     assert_eq!(error, Err(StreamError::Stopped(Reason::of(300))));
     pair.machine(A).stream_finish(ours, Reason::none());
     let (third, _) = stream(&mut pair, A, key, theirs);
-    assert_eq!(ours, third);
+    assert_eq!(ours.slot, third.slot);
 }
 
 #[test]
@@ -816,7 +816,7 @@ fn a_sender_that_came_home_holds_its_channel_and_its_slot() {
     let taken = pair.take(B, at_b);
     pair.machine(B).reject(taken[0].attachments[0]);
     let (_, other) = pair.open(A, "other", 4);
-    assert_eq!(other, theirs);
+    assert_eq!(other.slot, theirs.slot);
     assert_eq!(pair.machine(B).open_channels(), 3);
 }
 

@@ -28,6 +28,8 @@ pub(crate) trait AnyChan: Send + Sync {
     fn announced(self: Arc<Self>, leg: &Leg);
     /// The bound end will not be sent after all.
     fn unbind(self: Arc<Self>, leg: &Leg);
+    /// A sender of it that was at a peer is here again, and counted.
+    fn come_home(self: Arc<Self>);
     /// A claimed sender whose value has decoded: its messages go to `leg` from now on.
     fn adopt_sink(self: Arc<Self>, leg: Leg);
     /// A claimed receiver whose value has decoded.
@@ -69,7 +71,8 @@ impl AnySender {
     /// A sender of the channel here that the peer's sender led to.
     pub(crate) fn home(leg: &Leg) -> Self {
         let chan: Arc<dyn AnyChan> = leg.session.port(leg.key).unwrap_or_else(|| Chan::<Raw>::closed());
-        let sender = Self::new(chan);
+        let sender = Self::new(chan.clone());
+        chan.come_home();
         leg.session.release_hold(leg.key);
         sender
     }

@@ -1,224 +1,128 @@
-//! How a channel ends: the last sender gone, `close`, the last receiver gone, a refusal, a lost link.
+//! How a channel ends: the last sender gone, `close`, the last receiver gone, a refusal, the end of a session.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use libchan_proto::{Key, Scope};
 
+use super::Chan;
 use super::queue::Slot;
-use super::{Chan, End, State, Wakes, wait_on};
+use super::state::{End, Locked, State};
 use crate::error::{Closed, RemoteError};
 use crate::session::{Leg, Shared};
-use crate::sync::lock;
 
 impl<T> Chan<T> {
     pub(crate) fn drop_sender(self: &Arc<Self>) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        state.senders -= 1;
-        if state.senders > 0 {
+        if self.senders.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
+        let mut state = self.lock();
         self.check_senders(&mut state);
         if state.end != End::Open {
-            state.waiters.notify_all(&mut wakes);
+            state.wake_receivers();
         }
-        self.wake_parked(&mut state);
-        let pump = state.has_sinks();
-        drop(state);
-        wakes.wake();
-        if pump {
+        if !state.has_sinks() {
+            return;
+        }
+        if state.end == End::Clean && state.is_idle() {
+            self.end_sinks(&mut state);
+        } else {
+            drop(state);
             self.pump();
         }
     }
 
     /// With the last sender, here or remote, the channel ends.
     pub(super) fn check_senders(&self, state: &mut State<T>) {
-        if state.senders == 0 && !state.has_sources() && state.end == End::Open {
-            let lost = state.legs.as_ref().is_some_and(|legs| legs.lost);
-            state.end = if lost { End::Lost } else { End::Clean };
-        }
-    }
-
-    /// A receiver parked in a session's port has to look again when the shape of the channel changes.
-    fn wake_parked(&self, state: &mut State<T>) {
-        if let Some(legs) = &mut state.legs
-            && legs.parked
-            && let Some(source) = legs.sources.first()
-            && let Some(waker) = source.leg.take_parked()
-        {
-            waker.wake();
+        if state.end == End::Open && !state.has_sources() && self.senders() == 0 {
+            state.end = if state.legs.lost { End::Lost } else { End::Clean };
         }
     }
 
     /// Ends the channel for every sender: receivers drain, then see `error` or the clean end.
     pub(crate) fn close(self: &Arc<Self>, error: Option<RemoteError>) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         // What has arrived from remote senders was accepted: it is drained like the rest.
         self.absorb_all(&mut state);
-        self.close_state(&mut state, error.map_or(End::Clean, End::Error));
-        state.queue.wake_all(&mut wakes);
-        state.waiters.notify_all(&mut wakes);
-        state.watchers.notify_all(&mut wakes);
-        self.wake_parked(&mut state);
+        self.close_state(&mut state, error.map_or(End::Clean, |error| End::Error(Box::new(error))));
+        state.wake_senders();
+        state.wake_receivers();
         drop(state);
-        wakes.wake();
         self.pump();
     }
 
     /// The state of a channel that is closed as a whole: remote senders are told.
-    pub(super) fn close_state(&self, state: &mut State<T>, end: End) {
+    pub(super) fn close_state(&self, state: &mut Locked<'_, T>, end: End) {
         if !matches!(state.end, End::Open | End::Tentative) {
             return;
         }
         state.end = end;
-        let Some(legs) = &mut state.legs else { return };
-        legs.closed_whole = true;
-        let mut inbox = legs.inbox.take();
-        for source in legs.sources.drain(..) {
-            source.leg.cancel(Scope::Channel, Closed::BySender, inbox.take());
-        }
-        legs.owed = (0, 0);
+        state.legs.closed_whole = true;
+        drop_sources(state, Scope::Channel, &Closed::BySender);
+        state.legs.owed = (0, 0);
     }
 
     pub(crate) fn drop_receiver(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
-        state.receivers -= 1;
-        if state.receivers > 0 {
+        if self.receivers.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        if state.has_sinks() {
-            // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
-            let capacity = self.capacity;
-            if let Some(legs) = &mut state.legs
-                && let [sink] = &mut legs.sinks[..]
-                && !sink.sole
-                && capacity > 0
-            {
-                sink.sole = true;
-                sink.leg.set_sole(true);
-            }
-            drop(state);
-            self.pump();
+        let mut state = self.lock();
+        if self.receivers() > 0 {
             return;
+        }
+        if !state.has_sinks() {
+            let garbage = self.refuse_state(&mut state, Closed::Dropped, Scope::End);
+            let lost = state.is_lost();
+            drop(state);
+            return bury(garbage, lost);
+        }
+        // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
+        if let [sink] = state.legs.sinks_mut()
+            && !sink.sole
+            && self.capacity > 0
+        {
+            sink.sole = true;
+            sink.leg.set_sole(true);
         }
         drop(state);
-        self.refuse(Closed::Dropped);
+        self.pump();
     }
 
     /// Nothing more is taken: what waits is dropped, senders are told why.
-    pub(crate) fn refuse(self: &Arc<Self>, why: Closed) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        let garbage = self.refuse_state(&mut state, why, Scope::End, &mut wakes);
+    pub(crate) fn refuse(&self, why: Closed) {
+        let mut state = self.lock();
+        let garbage = self.refuse_state(&mut state, why, Scope::End);
         let lost = state.is_lost();
         drop(state);
         bury(garbage, lost);
-        wakes.wake();
     }
 
     /// The same for every receiver of the channel, remote ones included.
-    pub(crate) fn refuse_all(self: &Arc<Self>, why: Closed) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        for sink in state.legs.iter_mut().flat_map(|legs| legs.sinks.drain(..)) {
+    pub(crate) fn refuse_all(&self, why: Closed) {
+        let mut state = self.lock();
+        for sink in state.legs.take_sinks() {
             sink.leg.close(Scope::Channel, Some(why.clone().into_reason()));
         }
-        let garbage = self.refuse_state(&mut state, why, Scope::Channel, &mut wakes);
+        let garbage = self.refuse_state(&mut state, why, Scope::Channel);
         let lost = state.is_lost();
         drop(state);
         bury(garbage, lost);
-        wakes.wake();
     }
 
-    fn refuse_state(
+    pub(super) fn refuse_state(
         &self,
-        state: &mut State<T>,
+        state: &mut Locked<'_, T>,
         why: Closed,
         scope: Scope,
-        wakes: &mut Wakes,
     ) -> VecDeque<Slot<T>> {
-        if let Some(legs) = &mut state.legs {
-            if legs.owed.0 > 0
-                && let Some(source) = legs.sources.first()
-            {
-                source.leg.taken(legs.owed.0, legs.owed.1);
-                legs.owed = (0, 0);
-            }
-            let mut inbox = legs.inbox.take();
-            for source in legs.sources.drain(..) {
-                source.leg.cancel(scope, why.clone(), inbox.take());
-            }
-            legs.parked = false;
-        }
-        if state.refused.is_none() {
-            state.refused = Some(Box::new(why));
-        }
-        state.queue.wake_all(wakes);
-        state.waiters.notify_all(wakes);
-        state.watchers.notify_all(wakes);
-        state.queue.drain()
-    }
-
-    /// The remote receiver behind the leg takes no more.
-    pub(crate) fn leg_cancelled(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
-        let mut wakes = Wakes::default();
-        let leg = Leg { session: session.clone(), key };
-        let mut state = lock(&self.state);
-        let Some(at) = state.sink_at(&leg) else { return };
-        let Some(cancel) = leg.send_status().cancelled else { return };
-        let sink = state.legs().sinks.remove(at);
-        if sink.early > 0 {
-            state.legs().early = Some(leg.clone());
-        }
-        leg.close(Scope::End, None);
-        let lost = cancel.reason.code == libchan_proto::code::DISCONNECTED;
-        for hand in sink.in_hand.into_iter().rev() {
-            self.came_back(&mut state, hand, lost, &mut wakes);
-        }
-        let whole = cancel.scope == Scope::Channel;
-        let mut garbage = VecDeque::new();
-        if whole || (state.receivers == 0 && !state.has_sinks()) {
-            let scope = if whole { Scope::Channel } else { Scope::End };
-            garbage = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope, &mut wakes);
-        } else if !state.queue.is_empty() {
-            wakes.push(state.waiters.notify_one());
-        }
-        if state.end != End::Open {
-            state.waiters.notify_all(&mut wakes);
-            state.queue.wake_all(&mut wakes);
-        }
-        let lost = state.is_lost();
-        drop(state);
-        bury(garbage, lost);
-        wakes.wake();
-        self.pump();
-    }
-
-    /// A remote receiver has taken `messages`.
-    pub(crate) fn taken(self: &Arc<Self>, key: Key, session: &Arc<Shared>, messages: u32) {
-        let mut wakes = Wakes::default();
-        let mut garbage = Vec::new();
-        let leg = Leg { session: session.clone(), key };
-        let mut state = lock(&self.state);
-        let Some(at) = state.sink_at(&leg) else { return };
-        for _ in 0..messages {
-            let sink = &mut state.legs().sinks[at];
-            match sink.in_hand.pop_front() {
-                Some(hand) => garbage.extend(self.was_taken(&mut state, hand, &mut wakes)),
-                None => sink.early += 1,
-            }
-        }
-        if state.end != End::Open {
-            // The end may have waited for this.
-            state.waiters.notify_all(&mut wakes);
-        }
-        drop(state);
-        drop(garbage);
-        wakes.wake();
-        self.pump();
+        state.legs.report_owed();
+        drop_sources(state, scope, &why);
+        state.refuse(why);
+        state.wake_senders();
+        state.wake_receivers();
+        state.local_mut().map(|local| local.queue.drain()).unwrap_or_default()
     }
 
     // ---- the session ends
@@ -227,16 +131,16 @@ impl<T> Chan<T> {
     /// on until its sender has closed it, because what is on its way was accepted there.
     pub(crate) fn leave(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
         let leg = Leg { session: session.clone(), key };
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        if state.sink_at(&leg).is_some() && state.legs().sinks.len() == 1 && state.receivers == 0 {
+        let mut state = self.lock();
+        if let [sink] = state.legs.sinks()
+            && sink.leg.is(&leg)
+            && self.receivers() == 0
+        {
             self.absorb_all(&mut state);
             self.close_state(&mut state, End::Clean);
-            state.queue.wake_all(&mut wakes);
-            state.watchers.notify_all(&mut wakes);
+            state.wake_senders();
         }
         drop(state);
-        wakes.wake();
         self.pump();
     }
 
@@ -245,58 +149,58 @@ impl<T> Chan<T> {
         self.ready(key, session);
         self.leg_cancelled(key, session);
         let leg = Leg { session: session.clone(), key };
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        if state.source_at(&leg).is_some() {
+        let mut state = self.lock();
+        if state.legs.source_at(&leg).is_some() {
             self.absorb_all(&mut state);
-            state.waiters.notify_all(&mut wakes);
-            self.wake_parked(&mut state);
+            state.wake_receivers();
         }
         drop(state);
-        wakes.wake();
         self.pump();
     }
 
     /// The channel ends with the local session that it was opened on.
     pub(crate) fn end(self: &Arc<Self>, lost: bool) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         self.close_state(&mut state, if lost { End::Lost } else { End::Clean });
-        state.queue.wake_all(&mut wakes);
-        state.waiters.notify_all(&mut wakes);
-        state.watchers.notify_all(&mut wakes);
+        state.wake_senders();
+        state.wake_receivers();
         drop(state);
-        wakes.wake();
         self.pump();
     }
 
     // ---- `closed`
 
     pub(crate) fn poll_closed(&self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Poll<Closed> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         match state.check_open() {
             Err(closed) => Poll::Ready(closed),
             Ok(()) => {
-                wait_on(&mut state.watchers, ticket, cx.waker());
+                state.local().watchers.wait(ticket, cx.waker());
                 Poll::Pending
             }
         }
     }
 
     pub(crate) fn withdraw_watch(&self, ticket: u64) {
-        lock(&self.state).watchers.leave(ticket);
+        if let Some(local) = self.lock().local_mut() {
+            local.watchers.leave(ticket);
+        }
     }
 }
 
-impl<T> State<T> {
-    fn is_lost(&self) -> bool {
-        self.refused.as_deref() == Some(&Closed::Disconnected)
+/// Tells every remote sender that nothing more is taken from it.
+fn drop_sources<T>(state: &mut Locked<'_, T>, scope: Scope, why: &Closed) {
+    let mut inbox = state.legs.inbox.take();
+    for source in state.legs.take_sources() {
+        let parked = source.leg.cancel(scope, why.clone(), inbox.take());
+        state.wake(parked);
     }
+    state.legs.parked = None;
 }
 
 /// Drops messages that nobody will take, under no lock. `lost`: with their link, so that senders in them did not end
 /// cleanly.
-fn bury<T>(messages: VecDeque<Slot<T>>, lost: bool) {
+pub(super) fn bury<T>(messages: VecDeque<Slot<T>>, lost: bool) {
     for slot in &messages {
         if let (true, Slot::Wire(parcel)) = (lost, slot) {
             parcel.lose();

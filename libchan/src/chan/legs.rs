@@ -1,324 +1,242 @@
-//! Legs: what happens to a channel when one of its ends crosses a session, and when that session has news.
+//! `Legs`: what ties a channel to sessions. One leg is kept inline, because nearly every channel has no other.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::mem;
 
-use libchan_proto::{Attach, Close, Key, Kind, Scope};
+use libchan_proto::Inbox;
 
-use super::recv::attached;
-use super::{Chan, End, Sink, Source, State, Wakes};
-use crate::attach::AnyChan;
-use crate::chan::queue::Slot;
-use crate::error::{Closed, RemoteError, SendFailure};
-use crate::message::Message;
 use crate::parcel::{Origin, Parcel};
-use crate::session::{Leg, Shared};
-use crate::sync::lock;
+use crate::session::Leg;
 
-impl<T: Message> Chan<T> {
-    /// The peer of `session` gets a sender: messages will come in from there.
-    pub(crate) fn bind_sender(self: &Arc<Self>, session: &Arc<Shared>) -> Result<Attach, SendFailure> {
-        self.erase();
-        let mut state = lock(&self.state);
-        if let Some(key) = state.leads_home(session) {
-            return Ok(Attach::SenderHome(key));
-        }
-        let wanted = if self.capacity == 0 { self.demand(&state) } else { 0 };
-        let port: Arc<dyn AnyChan> = self.clone();
-        let key = session.allocate(Kind::Sender, self.capacity, false, wanted as u32, port)?;
-        let leg = Leg { session: session.clone(), key };
-        self.unpark(&mut state);
-        let on_demand = self.capacity == 0;
-        state.legs().sources.push(Source { leg, on_demand });
-        self.track_sinks(&mut state);
-        Ok(Attach::Channel(key))
-    }
-
-    /// The peer of `session` gets a receiver: messages will go out to there.
-    pub(crate) fn bind_receiver(self: &Arc<Self>, session: &Arc<Shared>) -> Result<Attach, SendFailure> {
-        self.erase();
-        let mut state = lock(&self.state);
-        // The handle that leaves is counted still.
-        let sole = state.receivers == 1 && !state.has_sinks();
-        let on_demand = !sole || self.capacity == 0;
-        let port: Arc<dyn AnyChan> = self.clone();
-        let key = session.allocate(Kind::Receiver, self.capacity, on_demand, 0, port)?;
-        self.unpark(&mut state);
-        self.add_sink(&mut state, Leg { session: session.clone(), key }, sole);
-        Ok(Attach::Channel(key))
-    }
-
-    /// A sender that was claimed: what it sends goes to `leg`.
-    pub(crate) fn adopt_sink(self: &Arc<Self>, leg: Leg) {
-        self.erase();
-        let mut state = lock(&self.state);
-        leg.session.set_port(leg.key, self.clone());
-        if state.end == End::Tentative {
-            state.end = End::Open;
-        }
-        let news = (leg.key, leg.session.clone());
-        self.add_sink(&mut state, leg, true);
-        if state.senders == 0 && !state.has_sources() {
-            state.end = End::Clean;
-        }
-        let (key, session) = news;
-        drop(state);
-        // Its receiver may have gone before anybody stood here to be told.
-        self.leg_cancelled(key, &session);
-        self.pump();
-    }
-
-    /// A receiver that was claimed: its messages come from `leg`.
-    pub(crate) fn adopt_source(self: &Arc<Self>, leg: Leg, on_demand: bool) {
-        self.erase();
-        let mut state = lock(&self.state);
-        leg.session.set_port(leg.key, self.clone());
-        if state.end == End::Tentative {
-            state.end = End::Open;
-        }
-        let key = leg.key;
-        let session = leg.session.clone();
-        state.legs().sources.push(Source { leg, on_demand: on_demand || self.capacity == 0 });
-        let unread = state.receivers == 0 && !state.has_sinks();
-        drop(state);
-        if unread {
-            self.refuse(Closed::Dropped);
-        } else {
-            self.ready(key, &session);
-        }
-    }
-
-    /// The end was claimed or bound, and the message that names it has gone out.
-    pub(crate) fn announced(self: &Arc<Self>, leg: &Leg) {
-        let mut state = lock(&self.state);
-        let refused = state.refused.clone();
-        let is_source = state.source_at(leg).is_some();
-        if refused.is_none() && is_source {
-            if matches!(state.end, End::Open) {
-                self.ask_sources(&state);
-            } else if let Some(at) = state.source_at(leg) {
-                // The channel was closed while the message was on its way out.
-                state.legs().sources.remove(at);
-                leg.cancel(Scope::Channel, Closed::BySender, None);
-            }
-        }
-        if state.has_sinks() {
-            // What has arrived meanwhile waits for the receiver that is now elsewhere.
-            self.absorb_all(&mut state);
-        }
-        drop(state);
-        match refused {
-            Some(closed) if is_source => self.refuse(*closed),
-            _ => self.pump(),
-        }
-    }
-
-    /// The message that was to name the bound end does not go out.
-    pub(crate) fn unbind(self: &Arc<Self>, leg: &Leg) {
-        let mut state = lock(&self.state);
-        if let Some(at) = state.source_at(leg) {
-            state.legs().sources.remove(at);
-        }
-        if let Some(at) = state.sink_at(leg) {
-            state.legs().sinks.remove(at);
-        }
-        leg.session.abandon(leg.key);
-    }
+/// What ties a channel to sessions.
+#[derive(Default)]
+pub(super) struct Legs {
+    ends: Ends,
+    /// Messages taken from the sole source and not yet delivered.
+    pub(super) inbox: Option<Box<Inbox>>,
+    /// Taken from the sole source and not yet reported: messages, and their charge.
+    pub(super) owed: (u32, u32),
+    /// The receiver in this process that waits in the session's port, not in the channel's line.
+    pub(super) parked: Option<Parked>,
+    parks: u16,
+    /// The sender had nothing left when the inbox was taken: report at the next take.
+    pub(super) starved: bool,
+    /// Somebody is moving messages to the sinks.
+    pub(super) pumping: bool,
+    pub(super) pump_again: bool,
+    /// A remote receiver is served next, where a local one waits too.
+    pub(super) remote_turn: bool,
+    /// A source's link was lost: said when the other senders have ended.
+    pub(super) lost: bool,
+    /// The channel as a whole was closed, not merely its last sender gone.
+    pub(super) closed_whole: bool,
 }
 
-impl<T> Chan<T> {
-    fn add_sink(&self, state: &mut State<T>, leg: Leg, sole: bool) {
-        // Direct sends wait until the queue has drained: the pump lets them go.
-        leg.set_backlog(true);
-        let fast = sole && self.capacity > 0 && self.sink.set(leg.clone()).is_ok();
-        let tracked = !fast || state.has_sources();
-        leg.set_sole(sole && self.capacity > 0);
-        if tracked {
-            leg.track_taken();
-        }
-        state.legs().sinks.push(Sink { leg, sole, in_hand: Default::default(), tracked, early: 0 });
-    }
+/// Names a receiver that waits in the session's port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parked(u16);
 
-    /// Messages from a source must be told when they were taken: from now on the sinks say so, one by one.
-    fn track_sinks(&self, state: &mut State<T>) {
-        for sink in &mut state.legs().sinks {
-            if !sink.tracked {
-                sink.tracked = true;
-                let untaken = sink.leg.track_taken();
-                sink.in_hand.extend((0..untaken).map(|_| super::InHand {
-                    copy: None,
-                    offer: None,
-                    from: None,
-                }));
-            }
-        }
-    }
-
-    /// A lone receiver that waits in the session's port waits in the channel's own line from now on.
-    fn unpark(&self, state: &mut State<T>) {
-        let Some(legs) = &mut state.legs else { return };
-        if legs.parked
-            && let Some(source) = legs.sources.first()
-            && let Some(waker) = source.leg.take_parked()
-        {
-            // It looks again and finds the new state of things.
-            waker.wake();
-        }
-    }
-
-    /// The session has news of the leg `key`.
-    pub(crate) fn ready(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
-        let mut wakes = Wakes::default();
-        let leg = Leg { session: session.clone(), key };
-        let mut state = lock(&self.state);
-        if state.source_at(&leg).is_some() {
-            if state.is_direct() {
-                self.report_owed(&mut state, &leg);
-                wakes.push(state.waiters.notify_one());
-            } else if self.absorb_all(&mut state) {
-                let news = self.available(&mut state);
-                wakes = news.wakes;
-            }
-            if state.end != End::Open {
-                state.waiters.notify_all(&mut wakes);
-            }
-        }
-        let pump = state.has_sinks();
-        let cancelled = state.sink_at(&leg).is_some() && leg.send_status().cancelled.is_some();
-        drop(state);
-        wakes.wake();
-        if cancelled {
-            self.leg_cancelled(key, session);
-        } else if pump {
-            self.pump();
-        }
-    }
-
-    /// The sender ran out while messages that it paid for are in our hand: says which of them were taken, or notes that
-    /// the next one taken is to be told at once.
-    fn report_owed(&self, state: &mut State<T>, leg: &Leg) {
-        let Some(legs) = &mut state.legs else { return };
-        if !leg.session.sender_starved(leg.key) {
-            return;
-        }
-        if legs.owed.0 > 0 {
-            leg.taken(legs.owed.0, legs.owed.1);
-            legs.owed = (0, 0);
-        } else {
-            legs.starved = true;
-        }
-    }
-
-    /// Moves what the sources have into the queue. True if there was anything, a source's end included.
-    pub(super) fn absorb_all(self: &Arc<Self>, state: &mut State<T>) -> bool {
-        let mut any = false;
-        let mut at = 0;
-        while let Some(legs) = &mut state.legs {
-            let Some(source) = legs.sources.get(at) else { break };
-            let leg = source.leg.clone();
-            if at == 0 && legs.owed.0 > 0 {
-                leg.taken(legs.owed.0, legs.owed.1);
-                legs.owed = (0, 0);
-            }
-            let mut inbox = if at == 0 { legs.inbox.take() } else { None };
-            let mut owed = (0, 0);
-            loop {
-                while let Some(message) = inbox.as_mut().and_then(|inbox| inbox.pop()) {
-                    any = true;
-                    let parcel = parcel_of(&leg, message);
-                    state.queue.accept(Slot::Wire(Box::new(parcel)));
-                }
-                match leg.refill(&mut inbox, &mut owed, self.capacity == 0, None) {
-                    crate::session::Refill::Messages { .. } => {}
-                    crate::session::Refill::Empty => {
-                        at += 1;
-                        break;
-                    }
-                    crate::session::Refill::Closed(close) => {
-                        any = true;
-                        self.source_closed(state, &leg, close);
-                        break;
-                    }
-                }
-            }
-        }
-        any
-    }
-
-    /// A source has sent its last.
-    pub(super) fn source_closed(self: &Arc<Self>, state: &mut State<T>, leg: &Leg, close: Close) {
-        let Some(at) = state.source_at(leg) else { return };
-        let legs = state.legs();
-        if at == 0 && legs.owed.0 > 0 {
-            leg.taken(legs.owed.0, legs.owed.1);
-        }
-        if at == 0 {
-            legs.owed = (0, 0);
-            legs.parked = false;
-        }
-        legs.sources.remove(at);
-        let spare = if at == 0 { legs.inbox.take() } else { None };
-        leg.cancel(Scope::End, Closed::Dropped, spare);
-        let error = close.reason.map(RemoteError::from);
-        let lost = error.as_ref().is_some_and(|e| e.wire_code() == libchan_proto::code::DISCONNECTED);
-        if close.scope == Scope::Channel {
-            self.absorb_all(state);
-        }
-        match (error, close.scope) {
-            (_, _) if lost => state.legs().lost = true,
-            (error, Scope::Channel) => self.close_state(state, error.map_or(End::Clean, End::Error)),
-            (Some(error), Scope::End) => self.close_state(state, End::Error(error)),
-            (None, Scope::End) => {}
-        }
-        self.check_senders(state);
-    }
-
-    /// Tells on-demand sources how many receivers wait.
-    pub(super) fn ask_sources(&self, state: &State<T>) {
-        let Some(legs) = &state.legs else { return };
-        if !legs.sources.iter().any(|source| source.on_demand) {
-            return;
-        }
-        let here = state.queue.accepted_len();
-        let waiting = self.demand(state).saturating_sub(here);
-        for source in legs.sources.iter().filter(|source| source.on_demand) {
-            source.leg.want(waiting as u32);
-        }
-    }
+#[derive(Default)]
+enum Ends {
+    #[default]
+    None,
+    Source(Source),
+    Sink(Sink),
+    Several(Box<Several>),
 }
 
-fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
-    let payload = match message.body {
-        libchan_proto::Body::Slice(bytes) => bytes::Bytes::copy_from_slice(bytes),
-        libchan_proto::Body::Shared(bytes) => bytes,
-    };
-    Parcel {
-        codec: leg.session.codec_by_id(message.codec),
-        flaw: message.flaw,
-        payload,
-        ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
-        bound: None,
-        forwarded: true,
-        from: Some(Origin { leg: leg.clone(), charge: message.charge }),
-    }
+#[derive(Default)]
+struct Several {
+    sources: Vec<Source>,
+    sinks: Vec<Sink>,
 }
 
-impl<T> State<T> {
+/// A leg that messages come in by: where a sender went.
+pub(super) struct Source {
+    pub(super) leg: Leg,
+    pub(super) on_demand: bool,
+}
+
+/// A leg that messages go out by: where a receiver went.
+pub(super) struct Sink {
+    pub(super) leg: Leg,
+    /// Messages it has not taken, oldest first; kept where `tracked`.
+    in_hand: Option<Box<VecDeque<InHand>>>,
+    /// Messages that were taken before the pump had noted that it had sent them.
+    pub(super) early: u32,
+    /// The pump is sending to it and has not noted that yet.
+    pub(super) sending: bool,
+    /// The only receiver: it may hold as many messages as the channel's capacity.
+    pub(super) sole: bool,
+    /// The session says when a message was taken.
+    pub(super) tracked: bool,
+}
+
+/// A message that a remote receiver has and has not taken.
+pub(super) struct InHand {
+    /// To be served to another receiver if this one leaves; `None` if it cannot be copied.
+    pub(super) copy: Option<Box<Parcel>>,
+    /// The waiting send that it completes (capacity 0).
+    pub(super) offer: Option<u64>,
+    pub(super) from: Option<Origin>,
+}
+
+impl Legs {
+    pub(super) fn sources(&self) -> &[Source] {
+        match &self.ends {
+            Ends::Source(source) => std::slice::from_ref(source),
+            Ends::Several(several) => &several.sources,
+            Ends::None | Ends::Sink(_) => &[],
+        }
+    }
+
+    pub(super) fn sinks(&self) -> &[Sink] {
+        match &self.ends {
+            Ends::Sink(sink) => std::slice::from_ref(sink),
+            Ends::Several(several) => &several.sinks,
+            Ends::None | Ends::Source(_) => &[],
+        }
+    }
+
+    pub(super) fn sinks_mut(&mut self) -> &mut [Sink] {
+        match &mut self.ends {
+            Ends::Sink(sink) => std::slice::from_mut(sink),
+            Ends::Several(several) => &mut several.sinks,
+            Ends::None | Ends::Source(_) => &mut [],
+        }
+    }
+
+    pub(super) fn add_source(&mut self, source: Source) {
+        match self.ends {
+            Ends::None => self.ends = Ends::Source(source),
+            _ => self.add_another(Some(source), None),
+        }
+    }
+
+    pub(super) fn add_sink(&mut self, sink: Sink) {
+        match self.ends {
+            Ends::None => self.ends = Ends::Sink(sink),
+            _ => self.add_another(None, Some(sink)),
+        }
+    }
+
+    fn add_another(&mut self, source: Option<Source>, sink: Option<Sink>) {
+        let mut several = match mem::take(&mut self.ends) {
+            Ends::Several(several) => several,
+            Ends::None => Box::default(),
+            Ends::Source(source) => Box::new(Several { sources: vec![source], sinks: Vec::new() }),
+            Ends::Sink(sink) => Box::new(Several { sources: Vec::new(), sinks: vec![sink] }),
+        };
+        several.sources.extend(source);
+        several.sinks.extend(sink);
+        self.ends = Ends::Several(several);
+    }
+
+    pub(super) fn remove_source(&mut self, leg: &Leg) -> Option<Source> {
+        let at = self.source_at(leg)?;
+        match &mut self.ends {
+            Ends::Several(several) => Some(several.sources.remove(at)),
+            _ => self.take_sources().next(),
+        }
+    }
+
+    pub(super) fn remove_sink(&mut self, leg: &Leg) -> Option<Sink> {
+        let at = self.sinks().iter().position(|sink| sink.leg.is(leg))?;
+        match &mut self.ends {
+            Ends::Several(several) => Some(several.sinks.remove(at)),
+            _ => self.take_sinks().next(),
+        }
+    }
+
+    pub(super) fn take_sources(&mut self) -> impl Iterator<Item = Source> + use<> {
+        let (one, more) = match &mut self.ends {
+            Ends::Several(several) => (None, mem::take(&mut several.sources)),
+            Ends::Source(_) => match mem::take(&mut self.ends) {
+                Ends::Source(source) => (Some(source), Vec::new()),
+                _ => (None, Vec::new()),
+            },
+            Ends::None | Ends::Sink(_) => (None, Vec::new()),
+        };
+        one.into_iter().chain(more)
+    }
+
+    pub(super) fn take_sinks(&mut self) -> impl Iterator<Item = Sink> + use<> {
+        let (one, more) = match &mut self.ends {
+            Ends::Several(several) => (None, mem::take(&mut several.sinks)),
+            Ends::Sink(_) => match mem::take(&mut self.ends) {
+                Ends::Sink(sink) => (Some(sink), Vec::new()),
+                _ => (None, Vec::new()),
+            },
+            Ends::None | Ends::Source(_) => (None, Vec::new()),
+        };
+        one.into_iter().chain(more)
+    }
+
+    /// Makes the sink at `at` the last to be asked the next time.
+    pub(super) fn rotate_sinks(&mut self, at: usize) -> &mut Sink {
+        let sinks = self.sinks_mut();
+        sinks[at..].rotate_left(1);
+        let last = sinks.len() - 1;
+        &mut sinks[last]
+    }
+
     pub(super) fn source_at(&self, leg: &Leg) -> Option<usize> {
-        self.legs.as_ref()?.sources.iter().position(|source| source.leg.is(leg))
+        self.sources().iter().position(|source| source.leg.is(leg))
     }
 
-    pub(super) fn sink_at(&self, leg: &Leg) -> Option<usize> {
-        self.legs.as_ref()?.sinks.iter().position(|sink| sink.leg.is(leg))
+    pub(super) fn sink_mut(&mut self, leg: &Leg) -> Option<&mut Sink> {
+        self.sinks_mut().iter_mut().find(|sink| sink.leg.is(leg))
     }
 
-    /// A sender that leads to the peer it is sent to, with nothing of ours before it, is the peer's own channel.
-    fn leads_home(&self, session: &Arc<Shared>) -> Option<Key> {
-        let legs = self.legs.as_ref()?;
-        let [sink] = &legs.sinks[..] else { return None };
-        let idle = self.queue.is_empty() && self.queue.reserved() == 0 && !legs.pumping;
-        let plain = self.receivers == 0 && legs.sources.is_empty() && self.is_open();
-        let home = sink.sole && Arc::ptr_eq(&sink.leg.session, session);
-        // Pinned: the entry is not given up before the message that names it has gone out.
-        (idle && plain && home && sink.in_hand.is_empty() && sink.leg.pin()).then_some(sink.leg.key)
+    /// A receiver waits in the session's port from now on.
+    pub(super) fn park(&mut self) -> Parked {
+        self.parks = self.parks.wrapping_add(1);
+        let parked = Parked(self.parks);
+        self.parked = Some(parked);
+        parked
+    }
+
+    /// Whether the next message from afar is waited for: a large one then goes before those that nobody reads.
+    pub(super) fn await_sources(&self, on: bool) {
+        for source in self.sources() {
+            source.leg.set_awaited(on);
+        }
+    }
+
+    /// What was taken is reported to the source it came from.
+    pub(super) fn report_owed(&mut self) {
+        let owed = mem::take(&mut self.owed);
+        if owed != (0, 0)
+            && let Some(source) = self.sources().first()
+        {
+            source.leg.taken(owed.0, owed.1);
+        }
+    }
+}
+
+impl Sink {
+    pub(super) fn new(leg: Leg, sole: bool, tracked: bool) -> Self {
+        Self { leg, in_hand: None, early: 0, sending: false, sole, tracked }
+    }
+
+    pub(super) fn in_hand(&self) -> impl Iterator<Item = &InHand> {
+        self.in_hand.iter().flat_map(|hands| hands.iter())
+    }
+
+    pub(super) fn has_in_hand(&self) -> bool {
+        self.in_hand.as_ref().is_some_and(|hands| !hands.is_empty())
+    }
+
+    pub(super) fn hand(&mut self, hand: InHand) {
+        self.in_hand.get_or_insert_default().push_back(hand);
+    }
+
+    /// The oldest message was taken.
+    pub(super) fn taken(&mut self) -> Option<InHand> {
+        self.in_hand.as_mut()?.pop_front()
+    }
+
+    pub(super) fn into_in_hand(self) -> VecDeque<InHand> {
+        self.in_hand.map(|hands| *hands).unwrap_or_default()
     }
 }

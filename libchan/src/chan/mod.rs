@@ -12,132 +12,64 @@
 //!
 //! Two shapes carry nearly all traffic and skip the queue:
 //! - one sink and nothing else to serve (`Chan::sink`): a send appends to the session's output directly;
-//! - one source and only local receivers ([`State::is_direct`]): a receive takes from the session's inbox directly.
+//! - one source and only local receivers ([`Chan::is_direct`]): a receive takes from the session's inbox directly.
+//!
+//! A channel of these shapes is one allocation: what waits here lives in `state::Local`, made when first needed.
 //!
 //! Locks: a channel's lock may be held while a session's is taken, never the other way round, and never two of a
 //! kind. User code (`Serialize`, `Deserialize`, `Drop` of values, wakers) runs under neither.
 
 mod end;
 mod legs;
+mod news;
 mod pump;
 mod queue;
 mod recv;
+mod reserve;
 mod send;
+mod state;
+mod travel;
 mod waiters;
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
 
-use libchan_proto::{Attach, Inbox, Key};
+use libchan_proto::{Attach, Key};
 
-use self::queue::Queue;
 pub(crate) use self::queue::Slot;
 pub(crate) use self::recv::{Place, Recv};
-pub(crate) use self::send::{Begun, Offered, Room};
+pub(crate) use self::reserve::Room;
+pub(crate) use self::send::{Begun, Offered};
+use self::state::{End, Locked, State};
 pub(crate) use self::waiters::{Waiters, Wakes};
 use crate::attach::AnyChan;
-use crate::error::{Closed, RemoteError, SendFailure};
+use crate::error::{Closed, SendFailure};
 use crate::message::{Erased, Message};
-use crate::parcel::Parcel;
 use crate::session::{Leg, Shared};
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicU32, Mutex};
 
 /// The capacity of a channel that states none: 0 would make every reply a round trip, and let a caller that does not
 /// read stall a server.
 pub(crate) const DEFAULT_CAPACITY: usize = 64;
 
-/// One channel. Its ends are counted in `state`, not by the `Arc`: sessions hold the `Arc` too.
+/// One channel. Its ends are counted here, not by the `Arc`: sessions hold the `Arc` too.
 pub(crate) struct Chan<T> {
     capacity: u32,
+    /// The ends in this process. Counted without the lock; what follows from the last one is decided under it.
+    senders: AtomicU32,
+    receivers: AtomicU32,
     /// Set before the first leg; what a channel without the `Message` bound needs to encode and decode.
-    erased: OnceLock<Erased<T>>,
+    erased: OnceLock<fn() -> Erased<T>>,
     /// The sole remote receiver of a channel with room, if that is whom every message goes to. Never changes:
     /// once the last local receiver is gone there is nothing a second one could be cloned from.
     sink: OnceLock<Leg>,
     state: Mutex<State<T>>,
 }
 
-pub(crate) struct State<T> {
-    senders: u32,
-    receivers: u32,
-    queue: Queue<T>,
-    /// Local `recv` calls that wait.
-    waiters: Waiters,
-    end: End,
-    /// Set once nothing more is taken.
-    refused: Option<Box<Closed>>,
-    /// Calls of `closed` that wait.
-    watchers: Waiters,
-    legs: Option<Box<Legs>>,
-}
-
-/// How the sending side stands.
-#[derive(Clone, Debug, PartialEq)]
-enum End {
-    Open,
-    /// A claimed end whose message has not wholly decoded: its leg is still to come.
-    Tentative,
-    Clean,
-    Error(RemoteError),
-    Lost,
-}
-
-/// What ties a channel to sessions.
-#[derive(Default)]
-struct Legs {
-    sources: Vec<Source>,
-    sinks: Vec<Sink>,
-    /// Messages taken from the sole source and not yet delivered.
-    inbox: Option<Box<Inbox>>,
-    /// Taken from the sole source and not yet reported: messages, and their charge.
-    owed: (u32, u32),
-    /// The sender had nothing left when the inbox was taken: report at the next take.
-    starved: bool,
-    /// Somebody is moving messages to the sinks.
-    pumping: bool,
-    pump_again: bool,
-    /// A receiver that has left after it took the message that the pump is about to note.
-    early: Option<Leg>,
-    /// A remote receiver is served next, where a local one waits too.
-    remote_turn: bool,
-    /// A source's link was lost: said when the other senders have ended.
-    lost: bool,
-    /// The channel as a whole was closed, not merely its last sender gone.
-    closed_whole: bool,
-    /// The sole receiver in this process waits in the session's port, not in `waiters`.
-    parked: bool,
-}
-
-struct Source {
-    leg: Leg,
-    on_demand: bool,
-}
-
-struct Sink {
-    leg: Leg,
-    /// The only receiver: it may hold as many messages as the channel's capacity.
-    sole: bool,
-    /// Messages it has not taken, oldest first. Empty for a sole sink that only local senders use.
-    in_hand: VecDeque<InHand>,
-    tracked: bool,
-    /// Messages that were taken before the pump had noted that it had sent them.
-    early: u32,
-}
-
-/// A message that a remote receiver has and has not taken.
-struct InHand {
-    /// To be served to another receiver if this one leaves; `None` if it cannot be copied.
-    copy: Option<Box<Parcel>>,
-    /// The waiting send that it completes (capacity 0).
-    offer: Option<u64>,
-    from: Option<crate::parcel::Origin>,
-}
-
 impl<T> Chan<T> {
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        Self::build(u32::try_from(capacity).unwrap_or(u32::MAX), End::Open)
+        Self::build(u32::try_from(capacity).unwrap_or(u32::MAX), State::new(End::Open))
     }
 
     /// A channel for an end that was claimed and is not connected yet.
@@ -145,7 +77,7 @@ impl<T> Chan<T> {
     where
         T: Message,
     {
-        let chan = Self::build(capacity, End::Tentative);
+        let chan = Self::build(capacity, State::new(End::Tentative));
         chan.erase();
         chan
     }
@@ -155,28 +87,26 @@ impl<T> Chan<T> {
     where
         T: Message,
     {
-        let chan = Self::build(0, End::Clean);
+        let mut state = State::new(End::Clean);
+        state.refuse(Closed::Dropped);
+        let chan = Self::build(0, state);
         chan.erase();
-        lock(&chan.state).refused = Some(Box::new(Closed::Dropped));
         chan
     }
 
-    fn build(capacity: u32, end: End) -> Arc<Self> {
+    fn build(capacity: u32, state: State<T>) -> Arc<Self> {
         Arc::new(Self {
             capacity,
+            senders: AtomicU32::new(0),
+            receivers: AtomicU32::new(0),
             erased: OnceLock::new(),
             sink: OnceLock::new(),
-            state: Mutex::new(State {
-                senders: 0,
-                receivers: 0,
-                queue: Queue::new(),
-                waiters: Waiters::new(),
-                end,
-                refused: None,
-                watchers: Waiters::new(),
-                legs: None,
-            }),
+            state: Mutex::new(state),
         })
+    }
+
+    fn lock(&self) -> Locked<'_, T> {
+        Locked::new(&self.state)
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -188,71 +118,47 @@ impl<T> Chan<T> {
     where
         T: Message,
     {
-        let _ = self.erased.set(Erased::of());
+        let _ = self.erased.set(Erased::of);
     }
 
     /// Remembers what another channel of the same type does: messages that came encoded may pass through this one.
     pub(crate) fn erase_like(&self, other: &Self) {
         if let Some(erased) = other.erased.get() {
-            let _ = self.erased.set(erased.clone());
+            let _ = self.erased.set(*erased);
         }
+    }
+
+    fn erased(&self) -> Option<Erased<T>> {
+        self.erased.get().map(|of| of())
     }
 
     pub(crate) fn count_sender(&self) {
-        lock(&self.state).senders += 1;
+        self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_receiver(&self) {
-        lock(&self.state).receivers += 1;
+        self.receivers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn senders(&self) -> u32 {
+        self.senders.load(Ordering::Acquire)
+    }
+
+    fn receivers(&self) -> u32 {
+        self.receivers.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        let state = lock(&self.state);
-        state.refused.is_some() || !matches!(state.end, End::Open | End::Tentative)
+        !self.lock().is_open()
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).queue.accepted_len()
-    }
-}
-
-impl<T> State<T> {
-    fn legs(&mut self) -> &mut Legs {
-        self.legs.get_or_insert_default()
-    }
-
-    fn has_sinks(&self) -> bool {
-        self.legs.as_ref().is_some_and(|legs| !legs.sinks.is_empty())
-    }
-
-    fn has_sources(&self) -> bool {
-        self.legs.as_ref().is_some_and(|legs| !legs.sources.is_empty())
+        self.lock().accepted_len()
     }
 
     /// One source and only local receivers: they take from the session's inbox without passing the queue.
-    fn is_direct(&self) -> bool {
-        let one = |legs: &Legs| legs.sources.len() == 1 && legs.sinks.is_empty();
-        self.senders == 0 && self.legs.as_deref().is_some_and(one)
-    }
-
-    fn is_open(&self) -> bool {
-        self.refused.is_none() && matches!(self.end, End::Open | End::Tentative)
-    }
-
-    /// Why a send fails, if it does.
-    fn send_failure(&self) -> Option<SendFailure> {
-        match (&self.refused, &self.end) {
-            (Some(closed), _) => Some(SendFailure::from((**closed).clone())),
-            (None, End::Open | End::Tentative) => None,
-            (None, End::Lost) => Some(SendFailure::Disconnected { outcome_unknown: false }),
-            (None, _) => Some(SendFailure::Closed(Closed::BySender)),
-        }
-    }
-
-    /// How many messages of a sole remote receiver count against the room here.
-    fn outside(&self) -> u32 {
-        let Some(sink) = self.legs.as_ref().and_then(|legs| legs.sinks.first()) else { return 0 };
-        if sink.sole { sink.leg.untaken() } else { 0 }
+    fn is_direct(&self, state: &State<T>) -> bool {
+        state.legs.sources().len() == 1 && state.legs.sinks().is_empty() && self.senders() == 0
     }
 }
 
@@ -274,11 +180,11 @@ impl<T: Message> AnyChan for Chan<T> {
     }
 
     fn senders(&self) -> u32 {
-        lock(&self.state).senders
+        Self::senders(self)
     }
 
     fn receivers(&self) -> u32 {
-        lock(&self.state).receivers
+        Self::receivers(self)
     }
 
     fn capacity(&self) -> u32 {
@@ -299,6 +205,10 @@ impl<T: Message> AnyChan for Chan<T> {
 
     fn unbind(self: Arc<Self>, leg: &Leg) {
         Self::unbind(&self, leg);
+    }
+
+    fn come_home(self: Arc<Self>) {
+        Self::come_home(&self);
     }
 
     fn adopt_sink(self: Arc<Self>, leg: Leg) {
@@ -330,7 +240,7 @@ impl<T: Message> AnyChan for Chan<T> {
     }
 
     fn lose(&self) {
-        lock(&self.state).legs().lost = true;
+        self.lock().legs.lost = true;
     }
 
     fn end(self: Arc<Self>, lost: bool) {
@@ -340,9 +250,4 @@ impl<T: Message> AnyChan for Chan<T> {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
-}
-
-/// Waits on a list until told; the ticket is kept in a future that leaves the list when dropped.
-fn wait_on(waiters: &mut Waiters, ticket: &mut Option<u64>, waker: &Waker) {
-    waiters.wait(ticket, waker);
 }

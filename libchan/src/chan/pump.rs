@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use libchan_proto::{Attach, Blocked, Flaw, Outgoing, Payload, Scope};
 
+use super::Chan;
+use super::legs::{InHand, Sink};
 use super::queue::Slot;
-use super::{Chan, End, InHand, State, Wakes};
+use super::state::{End, Locked, State};
 use crate::attach::Attached;
-use crate::error::SendFailure;
-use crate::parcel::{Origin, Parcel};
+use crate::error::{Closed, SendFailure};
+use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::Leg;
-use crate::sync::lock;
 
 /// One message that is to go to one sink.
 struct Job<T> {
@@ -46,87 +47,75 @@ enum Outcome<T> {
 
 impl<T> Chan<T> {
     pub(crate) fn pump(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
-        let Some(legs) = state.legs.as_mut().filter(|legs| !legs.sinks.is_empty()) else {
-            return;
-        };
-        if legs.pumping {
-            legs.pump_again = true;
+        let mut state = self.lock();
+        if !state.has_sinks() {
             return;
         }
-        legs.pumping = true;
+        if state.legs.pumping {
+            state.legs.pump_again = true;
+            return;
+        }
+        state.legs.pumping = true;
         loop {
-            let mut wakes = Wakes::default();
-            let job = self.next_job(&mut state, &mut wakes);
+            let job = self.next_job(&mut state);
             if job.is_none() {
-                self.rest(&mut state, &mut wakes);
+                self.rest(&mut state);
             }
-            let again = state.legs.as_mut().is_some_and(|legs| std::mem::take(&mut legs.pump_again));
-            if job.is_none() && !again {
-                state.legs().pumping = false;
-                drop(state);
-                wakes.wake();
+            let again = std::mem::take(&mut state.legs.pump_again);
+            let Some(job) = job else {
+                if again {
+                    continue;
+                }
+                state.legs.pumping = false;
                 return;
-            }
+            };
             drop(state);
-            wakes.wake();
-            let mut refused = false;
-            if let Some(job) = job {
-                let leg = job.leg.clone();
-                let outcome = self.carry(job);
-                refused = matches!(outcome, Outcome::Refused(_));
-                self.settle(&leg, outcome);
-            }
-            state = lock(&self.state);
+            let leg = job.leg.clone();
+            let outcome = self.carry(job);
+            let refused = matches!(outcome, Outcome::Refused(_));
+            self.settle(&leg, outcome);
+            state = self.lock();
             // The session says when a refused message may go (descriptors, output): until then there is nothing to do.
-            let legs = state.legs();
-            if refused && !std::mem::take(&mut legs.pump_again) {
-                legs.pumping = false;
+            if refused && !again && !std::mem::take(&mut state.legs.pump_again) {
+                state.legs.pumping = false;
                 return;
             }
         }
     }
 
     /// The next message that may go, and where to.
-    fn next_job(self: &Arc<Self>, state: &mut State<T>, wakes: &mut Wakes) -> Option<Job<T>> {
-        if state.refused.is_some() {
+    fn next_job(&self, state: &mut Locked<'_, T>) -> Option<Job<T>> {
+        if state.is_refused() {
             return None;
         }
-        let outside = state.outside();
-        state.queue.admit(self.capacity, outside, wakes);
-        if state.queue.has_waiting() && self.capacity > 0 {
+        state.admit(self.capacity);
+        if state.has_waiting() && self.capacity > 0 {
             // Room may have come before there was a watch: so it is looked for again.
             state.watch_sinks();
-            let outside = state.outside();
-            state.queue.admit(self.capacity, outside, wakes);
+            state.admit(self.capacity);
         }
-        if state.queue.accepted_len() == 0 && !(self.capacity == 0 && state.queue.has_offered()) {
+        if state.accepted_len() == 0 && !(self.capacity == 0 && state.has_offered()) {
             return None;
         }
         let capacity = self.capacity;
-        let legs = state.legs.as_mut()?;
-        let open = |sink: &super::Sink| {
+        let open = |sink: &Sink| {
             let status = sink.leg.send_status();
             let room = status.demand > 0 || (sink.sole && capacity > 0 && status.room > 0);
             room && status.byte_credit > 0 && status.cancelled.is_none()
         };
-        let found = legs.sinks.iter().position(open).or_else(|| {
-            legs.sinks.iter().for_each(|sink| sink.leg.watch());
-            legs.sinks.iter().position(open)
+        let found = state.legs.sinks().iter().position(open).or_else(|| {
+            state.watch_sinks();
+            state.legs.sinks().iter().position(open)
         });
-        let at = found?;
-        // The next one asks the next sink first.
-        if legs.sinks.len() > 1 {
-            legs.sinks[at..].rotate_left(1);
-        }
-        let at = if legs.sinks.len() > 1 { legs.sinks.len() - 1 } else { at };
-        let sink = &legs.sinks[at];
+        let sink = state.legs.rotate_sinks(found?);
         let (leg, keep) = (sink.leg.clone(), sink.tracked && !sink.sole);
-        let load = match state.queue.pop() {
+        sink.sending = true;
+        let queue = &mut state.local().queue;
+        let load = match queue.pop() {
             Some(Slot::Wire(parcel)) => Load::Wire(parcel),
             Some(Slot::Value(value)) => Load::Value(value),
             None => {
-                let (id, value) = state.queue.lend()?;
+                let (id, value) = queue.lend()?;
                 Load::Offer(id, value)
             }
         };
@@ -234,122 +223,124 @@ impl<T> Chan<T> {
         }
     }
 
-    fn settle(self: &Arc<Self>, leg: &Leg, outcome: Outcome<T>) {
-        let mut wakes = Wakes::default();
-        let mut garbage = None;
-        let mut state = lock(&self.state);
-        match outcome {
+    fn settle(&self, leg: &Leg, outcome: Outcome<T>) {
+        let mut state = self.lock();
+        if let Some(sink) = state.legs.sink_mut(leg) {
+            sink.sending = false;
+        }
+        let garbage = match outcome {
             Outcome::Sent { hand, offer } => {
                 if let Some(from) = &hand.from {
                     // Forwarded: its bytes are free at the link it came from; it was not taken yet.
                     state.report(from, 0, from.charge);
                 }
-                if let Some((id, value)) = offer {
-                    garbage = state.queue.give_back(id, value, true);
-                }
-                let sink = state.sink_at(leg);
-                match sink {
-                    Some(at) if state.legs().sinks[at].tracked => {
-                        garbage = self.note_in_hand(&mut state, at, hand, &mut wakes).or(garbage);
-                    }
-                    Some(_) => {}
-                    None if state.was_taken_early(leg) => {
-                        garbage = self.was_taken(&mut state, hand, &mut wakes).or(garbage);
-                    }
-                    None => self.came_back(&mut state, hand, leg.session.is_over(), &mut wakes),
-                }
+                let unwanted = offer.and_then(|(id, value)| state.local().queue.give_back(id, value, true));
+                self.note_in_hand(&mut state, leg, hand).or(unwanted)
             }
-            Outcome::Refused(Load::Wire(parcel)) => state.queue.put_back(Slot::Wire(parcel)),
-            Outcome::Refused(Load::Value(value)) => state.queue.put_back(Slot::Value(value)),
-            Outcome::Refused(Load::Offer(id, value)) => {
-                garbage = state.queue.give_back(id, value, false);
+            Outcome::Refused(Load::Wire(parcel)) => {
+                state.local().queue.put_back(Slot::Wire(parcel));
+                None
             }
+            Outcome::Refused(Load::Value(value)) => {
+                state.local().queue.put_back(Slot::Value(value));
+                None
+            }
+            Outcome::Refused(Load::Offer(id, value)) => state.local().queue.give_back(id, value, false),
             Outcome::Failed(id, value, why) => {
-                garbage = state.queue.fail(id, value, why, &mut wakes);
+                let (waker, value) = state.local().queue.fail(id, value, why);
+                state.wake(waker);
+                value
             }
-        }
+        };
         drop(state);
         drop(garbage);
-        wakes.wake();
     }
 
-    /// The message is with the remote receiver, which may have taken it before we could note that.
-    fn note_in_hand(&self, state: &mut State<T>, at: usize, hand: InHand, wakes: &mut Wakes) -> Option<T> {
-        let sink = &mut state.legs().sinks[at];
+    /// The message is with the remote receiver, which may have taken it, or left, before we could note that. Returns a
+    /// value to drop after unlocking.
+    fn note_in_hand(&self, state: &mut Locked<'_, T>, leg: &Leg, hand: InHand) -> Option<T> {
+        let Some(sink) = state.legs.sink_mut(leg) else {
+            let early = state.local().early.take();
+            if early.is_some_and(|gone| gone.is(leg)) {
+                return self.was_taken(state, hand);
+            }
+            self.came_back(state, hand, leg.session.is_over());
+            return None;
+        };
+        if !sink.tracked {
+            return None;
+        }
         if sink.early == 0 {
-            sink.in_hand.push_back(hand);
+            sink.hand(hand);
             return None;
         }
         sink.early -= 1;
-        self.was_taken(state, hand, wakes)
+        self.was_taken(state, hand)
     }
 
     /// A message that a remote receiver had has been taken. Returns a value to drop after unlocking.
-    pub(super) fn was_taken(&self, state: &mut State<T>, hand: InHand, wakes: &mut Wakes) -> Option<T> {
+    pub(super) fn was_taken(&self, state: &mut Locked<'_, T>, hand: InHand) -> Option<T> {
         if let Some(from) = hand.from {
             state.report(&from, 1, 0);
         }
-        hand.offer.and_then(|offer| state.queue.complete(offer, wakes))
+        let (waker, value) = state.local().queue.complete(hand.offer?);
+        state.wake(waker);
+        value
     }
 
     /// The remote receiver went away with the message in its hand, untaken. `lost`: with its link.
-    pub(super) fn came_back(&self, state: &mut State<T>, hand: InHand, lost: bool, wakes: &mut Wakes) {
+    pub(super) fn came_back(&self, state: &mut Locked<'_, T>, hand: InHand, lost: bool) {
         if let Some(offer) = hand.offer {
-            state.queue.returned(offer, lost, wakes);
+            let waker = state.local().queue.returned(offer, lost);
+            state.wake(waker);
         } else if let (false, Some(copy)) = (lost, hand.copy) {
-            state.queue.put_back(Slot::Wire(copy));
+            state.local().queue.put_back(Slot::Wire(copy));
         } else if let Some(from) = hand.from {
             state.report(&from, 1, 0);
         }
     }
 
     /// Nothing can go now: lets direct sends pass again, serves local receivers, ends the sinks at the end.
-    fn rest(self: &Arc<Self>, state: &mut State<T>, wakes: &mut Wakes) {
-        if !state.queue.is_empty() {
-            wakes.push(state.waiters.notify_one());
+    fn rest(&self, state: &mut Locked<'_, T>) {
+        if state.has_queued() {
+            state.wake_receiver();
         }
         if self.capacity == 0 || state.has_sources() {
             // Receivers that begin to wait there are news, here and for those we relay from: asked for before looked at.
             state.watch_sinks();
         }
-        if self.capacity == 0 && self.demand(state) > state.queue.reserved() as usize {
-            state.queue.admit_reserve(wakes);
-        }
+        self.admit_reserve(state);
         self.ask_sources(state);
-        if !state.queue.is_empty() {
+        if state.has_queued() {
             return;
         }
-        let ended = !matches!(state.end, End::Open | End::Tentative);
-        if !ended && state.queue.reserved() == 0 {
-            for sink in state.legs.iter().flat_map(|legs| &legs.sinks).filter(|sink| !sink.tracked) {
-                sink.leg.set_backlog(false);
-            }
-        }
-        if ended {
+        state.legs.await_sources(true);
+        if !matches!(state.end, End::Open | End::Tentative) {
             self.end_sinks(state);
+        } else if state.reserved() == 0 {
+            state.hold_direct(false);
         }
     }
 
     /// Everything was sent: says the end to the remote receivers. Where they compete, one of them may yet leave
     /// without taking what it has, so all wait for that.
-    fn end_sinks(&self, state: &mut State<T>) {
-        let end = state.end.clone();
-        let legs = state.legs();
-        let compete = legs.sinks.len() > 1 || legs.sinks.iter().any(|sink| !sink.sole);
+    pub(super) fn end_sinks(&self, state: &mut State<T>) {
+        let sinks = state.legs.sinks();
+        let compete = sinks.len() > 1 || sinks.iter().any(|sink| !sink.sole);
         // A send that waits for its message to be taken has to learn of it.
         let undecided = |hand: &InHand| compete || hand.offer.is_some();
-        if legs.sinks.iter().any(|sink| sink.in_hand.iter().any(undecided)) {
+        if sinks.iter().any(|sink| sink.in_hand().any(undecided)) {
             return;
         }
-        let scope = if legs.closed_whole { Scope::Channel } else { Scope::End };
-        let reason = match end {
-            End::Error(error) => Some(error.into_reason()),
-            End::Lost => Some(crate::error::Closed::Disconnected.into_reason()),
+        let scope = if state.legs.closed_whole { Scope::Channel } else { Scope::End };
+        let reason = match &state.end {
+            End::Error(error) => Some((**error).clone().into_reason()),
+            End::Lost => Some(Closed::Disconnected.into_reason()),
             End::Clean | End::Open | End::Tentative => None,
         };
-        for sink in std::mem::take(&mut legs.sinks) {
+        for sink in state.legs.take_sinks() {
             sink.leg.close(scope, reason.clone());
-            for from in sink.in_hand.into_iter().filter_map(|hand| hand.from) {
+            for from in sink.into_in_hand().into_iter().filter_map(|hand| hand.from) {
                 state.report(&from, 1, 0);
             }
         }
@@ -358,22 +349,16 @@ impl<T> Chan<T> {
 
 impl<T> State<T> {
     /// Asks the sinks' sessions for news. What came just before is no news: look again afterwards.
-    /// Whether the message that the pump has just sent was taken by a receiver that has left since.
-    fn was_taken_early(&mut self, leg: &Leg) -> bool {
-        let early = self.legs().early.take();
-        early.is_some_and(|gone| gone.is(leg))
-    }
-
-    /// Gives credit back where a message came from, unless that source is gone: its key may lead elsewhere by now.
-    pub(super) fn report(&self, from: &Origin, messages: u32, charge: u32) {
-        if self.source_at(&from.leg).is_some() {
-            from.leg.taken(messages, charge);
+    fn watch_sinks(&self) {
+        for sink in self.legs.sinks() {
+            sink.leg.watch();
         }
     }
 
-    fn watch_sinks(&self) {
-        for sink in self.legs.iter().flat_map(|legs| &legs.sinks) {
-            sink.leg.watch();
+    /// Whether direct sends must queue. Where messages are tracked they always do.
+    pub(super) fn hold_direct(&mut self, hold: bool) {
+        for sink in self.legs.sinks().iter().filter(|sink| hold || !sink.tracked) {
+            sink.leg.set_backlog(hold);
         }
     }
 }
@@ -416,16 +401,11 @@ fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
     }
 }
 
-/// The message has gone out: what it carries may be used.
+/// The message has gone out: receivers that it carries may be sent to. (Senders have nothing to wait for.)
 pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Vec<Attached>) {
     for (attach, end) in attachments.iter().zip(ends) {
-        let Attach::Channel(key) = *attach else { continue };
-        let bound = Leg { session: leg.session.clone(), key };
-        let chan = match &end {
-            Attached::Sender(sender) => sender.chan().clone(),
-            Attached::Receiver(receiver) => receiver.chan().clone(),
-            _ => continue,
-        };
+        let (Attach::Channel(key), Attached::Receiver(receiver)) = (*attach, &end) else { continue };
+        let (bound, chan) = (Leg { session: leg.session.clone(), key }, receiver.chan().clone());
         // The handle that travelled is dropped first: what stays here is what is counted.
         drop(end);
         chan.announced(&bound);

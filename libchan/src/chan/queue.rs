@@ -76,6 +76,10 @@ impl<T> Queue<T> {
         self.reserved
     }
 
+    pub(crate) fn absorbed(&self) -> u32 {
+        self.absorbed
+    }
+
     pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -204,35 +208,35 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The lent value cannot be sent at all. Returns it if its send was dropped.
-    pub(crate) fn fail(&mut self, id: u64, value: T, why: SendFailure, wakes: &mut Wakes) -> Option<T> {
-        let Some(waiting) = self.find(id) else { return Some(value) };
+    /// The lent value cannot be sent at all. Returns whom to wake, and the value if its send was dropped.
+    pub(crate) fn fail(&mut self, id: u64, value: T, why: SendFailure) -> (Option<Waker>, Option<T>) {
+        let Some(waiting) = self.find(id) else { return (None, Some(value)) };
         if matches!(waiting.offer, Offer::Abandoned) {
             self.remove(id);
-            return Some(value);
+            return (None, Some(value));
         }
         waiting.offer = Offer::Failed(value, why);
-        wakes.push(waiting.waker.take());
-        None
+        (waiting.waker.take(), None)
     }
 
-    /// A remote receiver has taken the message: its send is complete. Returns the retained value, to be dropped.
-    pub(crate) fn complete(&mut self, id: u64, wakes: &mut Wakes) -> Option<T> {
-        let waiting = self.remove(id)?;
-        wakes.push(waiting.waker);
+    /// A remote receiver has taken the message: its send is complete. Returns whom to wake, and the retained value, to
+    /// be dropped.
+    pub(crate) fn complete(&mut self, id: u64) -> (Option<Waker>, Option<T>) {
+        let Some(waiting) = self.remove(id) else { return (None, None) };
         match waiting.offer {
-            Offer::Out(value) => Some(value),
-            _ => None,
+            Offer::Out(value) => (waiting.waker, Some(value)),
+            _ => (waiting.waker, None),
         }
     }
 
-    /// A remote receiver left without taking the message. `lost`: nobody knows whether it was taken.
-    pub(crate) fn returned(&mut self, id: u64, lost: bool, wakes: &mut Wakes) {
-        let Some(waiting) = self.find(id) else { return };
+    /// A remote receiver left without taking the message. `lost`: nobody knows whether it was taken. Returns whom to
+    /// wake.
+    pub(crate) fn returned(&mut self, id: u64, lost: bool) -> Option<Waker> {
+        let waiting = self.find(id)?;
         match mem::replace(&mut waiting.offer, Offer::Abandoned) {
             Offer::Out(value) if lost => {
                 waiting.offer = Offer::Failed(value, SendFailure::Disconnected { outcome_unknown: true });
-                wakes.push(waiting.waker.take());
+                return waiting.waker.take();
             }
             Offer::Out(value) => waiting.offer = Offer::Value(value),
             Offer::Abandoned => {
@@ -240,6 +244,7 @@ impl<T> Queue<T> {
             }
             other => waiting.offer = other,
         }
+        None
     }
 
     // ---- the sends themselves

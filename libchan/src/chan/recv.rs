@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use libchan_proto::{Body, Flaw};
 
+use super::Chan;
+use super::legs::{Legs, Parked};
 use super::queue::Slot;
-use super::{Chan, End, Legs, State, Wakes, wait_on};
+use super::state::{End, Local, Locked, State};
 use crate::attach::{Attached, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
@@ -16,7 +18,6 @@ use crate::message::Arrived;
 use crate::parcel::{Parcel, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Refill};
-use crate::sync::lock;
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {
@@ -48,7 +49,7 @@ enum Direct<T> {
 #[derive(Default)]
 pub(crate) struct Place {
     ticket: Option<u64>,
-    parked: bool,
+    parked: Option<Parked>,
 }
 
 impl<T> Chan<T> {
@@ -86,57 +87,54 @@ impl<T> Chan<T> {
     }
 
     fn poll_take(self: &Arc<Self>, waker: &Waker, place: &mut Place, scratch: &mut Scratch) -> Poll<Got<T>> {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        let got = self.take(&mut state, scratch, &mut wakes, Some((waker, place)));
+        let mut state = self.lock();
+        let got = self.take(&mut state, scratch, Some((waker, place)));
         if matches!(got, Got::Nothing) {
-            drop(state);
-            wakes.wake();
             return Poll::Pending;
         }
-        self.leave_line(&mut state, place);
-        if state.end != End::Open {
-            // Every receiver that waits is to see the end, not only the one that found it.
-            state.waiters.notify_all(&mut wakes);
-        }
-        let pump = self.pass_on(&mut state, &mut wakes);
-        drop(state);
-        wakes.wake();
-        if pump {
-            self.pump();
-        }
+        leave_line(&mut state, place);
+        self.pass_on(state);
         Poll::Ready(got)
     }
 
     pub(crate) fn try_recv(self: &Arc<Self>) -> Result<T, TryRecvError> {
         let mut scratch = Scratch::take();
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        let got = self.take(&mut state, &mut scratch, &mut wakes, None);
+        let mut state = self.lock();
+        let got = self.take(&mut state, &mut scratch, None);
+        self.pass_on(state);
+        match got {
+            Got::Nothing => Err(TryRecvError::Empty),
+            got => match self.finish(got, &scratch) {
+                Ok(Some(value)) => Ok(value),
+                Ok(None) => Err(TryRecvError::Ended),
+                Err(error) => Err(TryRecvError::Failed(error)),
+            },
+        }
+    }
+
+    /// After a take: the next one in line, if there is more, and remote receivers.
+    fn pass_on(self: &Arc<Self>, mut state: Locked<'_, T>) {
         if state.end != End::Open {
-            state.waiters.notify_all(&mut wakes);
+            // Every receiver that waits is to see the end, not only the one that found it.
+            state.wake_receivers();
+        } else if state.waiting_receivers() > 0
+            && (state.has_queued() || state.legs.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()))
+        {
+            state.wake_receiver();
         }
+        let pump = state.has_sinks();
         drop(state);
-        wakes.wake();
-        if matches!(got, Got::Nothing) {
-            return Err(TryRecvError::Empty);
-        }
-        if self.has_legs() {
+        if pump {
             self.pump();
-        }
-        match self.finish(got, &scratch) {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(TryRecvError::Ended),
-            Err(error) => Err(TryRecvError::Failed(error)),
         }
     }
 
     /// Decodes what was taken, under no lock.
     fn finish(&self, got: Got<T>, scratch: &Scratch) -> Result<Option<T>, RecvError> {
-        let erased = self.erased.get();
+        let erased = self.erased();
         match (got, erased) {
             (Got::Value(value), _) => Ok(Some(value)),
-            (Got::Wire(parcel), Some(erased)) => parcel.decode(erased).map(Some),
+            (Got::Wire(parcel), Some(erased)) => parcel.decode(&erased).map(Some),
             (Got::Inbox { codec, flaw, shared, ends }, Some(erased)) => {
                 let payload = shared.as_deref().unwrap_or_else(|| scratch.bytes());
                 flaw_error(flaw, payload)?;
@@ -151,21 +149,22 @@ impl<T> Chan<T> {
     }
 
     /// Takes the next message, or takes a place in the line.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        state: &mut State<T>,
+    fn take(
+        &self,
+        state: &mut Locked<'_, T>,
         scratch: &mut Scratch,
-        wakes: &mut Wakes,
         mut wait: Option<(&Waker, &mut Place)>,
     ) -> Got<T> {
-        if state.refused.is_some() && state.receivers > 0 && !state.has_sinks() {
+        if state.is_refused() && self.receivers() > 0 && !state.has_sinks() {
             return Got::End(Ok(None));
         }
         loop {
-            if let Some(got) = self.take_queued(state, wakes, &mut wait) {
+            if state.has_queued()
+                && let Some(got) = self.take_queued(state, &mut wait)
+            {
                 return got;
             }
-            if state.is_direct() {
+            if self.is_direct(state) {
                 let waker = wait.as_mut().map(|(waker, place)| (*waker, &mut **place));
                 match self.take_direct(state, scratch, waker) {
                     Direct::Got(got) => return got,
@@ -173,7 +172,7 @@ impl<T> Chan<T> {
                     Direct::Ended => continue,
                     Direct::Empty => {}
                 }
-            } else if self.absorb_all(state) {
+            } else if state.has_sources() && self.absorb_all(state) {
                 continue;
             }
             break;
@@ -182,67 +181,65 @@ impl<T> Chan<T> {
             return Got::End(end);
         }
         if let Some((waker, place)) = wait {
-            wait_on(&mut state.waiters, &mut place.ticket, waker);
+            state.legs.await_sources(true);
+            state.local().receivers.wait(&mut place.ticket, waker);
             self.ask_sources(state);
-            if self.capacity == 0 && state.waiters.len() > state.queue.reserved() as usize {
-                state.queue.admit_reserve(wakes);
-            }
+            self.admit_reserve(state);
         }
         Got::Nothing
     }
 
     fn take_queued(
         &self,
-        state: &mut State<T>,
-        wakes: &mut Wakes,
+        state: &mut Locked<'_, T>,
         wait: &mut Option<(&Waker, &mut Place)>,
     ) -> Option<Got<T>> {
-        if let Some(slot) = state.queue.pop() {
-            if state.has_sources() {
-                // One receiver less waits: said before what it took, or its place would be asked for again.
-                if let Some((_, place)) = wait {
-                    self.leave_line(state, place);
-                }
-                self.ask_sources(state);
+        let Some(slot) = state.local().queue.pop() else {
+            let (local, wakes) = state.parts().filter(|_| self.capacity == 0)?;
+            return local.queue.take_offered(wakes).map(Got::Value);
+        };
+        if state.has_sources() {
+            // One receiver less waits: said before what it took, or its place would be asked for again.
+            if let Some((_, place)) = wait {
+                leave_line(state, place);
             }
-            let outside = state.outside();
-            state.queue.admit(self.capacity, outside, wakes);
-            return Some(match slot {
-                Slot::Value(value) => Got::Value(value),
-                Slot::Wire(mut parcel) => {
-                    if let Some(from) = parcel.from.take() {
-                        state.report(&from, 1, from.charge);
-                    }
-                    Got::Wire(parcel)
-                }
-            });
+            self.ask_sources(state);
         }
-        (self.capacity == 0).then(|| state.queue.take_offered(wakes)).flatten().map(Got::Value)
+        state.admit(self.capacity);
+        Some(match slot {
+            Slot::Value(value) => Got::Value(value),
+            Slot::Wire(mut parcel) => {
+                if let Some(from) = parcel.from.take() {
+                    state.report(&from, 1, from.charge);
+                }
+                Got::Wire(parcel)
+            }
+        })
     }
 
     /// Takes from the sole source's inbox.
     fn take_direct(
-        self: &Arc<Self>,
-        state: &mut State<T>,
+        &self,
+        state: &mut Locked<'_, T>,
         scratch: &mut Scratch,
         mut wait: Option<(&Waker, &mut Place)>,
     ) -> Direct<T> {
         loop {
-            let alone = state.waiters.len() == 0;
             let listed = wait.as_ref().and_then(|(_, place)| place.ticket);
-            let others = state.waiters.len() - usize::from(listed.is_some_and(|t| state.waiters.has(t)));
-            let legs = state.legs();
-            if let Some(got) = pop_inbox(legs, self.capacity, scratch, others as u32) {
+            let others = state.others(listed);
+            if let Some(got) = pop_inbox(&mut state.legs, self.capacity, scratch, others) {
                 return Direct::Got(got);
             }
             // A lone receiver parks in the session's port, where the driver wakes it without this lock.
-            let may_park = wait
-                .as_ref()
-                .is_some_and(|(_, place)| alone && place.ticket.is_none() && (place.parked || !legs.parked));
-            let Some(source) = legs.sources.first() else { return Direct::Ended };
+            let known = state.legs.parked;
+            let may_park = wait.as_ref().is_some_and(|(_, place)| {
+                listed.is_none() && others == 0 && (known.is_none() || known == place.parked)
+            });
+            let Some(source) = state.legs.sources().first() else { return Direct::Ended };
             let on_demand = source.on_demand || self.capacity == 0;
             let park = wait.as_ref().filter(|_| may_park && !on_demand).map(|(waker, _)| *waker);
             let leg = source.leg.clone();
+            let legs = &mut state.legs;
             match leg.refill(&mut legs.inbox, &mut legs.owed, self.capacity == 0, park) {
                 Refill::Messages { starved } => legs.starved = starved,
                 Refill::Closed(close) => {
@@ -251,8 +248,7 @@ impl<T> Chan<T> {
                 }
                 Refill::Empty => {
                     if let (Some(_), Some((_, place))) = (park, wait.as_mut()) {
-                        legs.parked = true;
-                        place.parked = true;
+                        place.parked = Some(known.unwrap_or_else(|| legs.park()));
                         return Direct::Parked;
                     }
                     return Direct::Empty;
@@ -261,69 +257,62 @@ impl<T> Chan<T> {
         }
     }
 
-    /// A `recv` has what it wanted: it waits nowhere any more.
-    fn leave_line(&self, state: &mut State<T>, place: &mut Place) {
-        if let Some(ticket) = place.ticket.take() {
-            state.waiters.leave(ticket);
-        }
-        if std::mem::take(&mut place.parked)
-            && let Some(legs) = &mut state.legs
-        {
-            legs.parked = false;
-        }
-    }
-
-    /// After a take: the next one in line, if there is more. True: a remote receiver may be served.
-    fn pass_on(&self, state: &mut State<T>, wakes: &mut Wakes) -> bool {
-        let more = !state.queue.is_empty()
-            || state.legs.as_ref().is_some_and(|legs| legs.inbox.as_ref().is_some_and(|i| !i.is_empty()));
-        if more && state.waiters.len() > 0 {
-            wakes.push(state.waiters.notify_one());
-        }
-        state.has_sinks()
-    }
-
-    fn has_legs(&self) -> bool {
-        lock(&self.state).legs.is_some()
-    }
-
     /// A waiting `recv` is dropped: what it was told of is passed on.
     pub(crate) fn withdraw_recv(self: &Arc<Self>, place: &mut Place) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        let mut told = place.ticket.take().is_some_and(|ticket| !state.waiters.leave(ticket));
-        if std::mem::take(&mut place.parked)
-            && let Some(legs) = &mut state.legs
-        {
-            legs.parked = false;
-            told |= legs.sources.first().is_some_and(|source| !source.leg.unpark());
+        let mut state = self.lock();
+        let mut told = false;
+        if let (Some(ticket), Some(local)) = (place.ticket.take(), state.local_mut()) {
+            told = !local.receivers.leave(ticket);
         }
+        if place.parked.is_some() && state.legs.parked == place.parked {
+            state.legs.parked = None;
+            told |= state.legs.sources().first().is_some_and(|source| source.leg.take_parked().is_none());
+        }
+        place.parked = None;
         if told {
-            wakes.push(state.waiters.notify_one());
+            state.wake_receiver();
+        }
+        if state.waiting_receivers() == 0 && !state.has_sinks() {
+            state.legs.await_sources(false);
         }
         self.ask_sources(&state);
         let pump = told && state.has_sinks();
         drop(state);
-        wakes.wake();
         if pump {
             self.pump();
         }
     }
 }
 
+/// A `recv` has what it wanted: it waits nowhere any more.
+fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
+    if let (Some(ticket), Some(local)) = (place.ticket.take(), state.local_mut()) {
+        local.receivers.leave(ticket);
+    }
+    if place.parked.is_some() && state.legs.parked == place.parked {
+        state.legs.parked = None;
+    }
+    place.parked = None;
+}
+
 impl<T> State<T> {
+    /// How many receivers wait in line besides the one with the ticket `listed`.
+    fn others(&self, listed: Option<u64>) -> u32 {
+        let waiting = self.waiting_receivers();
+        let known = |local: &Local<T>| listed.is_some_and(|ticket| local.receivers.has(ticket));
+        (waiting - usize::from(waiting > 0 && self.local_ref().is_some_and(known))) as u32
+    }
+
     /// The end of the channel, once everything before it was taken.
     fn ending(&self) -> Option<Result<Option<T>, RecvError>> {
-        if let Some(legs) = &self.legs
-            && legs.sinks.iter().any(|sink| !sink.in_hand.is_empty())
-        {
+        if self.legs.sinks().iter().any(|sink| sink.has_in_hand()) {
             // Another receiver may yet leave without taking what it has.
             return None;
         }
         match &self.end {
             End::Open | End::Tentative => None,
             End::Clean => Some(Ok(None)),
-            End::Error(error) => Some(Err(RecvError::Remote(error.clone()))),
+            End::Error(error) => Some(Err(RecvError::Remote((**error).clone()))),
             End::Lost => Some(Err(RecvError::Disconnected)),
         }
     }
@@ -331,8 +320,14 @@ impl<T> State<T> {
 
 /// Takes the next message of the sole source; `others` receivers wait besides the one that takes it.
 fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u32) -> Option<Got<T>> {
-    let source = legs.sources.first()?;
-    let message = legs.inbox.as_mut()?.pop()?;
+    let mut inbox = legs.inbox.take()?;
+    let message = inbox.pop();
+    let taken = message.and_then(|message| legs.sources().first().map(|source| (source, message)));
+    let Some((source, message)) = taken else {
+        legs.inbox = Some(inbox);
+        return None;
+    };
+    let charge = message.charge;
     let shared = match message.body {
         Body::Slice(bytes) => {
             scratch.buffer().extend_from_slice(bytes);
@@ -341,18 +336,19 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
         Body::Shared(bytes) => Some(bytes),
     };
     let ends = message.attachments.iter().map(|&attachment| attached(&source.leg, attachment)).collect();
-    let got =
-        Got::Inbox { codec: source.leg.session.codec_by_id(message.codec), flaw: message.flaw, shared, ends };
-    legs.owed.0 += 1;
-    legs.owed.1 += message.charge;
-    let half = capacity.div_ceil(2).max(1);
-    if source.on_demand {
+    let codec = source.leg.session.codec_by_id(message.codec);
+    let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
+    let (on_demand, half_window) = (source.on_demand, source.leg.half_window());
+    if on_demand {
         // Said before what was taken, or the place of this receiver would be asked for again.
         source.leg.want(others);
     }
-    if legs.starved || source.on_demand || legs.owed.0 >= half || legs.owed.1 >= source.leg.half_window() {
-        source.leg.taken(legs.owed.0, legs.owed.1);
-        legs.owed = (0, 0);
+    legs.inbox = Some(inbox);
+    legs.owed.0 += 1;
+    legs.owed.1 += charge;
+    let half = capacity.div_ceil(2).max(1);
+    if legs.starved || on_demand || legs.owed.0 >= half || legs.owed.1 >= half_window {
+        legs.report_owed();
         legs.starved = false;
     }
     Some(got)
@@ -385,7 +381,7 @@ impl<T> Future for Recv<'_, T> {
 
 impl<T> Drop for Recv<'_, T> {
     fn drop(&mut self) {
-        if self.place.ticket.is_some() || self.place.parked {
+        if self.place.ticket.is_some() || self.place.parked.is_some() {
             self.chan.withdraw_recv(&mut self.place);
         }
     }

@@ -5,16 +5,16 @@ use std::task::{Context, Poll, Waker};
 
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
+use super::Chan;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
-use super::{Chan, End, State, Wakes};
+use super::state::{Locked, State};
 use crate::attach::Attached;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::Leg;
-use crate::sync::lock;
 
 /// From this size on a payload is handed on as it is rather than copied into the session's output.
 const LARGE: usize = 4096;
@@ -26,51 +26,37 @@ pub(crate) enum Begun<T> {
     Waits(u64),
 }
 
-/// Whether a `reserve` found room.
-pub(crate) enum Room {
-    Kept,
-    Waits(u64),
-}
-
-/// What to do after unlocking, when a message has become available.
-#[derive(Default)]
-pub(super) struct News {
-    pub(super) wakes: Wakes,
-    pub(super) pump: bool,
-}
-
 impl<T> Chan<T> {
     pub(crate) fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
         if let Some(leg) = self.sink.get() {
             return self.send_encoded(leg, value, true);
         }
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
         }
         if self.capacity > 0
-            && let Some(sink) = state.legs.as_ref().and_then(|legs| legs.sinks.first())
+            && let Some(sink) = state.legs.sinks().first()
         {
             let leg = sink.leg.clone();
             drop(state);
             return self.send_encoded(&leg, value, false);
         }
-        let begun = if state.queue.has_room(self.capacity, 0) {
-            state.queue.accept(Slot::Value(value));
+        let queue = &mut state.local().queue;
+        let begun = if queue.has_room(self.capacity, 0) {
+            queue.accept(Slot::Value(value));
             Begun::Done(Ok(()))
         } else {
-            Begun::Waits(state.queue.offer(value))
+            Begun::Waits(queue.offer(value))
         };
         if self.capacity == 0 || matches!(begun, Begun::Done(_)) {
-            let news = self.available(&mut state);
-            drop(state);
-            self.act_on(news);
+            self.serve(state);
         }
         begun
     }
 
     pub(crate) fn try_send(self: &Arc<Self>, value: T) -> Result<(), TrySendError<T>> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if let Some(why) = state.send_failure() {
             return Err(TrySendError::Failed(SendError::new(value, why)));
         }
@@ -79,10 +65,8 @@ impl<T> Chan<T> {
         }
         if self.capacity == 0 {
             // Handed over to a receiver that waits: not completed by its taking it.
-            state.queue.accept(Slot::Value(value));
-            let news = self.available(&mut state);
-            drop(state);
-            self.act_on(news);
+            state.local().queue.accept(Slot::Value(value));
+            self.serve(state);
             return Ok(());
         }
         drop(state);
@@ -122,7 +106,7 @@ impl<T> Chan<T> {
         value: &T,
         scratch: &mut Scratch,
     ) -> Result<Encoded, SendFailure> {
-        let Some(erased) = self.erased.get() else {
+        let Some(erased) = self.erased() else {
             return Err(SendFailure::Encode("the channel has no codec".to_owned()));
         };
         let mut encoded = (erased.encode)(value, leg.session.codec(), scratch.buffer())?;
@@ -149,7 +133,7 @@ impl<T> Chan<T> {
     }
 
     fn queue_encoded(self: &Arc<Self>, value: T, parcel: Parcel) -> Begun<T> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if let Some(why) = state.send_failure() {
             drop(state);
             return Begun::Done(Err(SendError::new(value, why)));
@@ -157,71 +141,66 @@ impl<T> Chan<T> {
         // From here on sends queue behind this one, until the pump has drained the queue.
         state.hold_direct(true);
         let outside = state.outside();
-        if !state.queue.has_room(self.capacity, outside) {
-            let id = state.queue.offer(value);
+        let queue = &mut state.local().queue;
+        if !queue.has_room(self.capacity, outside) {
+            let id = queue.offer(value);
             drop(state);
             drop(parcel);
             self.pump();
             return Begun::Waits(id);
         }
-        state.queue.accept(Slot::Wire(Box::new(parcel)));
-        let news = self.available(&mut state);
+        queue.accept(Slot::Wire(Box::new(parcel)));
+        let pump = self.available(&mut state);
         drop(state);
         // Before the pump binds what is in it: a receiver that is still in the value is not a sole one.
         drop(value);
-        self.act_on(news);
+        if pump {
+            self.pump();
+        }
         Begun::Done(Ok(()))
     }
 
     /// The leg took no more: makes sure the channel knows why, and says it.
     fn gone(self: &Arc<Self>, leg: &Leg) -> SendFailure {
         self.leg_cancelled(leg.key, &leg.session);
-        lock(&self.state).send_failure().unwrap_or(SendFailure::Closed(Closed::Dropped))
+        self.lock().send_failure().unwrap_or(SendFailure::Closed(Closed::Dropped))
     }
 
     /// Whether a message would be accepted now.
-    fn has_room(&self, state: &State<T>) -> bool {
-        if self.capacity > 0 {
-            return state.queue.has_room(self.capacity, state.outside());
+    pub(super) fn has_room(&self, state: &State<T>) -> bool {
+        if self.capacity == 0 {
+            return self.has_unmet_demand(state) && !state.has_waiting();
         }
-        self.has_unmet_demand(state) && !state.queue.has_waiting()
+        let here = state.accepted_len() as u32 - state.absorbed() + state.reserved();
+        !state.has_waiting() && here + state.outside() < self.capacity
     }
 
     /// Capacity 0: whether a receiver waits that nothing was handed or promised to.
-    fn has_unmet_demand(&self, state: &State<T>) -> bool {
-        self.capacity == 0
-            && self.demand(state) > state.queue.accepted_len() + state.queue.reserved() as usize
+    pub(super) fn has_unmet_demand(&self, state: &State<T>) -> bool {
+        self.capacity == 0 && self.demand(state) > state.accepted_len() + state.reserved() as usize
     }
 
     /// How many receivers wait, here and remote.
     pub(super) fn demand(&self, state: &State<T>) -> usize {
-        let remote = state.legs.as_ref().map_or(0, |legs| {
-            legs.sinks.iter().map(|sink| sink.leg.send_status().demand as usize).sum::<usize>()
-        });
-        state.waiters.len() + remote
+        let remote = state.legs.sinks().iter().map(|sink| sink.leg.send_status().demand as usize);
+        state.waiting_receivers() + remote.sum::<usize>()
     }
 
-    /// A message has become available: who is to have it?
-    pub(super) fn available(&self, state: &mut State<T>) -> News {
-        let mut news = News::default();
-        let waiting = state.waiters.len() > 0;
-        match state.legs.as_mut().filter(|legs| !legs.sinks.is_empty()) {
-            Some(legs) if legs.remote_turn || !waiting => {
-                legs.remote_turn = false;
-                news.pump = true;
-            }
-            Some(legs) => {
-                legs.remote_turn = true;
-                news.wakes.push(state.waiters.notify_one());
-            }
-            None => news.wakes.push(state.waiters.notify_one()),
+    /// A message has become available: wakes who is to have it. True: a remote receiver is.
+    pub(super) fn available(&self, state: &mut Locked<'_, T>) -> bool {
+        let remote = state.has_sinks() && (state.legs.remote_turn || state.waiting_receivers() == 0);
+        state.legs.remote_turn = state.has_sinks() && !remote;
+        if !remote {
+            state.wake_receiver();
         }
-        news
+        remote
     }
 
-    pub(super) fn act_on(self: &Arc<Self>, news: News) {
-        news.wakes.wake();
-        if news.pump {
+    /// The same, and lets it go.
+    pub(super) fn serve(self: &Arc<Self>, mut state: Locked<'_, T>) {
+        let pump = self.available(&mut state);
+        drop(state);
+        if pump {
             self.pump();
         }
     }
@@ -229,9 +208,9 @@ impl<T> Chan<T> {
     // ---- sends that wait
 
     pub(crate) fn poll_offer(&self, id: u64, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         let refused = state.send_failure();
-        match state.queue.poll(id, waker, refused) {
+        match state.local().queue.poll(id, waker, refused) {
             Standing::Done => Poll::Ready(Ok(())),
             Standing::Waits => Poll::Pending,
             Standing::Failed(value, why) => Poll::Ready(Err(SendError::new(value, why))),
@@ -240,141 +219,7 @@ impl<T> Chan<T> {
 
     /// The send `id` is dropped; its value, if it never left.
     pub(crate) fn withdraw(&self, id: u64) -> Option<T> {
-        lock(&self.state).queue.withdraw(id).ok().flatten()
-    }
-
-    // ---- reserve
-
-    pub(crate) fn begin_reserve(self: &Arc<Self>) -> Result<Room, Closed> {
-        let mut state = lock(&self.state);
-        state.check_open()?;
-        let room = if self.has_room(&state) {
-            state.queue.reserve();
-            Room::Kept
-        } else {
-            Room::Waits(state.queue.wait_for_room())
-        };
-        // While room is kept or waited for, nobody may pass the queue.
-        state.hold_direct(true);
-        drop(state);
-        if matches!(room, Room::Waits(_)) {
-            self.pump();
-        }
-        Ok(room)
-    }
-
-    pub(crate) fn poll_reserve(&self, id: u64, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
-        let mut state = lock(&self.state);
-        let closed = state.check_open().err();
-        match state.queue.poll_reserve(id, cx.waker(), closed.is_some()) {
-            None => Poll::Pending,
-            Some(true) => Poll::Ready(Ok(())),
-            Some(false) => Poll::Ready(Err(closed.unwrap_or(Closed::Dropped))),
-        }
-    }
-
-    /// A waiting `reserve` is dropped; room that it had got meanwhile is given back.
-    pub(crate) fn withdraw_reserve(self: &Arc<Self>, id: u64) {
-        let withdrawn = lock(&self.state).queue.withdraw(id);
-        if withdrawn.is_err() {
-            self.unreserve();
-        } else {
-            self.pump();
-        }
-    }
-
-    pub(crate) fn unreserve(self: &Arc<Self>) {
-        let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        state.queue.unreserve();
-        let (outside, before) = (state.outside(), state.queue.accepted_len());
-        state.queue.admit(self.capacity, outside, &mut wakes);
-        if state.queue.accepted_len() > before {
-            wakes.push(state.waiters.notify_one());
-        }
-        if self.has_unmet_demand(&state) {
-            state.queue.admit_reserve(&mut wakes);
-        }
-        drop(state);
-        wakes.wake();
-        self.pump();
-    }
-
-    /// Sends with room that was kept.
-    pub(crate) fn send_reserved(self: &Arc<Self>, value: T) -> Result<(), SendError<T>> {
-        let leg = {
-            let state = lock(&self.state);
-            state.legs.as_ref().and_then(|legs| legs.sinks.first()).map(|sink| sink.leg.clone())
-        };
-        let Some(leg) = leg.filter(|_| self.capacity > 0) else {
-            return self.accept_reserved(value, None);
-        };
-        let mut scratch = Scratch::take();
-        match self.encode_for(&leg, &value, &mut scratch) {
-            Ok(encoded) => {
-                let parcel = Parcel::encoded(encoded, scratch.bytes());
-                self.accept_reserved(value, Some(Box::new(parcel)))
-            }
-            Err(why) => {
-                self.unreserve();
-                Err(SendError::new(value, why))
-            }
-        }
-    }
-
-    /// Forwards a message with room that was kept, in whatever form it has.
-    pub(crate) fn send_slot_reserved(self: &Arc<Self>, slot: Slot<T>) -> Result<(), SendFailure> {
-        let mut state = lock(&self.state);
-        state.queue.unreserve();
-        if let Some(why) = state.send_failure() {
-            drop(state);
-            drop(slot);
-            return Err(why);
-        }
-        state.queue.accept(slot);
-        let news = self.available(&mut state);
-        drop(state);
-        self.act_on(news);
-        Ok(())
-    }
-
-    /// Room becomes a message under one lock: between the two nobody may take the room or close the channel.
-    fn accept_reserved(self: &Arc<Self>, value: T, parcel: Option<Box<Parcel>>) -> Result<(), SendError<T>> {
-        let mut state = lock(&self.state);
-        state.queue.unreserve();
-        if let Some(why) = state.send_failure() {
-            drop(state);
-            return Err(SendError::new(value, why));
-        }
-        let (slot, spent) = match parcel {
-            Some(parcel) => (Slot::Wire(parcel), Some(value)),
-            None => (Slot::Value(value), None),
-        };
-        state.queue.accept(slot);
-        let news = self.available(&mut state);
-        drop(state);
-        // Before the pump binds what is in it: a receiver that is still in the value is not a sole one.
-        drop(spent);
-        self.act_on(news);
-        Ok(())
-    }
-}
-
-impl<T> State<T> {
-    pub(super) fn check_open(&self) -> Result<(), Closed> {
-        match (&self.refused, self.is_open()) {
-            (Some(closed), _) => Err((**closed).clone()),
-            (None, true) => Ok(()),
-            (None, false) if self.end == End::Lost => Err(Closed::Disconnected),
-            (None, false) => Err(Closed::BySender),
-        }
-    }
-
-    /// Whether direct sends must queue.
-    pub(super) fn hold_direct(&mut self, hold: bool) {
-        for sink in self.legs.iter().flat_map(|legs| &legs.sinks) {
-            sink.leg.set_backlog(hold);
-        }
+        self.lock().local().queue.withdraw(id).ok().flatten()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-/// Wakers collected under a lock, woken after it. One is kept inline: that is nearly every case.
+/// Wakers collected under a lock and woken when this is dropped, after it. One is kept inline: that is nearly every case.
 #[derive(Default)]
 pub(crate) struct Wakes {
     first: Option<Waker>,
@@ -19,26 +19,29 @@ impl Wakes {
             self.more.push(waker);
         }
     }
+}
 
-    pub(crate) fn wake(self) {
-        if let Some(waker) = self.first {
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        if let Some(waker) = self.first.take() {
             waker.wake();
         }
-        for waker in self.more {
+        for waker in self.more.drain(..) {
             waker.wake();
         }
     }
 }
 
 /// Calls that wait for the same thing, first come first served. A ticket names a waiting call.
+#[derive(Default)]
 pub(crate) struct Waiters {
     next: u64,
     list: VecDeque<(u64, Waker)>,
 }
 
 impl Waiters {
-    pub(crate) const fn new() -> Self {
-        Self { next: 0, list: VecDeque::new() }
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
 
     pub(crate) fn len(&self) -> usize {

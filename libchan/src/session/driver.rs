@@ -165,7 +165,7 @@ impl Driver {
             self.note(&mut state, event, &mut wakes, &mut effects);
         }
         drop(state);
-        wakes.wake();
+        drop(wakes);
         for effect in effects {
             match effect {
                 Effect::Ready(chan, key) => chan.ready(key, &self.shared),
@@ -354,7 +354,7 @@ impl Driver {
             let _ = state.machine.handle_eof();
             state.finish(why, &mut wakes);
         }
-        wakes.wake();
+        drop(wakes);
         self.handle_events();
         let keys = self.shared.lock().ports.keys();
         for key in keys {
@@ -365,7 +365,7 @@ impl Driver {
                 wakes.push(reader.take());
                 wakes.push(writer.take());
             }
-            wakes.wake();
+            drop(wakes);
         }
     }
 

@@ -114,7 +114,7 @@ impl Incoming {
 
     fn refuse_as(&mut self, why: Closed) {
         match self.end.take() {
-            Some(IncomingEnd::Leg(leg)) => leg.cancel(Scope::Channel, why, None),
+            Some(IncomingEnd::Leg(leg)) => drop(leg.cancel(Scope::Channel, why, None)),
             Some(IncomingEnd::Shipped(end)) => end.refuse(why),
             None => {}
         }

@@ -8,6 +8,7 @@ use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, Se
 use super::port::Port;
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
+use crate::attach::AnyChan;
 use crate::error::Closed;
 use crate::fd::Fd;
 use crate::stream::RemoteStream;
@@ -22,6 +23,13 @@ pub(crate) struct Leg {
 impl Leg {
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.key == other.key && Arc::ptr_eq(&self.session, &other.session)
+    }
+
+    /// The channel `port` stands on the entry from now on. True: its receiver is gone already.
+    pub(crate) fn adopt(&self, port: Arc<dyn AnyChan>) -> bool {
+        let mut state = self.session.lock();
+        state.ports.set(self.key, Port::Chan { chan: port, parked: None, active: false });
+        state.machine.is_cancelled(self.key)
     }
 
     // ---- sending
@@ -89,12 +97,16 @@ impl Leg {
     // ---- receiving
 
     /// The receiving end says its last; what waits is dropped.
-    pub(crate) fn cancel(&self, scope: Scope, why: Closed, spare: Option<Box<Inbox>>) {
+    /// Returns the receiver that waited in the port, for the caller to wake under no lock.
+    pub(crate) fn cancel(&self, scope: Scope, why: Closed, spare: Option<Box<Inbox>>) -> Option<Waker> {
         let port = self.session.quiet(|state| {
             state.machine.cancel(self.key, scope, why.into_reason(), spare);
             state.forget(self.key)
         });
-        drop(port);
+        match port {
+            Port::Chan { parked, .. } => parked,
+            _ => None,
+        }
     }
 
     /// Reports what was taken and asks for more, in one turn of the lock. With `park`, a caller that finds nothing
@@ -125,6 +137,9 @@ impl Leg {
             }
             if let Some(close) = state.machine.recv_status(self.key).closed {
                 return Refill::Closed(close);
+            }
+            if park.is_some() {
+                state.machine.set_awaited(self.key, true);
             }
             if let (Some(waker), Port::Chan { parked, .. }) = (park, state.ports.get(self.key)) {
                 match parked {
@@ -157,9 +172,9 @@ impl Leg {
         }
     }
 
-    /// The parked receiver waits no more. False: it had been woken.
-    pub(crate) fn unpark(&self) -> bool {
-        self.take_parked().is_some()
+    /// Whether somebody waits for the next message.
+    pub(crate) fn set_awaited(&self, on: bool) {
+        self.session.quiet(|state| state.machine.set_awaited(self.key, on));
     }
 
     // ---- streams and descriptors
@@ -169,7 +184,7 @@ impl Leg {
     }
 
     pub(crate) fn descriptor(&self) -> Fd {
-        self.session.take_descriptor(self.key.0).unwrap_or_else(Fd::unconnected)
+        self.session.take_descriptor(self.key.slot).unwrap_or_else(Fd::unconnected)
     }
 }
 

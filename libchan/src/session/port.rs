@@ -29,41 +29,45 @@ pub(super) enum Port {
 /// The ports of a session, by the machine's slots.
 #[derive(Default)]
 pub(super) struct Ports {
-    list: Vec<Port>,
+    list: Vec<(u32, Port)>,
+    /// What is found behind a key that is no longer in use.
+    nobody: Port,
 }
 
 impl Ports {
     pub(super) fn set(&mut self, key: Key, port: Port) {
-        let at = key.0 as usize;
+        let at = key.slot as usize;
         if self.list.len() <= at {
-            self.list.resize_with(at + 1, Port::default);
+            self.list.resize_with(at + 1, Default::default);
         }
-        self.list[at] = port;
+        self.list[at] = (key.serial, port);
     }
 
     /// The port of `key`; an open one where there is none.
     pub(super) fn get(&mut self, key: Key) -> &mut Port {
-        let at = key.0 as usize;
-        if self.list.len() <= at {
-            self.list.resize_with(at + 1, Port::default);
+        match self.list.get_mut(key.slot as usize) {
+            Some((serial, port)) if *serial == key.serial => port,
+            _ => {
+                self.nobody = Port::Open;
+                &mut self.nobody
+            }
         }
-        &mut self.list[at]
     }
 
     pub(super) fn chan(&self, key: Key) -> Option<&Arc<dyn AnyChan>> {
-        match self.list.get(key.0 as usize)? {
-            Port::Chan { chan, .. } => Some(chan),
+        match self.list.get(key.slot as usize)? {
+            (serial, Port::Chan { chan, .. }) if *serial == key.serial => Some(chan),
             _ => None,
         }
     }
 
     pub(super) fn take(&mut self, key: Key) -> Port {
-        self.list.get_mut(key.0 as usize).map(std::mem::take).unwrap_or_default()
+        std::mem::take(self.get(key))
     }
 
     /// Every key that something stands behind.
     pub(super) fn keys(&self) -> Vec<Key> {
-        let taken = self.list.iter().enumerate().filter(|(_, port)| !matches!(port, Port::Open));
-        taken.map(|(at, _)| Key(at as u32)).collect()
+        let taken = self.list.iter().enumerate().filter(|(_, (_, port))| !matches!(port, Port::Open));
+        taken.map(|(at, (serial, _))| Key { slot: at as u32, serial: *serial }).collect()
     }
 }

@@ -251,10 +251,6 @@ impl Shared {
         self.quiet(|state| state.machine.unpin(key));
     }
 
-    pub(crate) fn set_port(&self, key: Key, chan: Arc<dyn AnyChan>) {
-        self.lock().ports.set(key, Port::Chan { chan, parked: None, active: false });
-    }
-
     pub(crate) fn port(&self, key: Key) -> Option<Arc<dyn AnyChan>> {
         self.lock().ports.chan(key).cloned()
     }
@@ -272,7 +268,7 @@ impl Shared {
         let descriptor = self.quiet(|state| {
             if attachment.kind == Kind::Descriptor {
                 state.machine.descriptors_released(1);
-                return state.arrived.take(attachment.key.0);
+                return state.arrived.take(attachment.key.slot);
             }
             state.machine.reject(attachment);
             None

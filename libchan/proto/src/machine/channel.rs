@@ -199,6 +199,15 @@ impl Machine {
         }
     }
 
+    /// Whether the receiver of a sending entry takes no more. Of a receiving entry: false, unless it is gone.
+    pub fn is_cancelled(&self, key: Key) -> bool {
+        match self.entries.get(key) {
+            Entry::Send(half) => half.cancelled().is_some(),
+            Entry::Free => true,
+            _ => false,
+        }
+    }
+
     /// How a receiving entry stands.
     pub fn recv_status(&self, key: Key) -> RecvStatus {
         let Entry::Recv(half) = self.entries.get(key) else {
@@ -242,6 +251,17 @@ impl Machine {
         let Some(half) = self.entries.recv(key) else { return false };
         half.waiting = waiting;
         self.mark_due(key)
+    }
+
+    /// Whether somebody waits for the channel's next message, until one arrives: a large one then has its memory before
+    /// those that nobody reads.
+    pub fn set_awaited(&mut self, key: Key, on: bool) {
+        let Some(half) = self.entries.recv(key) else { return };
+        let begins = on && !half.awaited && half.inbox.as_ref().is_none_or(|inbox| inbox.is_empty());
+        half.awaited = begins || (on && half.awaited);
+        if begins && half.is_reserving() {
+            self.serve_reservations();
+        }
     }
 
     /// Puts the channel on the list of those that owe credit, if it does.
@@ -320,7 +340,8 @@ impl Machine {
     /// [`unpin`](Self::unpin)ned. False: it is gone, or the peer does not know of it.
     pub fn pin(&mut self, key: Key) -> bool {
         let Some(half) = self.entries.send(key) else { return false };
-        let open = half.announced && !half.closed && half.cancelled().is_none();
+        // What is still on its way in fragments would be overtaken by the message that names it.
+        let open = half.announced && !half.closed && half.cancelled().is_none() && !half.has_large();
         half.pins += u16::from(open);
         open
     }
@@ -568,7 +589,7 @@ impl Machine {
     pub(super) fn reject_all(&mut self, attachments: &[Attachment]) {
         for attachment in attachments {
             if attachment.kind == Kind::Descriptor {
-                self.events.push_back(Event::DescriptorDropped(attachment.key.0));
+                self.events.push_back(Event::DescriptorDropped(attachment.key.slot));
                 self.descriptors_owed += 1;
             } else {
                 self.rejected.push_back(*attachment);
@@ -663,6 +684,7 @@ impl RecvHalf {
             cancelled: false,
             due: false,
             starving: false,
+            awaited: false,
             inbox: None,
             rare: None,
         }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::message::flaw_flag;
 use super::{Event, Machine, Outgoing};
 use crate::Key;
-use crate::entry::{Large, Partial};
+use crate::entry::{Entry, Large, Partial, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Type, flag};
 use crate::inbox::{Attachment, Flaw, Payload};
@@ -148,32 +148,50 @@ impl Machine {
             rare.reserving = missing;
             self.reservations.push_back(key);
             self.serve_reservations();
+            // While it waits for memory, the window itself is granted as ever.
+            self.mark_due(key);
         }
     }
 
-    /// Grants memory to large messages, first come first served.
+    /// Grants memory to large messages, first come first served; then to those that somebody waits for.
     pub(super) fn serve_reservations(&mut self) {
         while let Some(&key) = self.reservations.front() {
-            if let Some(half) = self.entries.recv(key) {
-                let bytes = half.rare.as_ref().map_or(0, |rare| rare.reserving);
-                if bytes > 0 && !half.closed {
-                    if !self.ours.reserve(bytes) {
-                        return;
-                    }
-                    half.rare().reserving = 0;
-                    half.window.grant_extra(bytes);
-                    half.rare().granted += bytes;
-                    if let Some(partial) = &mut half.rare().partial {
-                        partial.payload.reserve((partial.total as usize - partial.received).min(FIRST));
-                    }
-                    if !half.due {
-                        half.due = true;
-                        self.due.push(key);
-                    }
-                }
+            if !self.grant_reservation(key) {
+                break;
             }
             self.reservations.pop_front();
         }
+        while let Some(at) = self.reservations.iter().position(|key| self.is_awaited(*key)) {
+            if !self.grant_reservation(self.reservations[at]) {
+                return;
+            }
+            self.reservations.remove(at);
+        }
+    }
+
+    fn is_awaited(&self, key: Key) -> bool {
+        matches!(self.entries.get(key), Entry::Recv(half) if half.awaited && half.is_reserving())
+    }
+
+    /// False: there is no memory for it now.
+    fn grant_reservation(&mut self, key: Key) -> bool {
+        let Some(half) = self.entries.recv(key).filter(|half| half.is_reserving()) else { return true };
+        let bytes = half.rare().reserving;
+        if !self.ours.reserve(bytes, half.awaited) {
+            return false;
+        }
+        half.window.grant_extra(bytes);
+        let rare = half.rare();
+        rare.reserving = 0;
+        rare.granted += bytes;
+        if let Some(partial) = &mut rare.partial {
+            partial.payload.reserve((partial.total as usize - partial.received).min(FIRST));
+        }
+        if !half.due {
+            half.due = true;
+            self.due.push(key);
+        }
+        true
     }
 
     pub(super) fn on_fragment(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
@@ -208,6 +226,13 @@ impl Machine {
             self.mark_due(key);
         }
         Ok(())
+    }
+}
+
+impl RecvHalf {
+    /// Whether a large message waits for memory.
+    pub(super) fn is_reserving(&self) -> bool {
+        !self.closed && self.rare.as_ref().is_some_and(|rare| rare.reserving > 0)
     }
 }
 

@@ -274,7 +274,7 @@ impl Machine {
                         attachment(Kind::SenderHome, key)
                     }
                     // The channel ended meanwhile: a sender of nothing.
-                    None => attachment(Kind::SenderHome, Key(u32::MAX)),
+                    None => attachment(Kind::SenderHome, Key::NONE),
                 },
                 _ => return Err(Misbehaviour::AttachmentKind),
             });
@@ -296,6 +296,7 @@ impl Machine {
         let inbox = half.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
         let was_empty = inbox.is_empty();
         inbox.push(codec, flaw, attachments, payload);
+        half.awaited = false;
         let waiting = inbox.len() as u32;
         // The arrival may have used up what the sender had: then what is owed goes out at once (rule 8).
         if half.is_starved() {

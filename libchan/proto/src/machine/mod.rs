@@ -131,7 +131,7 @@ pub struct Machine {
     /// What we may hold as a receiver, and what the peer may.
     pub(crate) ours: Pool,
     pub(crate) theirs: Pool,
-    /// Large messages that wait for memory, first come first served.
+    /// Large messages that wait for memory, first come first served; those that somebody waits for before the others.
     pub(crate) reservations: VecDeque<Key>,
     /// Attachments that nobody will claim, while they are being closed.
     rejected: VecDeque<Attachment>,
@@ -199,8 +199,8 @@ impl Machine {
             entries: Entries::new(role),
             events: VecDeque::new(),
             pending_accepts: 0,
-            ours: Pool::new(limits.session_memory),
-            theirs: Pool::new(limits.session_memory),
+            ours: Pool::new(limits.session_memory, limits.largest_charge()),
+            theirs: Pool::new(limits.session_memory, limits.largest_charge()),
             reservations: VecDeque::new(),
             rejected: VecDeque::new(),
             rejecting: false,

@@ -28,8 +28,8 @@ impl Machine {
         let peer = Hello::decode(body)?;
         let established = self.hello.agree(peer, self.role == crate::Role::Dialer)?;
         self.limits = established.limits.clone();
-        self.ours = Pool::new(self.limits.session_memory);
-        self.theirs = Pool::new(self.limits.session_memory);
+        self.ours = Pool::new(self.limits.session_memory, self.limits.largest_charge());
+        self.theirs = Pool::new(self.limits.session_memory, self.limits.largest_charge());
         self.descriptor_credit = self.limits.max_descriptors;
         self.established = Some(established);
         self.events.push_back(Event::Established);
@@ -162,7 +162,7 @@ impl Machine {
 
     /// Whether every sending end and every stream has said its last: a goodbye takes nothing away.
     pub fn is_settled(&self) -> bool {
-        self.entries.keys().all(|key| match self.entries.get(key) {
+        self.entries.keys().into_iter().all(|key| match self.entries.get(key) {
             Entry::Free | Entry::Recv(_) => true,
             Entry::Stream(stream) => stream.end_sent,
             Entry::Send(half) => half.closed && !half.has_large(),

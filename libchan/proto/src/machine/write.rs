@@ -129,7 +129,7 @@ impl Machine {
         }
         let number = self.descriptors_arrived;
         self.descriptors_arrived = number.wrapping_add(1);
-        Ok(Key(number))
+        Ok(Key { slot: number, serial: 0 })
     }
 
     pub(super) fn on_descriptor_credit(

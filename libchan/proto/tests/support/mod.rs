@@ -272,6 +272,7 @@ impl Pair {
             }
             spare = Some(inbox);
         }
+        self.machine(side).set_awaited(key, true);
         taken
     }
 

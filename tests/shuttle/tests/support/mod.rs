@@ -1,7 +1,8 @@
 //! What the tests of both files share: running one under many schedules, and calls that are dropped half way.
 //!
 //! `LIBCHAN_SHUTTLE_ITERATIONS=50` runs fifty times as many schedules. A failure prints the schedule that caused it;
-//! `LIBCHAN_SHUTTLE_REPLAY=<schedule> cargo test -p libchan-shuttle <name of the test>` runs that one again.
+//! `LIBCHAN_SHUTTLE_REPLAY=<schedule> cargo test -p libchan-shuttle <name of the test>` runs that one again, with
+//! `LIBCHAN_SHUTTLE_CASE=<the case printed before it>` where the test has several.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -41,6 +42,11 @@ pub fn check(iterations: usize, test: impl Fn() + Send + Sync + 'static) {
     let again = test.clone();
     Runner::new(RandomScheduler::new(all - all / 4), config.clone()).run(move || again());
     Runner::new(PctScheduler::new(DEPTH, all / 4), config).run(move || test());
+}
+
+/// Whether the environment leaves this case of a test in.
+pub fn is_chosen(case: &str) -> bool {
+    std::env::var("LIBCHAN_SHUTTLE_CASE").map_or(true, |chosen| chosen == case)
 }
 
 /// Runs a future on this thread. Shuttle's own `block_on` loses a wake-up that comes while the future waits for a lock.

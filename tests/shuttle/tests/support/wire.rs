@@ -98,8 +98,10 @@ impl Wire {
     /// Both sides see the end of the link in the middle of what they do.
     pub fn cut(&self) {
         for way in 0..2 {
-            self.change(way, |way| way.bytes.clear());
-            self.close(way);
+            self.change(way, |way| {
+                way.bytes.clear();
+                way.closed = true;
+            });
         }
     }
 

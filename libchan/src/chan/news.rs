@@ -1,0 +1,211 @@
+//! What sessions have to tell a channel: messages, ends, credit, receivers that left.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use libchan_proto::{Body, Close, Key, Scope, code};
+
+use super::queue::Slot;
+use super::recv::attached;
+use super::state::{End, Locked, State};
+use super::{Chan, end};
+use crate::error::{Closed, RemoteError};
+use crate::parcel::{Origin, Parcel};
+use crate::session::{Leg, Refill, Shared};
+
+impl<T> Chan<T> {
+    /// The session has news of the leg `key`.
+    pub(crate) fn ready(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
+        let leg = Leg { session: session.clone(), key };
+        let mut state = self.lock();
+        if state.legs.source_at(&leg).is_some() {
+            if self.is_direct(&state) {
+                note_starved(&mut state, &leg);
+                state.wake_receiver();
+            } else if self.absorb_all(&mut state) {
+                self.available(&mut state);
+            }
+            if state.end != End::Open {
+                state.wake_receivers();
+            }
+        }
+        let pump = state.has_sinks();
+        let cancelled = state.legs.sink_mut(&leg).is_some() && leg.send_status().cancelled.is_some();
+        drop(state);
+        if cancelled {
+            self.leg_cancelled(key, session);
+        } else if pump {
+            self.pump();
+        }
+    }
+
+    /// Moves what the sources have into the queue. True if there was anything, a source's end included.
+    pub(super) fn absorb_all(&self, state: &mut Locked<'_, T>) -> bool {
+        let mut any = false;
+        let mut at = 0;
+        while let Some(source) = state.legs.sources().get(at) {
+            let leg = source.leg.clone();
+            let mut inbox = None;
+            if at == 0 {
+                state.legs.report_owed();
+                inbox = state.legs.inbox.take();
+            }
+            loop {
+                while let Some(message) = inbox.as_mut().and_then(|inbox| inbox.pop()) {
+                    any = true;
+                    let parcel = parcel_of(&leg, message);
+                    state.local().queue.accept(Slot::Wire(Box::new(parcel)));
+                }
+                match leg.refill(&mut inbox, &mut (0, 0), self.capacity == 0, None) {
+                    Refill::Messages { .. } => {}
+                    Refill::Empty => {
+                        at += 1;
+                        break;
+                    }
+                    Refill::Closed(close) => {
+                        any = true;
+                        self.source_closed(state, &leg, close);
+                        break;
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// A source has sent its last.
+    pub(super) fn source_closed(&self, state: &mut Locked<'_, T>, leg: &Leg, close: Close) {
+        let Some(at) = state.legs.source_at(leg) else { return };
+        let mut spare = None;
+        if at == 0 {
+            state.legs.report_owed();
+            state.legs.parked = None;
+            spare = state.legs.inbox.take();
+        }
+        state.legs.remove_source(leg);
+        let parked = leg.cancel(Scope::End, Closed::Dropped, spare);
+        state.wake(parked);
+        let error = close.reason.map(RemoteError::from);
+        let lost = error.as_ref().is_some_and(|error| error.wire_code() == code::DISCONNECTED);
+        if close.scope == Scope::Channel {
+            self.absorb_all(state);
+        }
+        match (error, close.scope) {
+            (_, _) if lost => state.legs.lost = true,
+            (None, Scope::Channel) => self.close_state(state, End::Clean),
+            (Some(error), _) => self.close_state(state, End::Error(Box::new(error))),
+            (None, Scope::End) => {}
+        }
+        self.check_senders(state);
+        if state.end != End::Open {
+            state.wake_receivers();
+        }
+    }
+
+    /// Tells on-demand sources how many receivers wait.
+    pub(super) fn ask_sources(&self, state: &State<T>) {
+        if !state.legs.sources().iter().any(|source| source.on_demand) {
+            return;
+        }
+        let waiting = self.demand(state).saturating_sub(state.accepted_len());
+        for source in state.legs.sources().iter().filter(|source| source.on_demand) {
+            source.leg.want(waiting as u32);
+        }
+    }
+
+    /// A remote receiver has taken `messages`.
+    pub(crate) fn taken(self: &Arc<Self>, key: Key, session: &Arc<Shared>, messages: u32) {
+        let mut garbage = Vec::new();
+        let leg = Leg { session: session.clone(), key };
+        let mut state = self.lock();
+        for _ in 0..messages {
+            let Some(sink) = state.legs.sink_mut(&leg) else { break };
+            match sink.taken() {
+                Some(hand) => garbage.extend(self.was_taken(&mut state, hand)),
+                None => sink.early += 1,
+            }
+        }
+        if state.end != End::Open {
+            // The end may have waited for this.
+            state.wake_receivers();
+        }
+        drop(state);
+        drop(garbage);
+        self.pump();
+    }
+
+    /// The remote receiver behind the leg takes no more.
+    pub(crate) fn leg_cancelled(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
+        let leg = Leg { session: session.clone(), key };
+        let mut state = self.lock();
+        if state.legs.sink_mut(&leg).is_none() {
+            return;
+        }
+        let status = leg.send_status();
+        let Some(cancel) = status.cancelled else { return };
+        let Some(mut sink) = state.legs.remove_sink(&leg) else { return };
+        let lost = cancel.reason.code == code::DISCONNECTED;
+        let mut garbage = Vec::new();
+        // What it took last may not have been told yet. (With a lost link nobody knows.)
+        let sent = (sink.in_hand().count() + usize::from(sink.sending)).saturating_sub(sink.early as usize);
+        for _ in status.untaken as usize..if lost { 0 } else { sent } {
+            match sink.taken() {
+                Some(hand) => garbage.extend(self.was_taken(&mut state, hand)),
+                None => sink.early += 1,
+            }
+        }
+        if sink.early > 0 {
+            state.local().early = Some(leg.clone());
+        }
+        leg.close(Scope::End, None);
+        for hand in sink.into_in_hand().into_iter().rev() {
+            self.came_back(&mut state, hand, lost);
+        }
+        let whole = cancel.scope == Scope::Channel;
+        let mut refused = VecDeque::new();
+        if whole || (self.receivers() == 0 && !state.has_sinks()) {
+            let scope = if whole { Scope::Channel } else { Scope::End };
+            refused = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope);
+        } else if state.has_queued() {
+            state.wake_receiver();
+        }
+        if state.end != End::Open {
+            state.wake_receivers();
+            state.wake_senders();
+        }
+        let lost = state.is_lost();
+        drop(state);
+        drop(garbage);
+        end::bury(refused, lost);
+        self.pump();
+    }
+}
+
+/// The sender ran out while messages that it paid for are in our hand: says which of them were taken, or notes that the
+/// next one taken is to be told at once.
+fn note_starved<T>(state: &mut State<T>, leg: &Leg) {
+    if !leg.session.sender_starved(leg.key) {
+        return;
+    }
+    if state.legs.owed.0 > 0 {
+        state.legs.report_owed();
+    } else {
+        state.legs.starved = true;
+    }
+}
+
+fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
+    let payload = match message.body {
+        Body::Slice(bytes) => bytes::Bytes::copy_from_slice(bytes),
+        Body::Shared(bytes) => bytes,
+    };
+    Parcel {
+        codec: leg.session.codec_by_id(message.codec),
+        flaw: message.flaw,
+        payload,
+        ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
+        bound: None,
+        forwarded: true,
+        from: Some(Origin { leg: leg.clone(), charge: message.charge }),
+    }
+}

@@ -1,0 +1,253 @@
+//! What a channel's lock protects, and the guard that wakes nobody before the lock is released.
+
+use std::ops::{Deref, DerefMut};
+
+use super::legs::Legs;
+use super::queue::Queue;
+use super::waiters::{Waiters, Wakes};
+use crate::error::{Closed, RemoteError, SendFailure};
+use crate::parcel::Origin;
+use crate::session::Leg;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+pub(super) struct State<T> {
+    pub(super) end: End,
+    /// Set once nothing more is taken.
+    refused: Option<Refused>,
+    local: Option<Box<Local<T>>>,
+    pub(super) legs: Legs,
+}
+
+/// How the sending side stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum End {
+    Open,
+    /// A claimed end whose message has not wholly decoded: its leg is still to come.
+    Tentative,
+    Clean,
+    Error(Box<RemoteError>),
+    Lost,
+}
+
+/// Why nothing more is taken. The usual reason needs no allocation.
+enum Refused {
+    Dropped,
+    Because(Box<Closed>),
+}
+
+/// What waits in this process.
+pub(super) struct Local<T> {
+    pub(super) queue: Queue<T>,
+    /// `recv` calls that wait.
+    pub(super) receivers: Waiters,
+    /// Calls of `closed` that wait.
+    pub(super) watchers: Waiters,
+    /// A receiver that has left after it took the message that the pump is about to note.
+    pub(super) early: Option<Leg>,
+}
+
+impl<T> State<T> {
+    pub(super) fn new(end: End) -> Self {
+        Self { end, refused: None, local: None, legs: Legs::default() }
+    }
+
+    pub(super) fn local(&mut self) -> &mut Local<T> {
+        self.local.get_or_insert_with(|| {
+            Box::new(Local {
+                queue: Queue::new(),
+                receivers: Waiters::new(),
+                watchers: Waiters::new(),
+                early: None,
+            })
+        })
+    }
+
+    pub(super) fn local_ref(&self) -> Option<&Local<T>> {
+        self.local.as_deref()
+    }
+
+    pub(super) fn local_mut(&mut self) -> Option<&mut Local<T>> {
+        self.local.as_deref_mut()
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| !local.queue.is_empty())
+    }
+
+    pub(super) fn has_offered(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| local.queue.has_offered())
+    }
+
+    /// Whether sends or reserves wait for room.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| local.queue.has_waiting())
+    }
+
+    pub(super) fn accepted_len(&self) -> usize {
+        self.local.as_ref().map_or(0, |local| local.queue.accepted_len())
+    }
+
+    pub(super) fn reserved(&self) -> u32 {
+        self.local.as_ref().map_or(0, |local| local.queue.reserved())
+    }
+
+    /// How many accepted messages came from remote senders, where their room is counted.
+    pub(super) fn absorbed(&self) -> u32 {
+        self.local.as_ref().map_or(0, |local| local.queue.absorbed())
+    }
+
+    /// How many `recv` calls wait in the channel's line.
+    pub(super) fn waiting_receivers(&self) -> usize {
+        self.local.as_ref().map_or(0, |local| local.receivers.len())
+    }
+
+    /// Nothing waits here, and nothing is being moved.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_queued() && self.reserved() == 0 && !self.legs.pumping
+    }
+
+    pub(super) fn has_sinks(&self) -> bool {
+        !self.legs.sinks().is_empty()
+    }
+
+    pub(super) fn has_sources(&self) -> bool {
+        !self.legs.sources().is_empty()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.refused.is_none() && matches!(self.end, End::Open | End::Tentative)
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Why nothing more is taken, if so.
+    pub(super) fn refusal(&self) -> Option<Closed> {
+        self.refused.as_ref().map(|refused| match refused {
+            Refused::Dropped => Closed::Dropped,
+            Refused::Because(closed) => (**closed).clone(),
+        })
+    }
+
+    /// Nothing more is taken. The first reason stands.
+    pub(super) fn refuse(&mut self, why: Closed) {
+        self.refused.get_or_insert_with(|| match why {
+            Closed::Dropped => Refused::Dropped,
+            why => Refused::Because(Box::new(why)),
+        });
+    }
+
+    /// Refused because the link to the receiver was lost.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(&self.refused, Some(Refused::Because(closed)) if **closed == Closed::Disconnected)
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), Closed> {
+        match (self.refusal(), &self.end) {
+            (Some(closed), _) => Err(closed),
+            (None, End::Open | End::Tentative) => Ok(()),
+            (None, End::Lost) => Err(Closed::Disconnected),
+            (None, _) => Err(Closed::BySender),
+        }
+    }
+
+    /// Why a send fails, if it does.
+    pub(super) fn send_failure(&self) -> Option<SendFailure> {
+        self.check_open().err().map(SendFailure::from)
+    }
+
+    /// How many messages of a sole remote receiver count against the room here.
+    pub(super) fn outside(&self) -> u32 {
+        match self.legs.sinks().first() {
+            Some(sink) if sink.sole => sink.leg.untaken(),
+            _ => 0,
+        }
+    }
+
+    /// Gives credit back where a message came from, unless that source is gone.
+    pub(super) fn report(&self, from: &Origin, messages: u32, charge: u32) {
+        if self.legs.source_at(&from.leg).is_some() {
+            from.leg.taken(messages, charge);
+        }
+    }
+}
+
+/// A channel's state under its lock, and whom to wake once that is released.
+pub(super) struct Locked<'a, T> {
+    // Dropped in this order: nobody is woken under the lock.
+    state: MutexGuard<'a, State<T>>,
+    wakes: Wakes,
+}
+
+impl<'a, T> Locked<'a, T> {
+    pub(super) fn new(mutex: &'a Mutex<State<T>>) -> Self {
+        Self { state: lock(mutex), wakes: Wakes::default() }
+    }
+
+    pub(super) fn wake(&mut self, waker: Option<std::task::Waker>) {
+        self.wakes.push(waker);
+    }
+
+    /// What waits here, if anything ever did, and where to note whom to wake.
+    pub(super) fn parts(&mut self) -> Option<(&mut Local<T>, &mut Wakes)> {
+        self.state.local.as_deref_mut().map(|local| (local, &mut self.wakes))
+    }
+
+    /// Wakes one receiver in this process: the first in line, or the one that waits in the session's port.
+    pub(super) fn wake_receiver(&mut self) {
+        let first = self.state.local.as_mut().and_then(|local| local.receivers.notify_one());
+        match first {
+            Some(waker) => self.wakes.push(Some(waker)),
+            None => self.unpark(),
+        }
+    }
+
+    /// Wakes every receiver in this process: the shape of the channel has changed.
+    pub(super) fn wake_receivers(&mut self) {
+        if let Some(local) = &mut self.state.local {
+            local.receivers.notify_all(&mut self.wakes);
+        }
+        self.unpark();
+    }
+
+    /// Wakes every call that waits for the channel to take more, or no more.
+    pub(super) fn wake_senders(&mut self) {
+        if let Some(local) = &mut self.state.local {
+            local.queue.wake_all(&mut self.wakes);
+            local.watchers.notify_all(&mut self.wakes);
+        }
+    }
+
+    /// Wakes the receiver that waits in the session's port, if one does.
+    pub(super) fn unpark(&mut self) {
+        if self.state.legs.parked.is_some() {
+            let waker = self.state.legs.sources().first().and_then(|source| source.leg.take_parked());
+            self.wakes.push(waker);
+        }
+    }
+
+    /// Accepts waiting sends while there is room.
+    pub(super) fn admit(&mut self, capacity: u32) {
+        if self.state.has_waiting() {
+            let outside = self.state.outside();
+            if let Some((local, wakes)) = self.parts() {
+                local.queue.admit(capacity, outside, wakes);
+            }
+        }
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = State<T>;
+
+    fn deref(&self) -> &State<T> {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+}
