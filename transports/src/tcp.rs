@@ -74,7 +74,11 @@ struct Writer(OwnedWriteHalf);
 impl LinkWriter for Writer {
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
         refuse_descriptors(descriptors)?;
-        self.0.try_write_vectored(bufs)
+        // The vectored call costs the kernel more, and nearly every write is one buffer.
+        match bufs {
+            [buf] => self.0.try_write(buf),
+            bufs => self.0.try_write_vectored(bufs),
+        }
     }
 
     fn poll_write(
@@ -84,7 +88,10 @@ impl LinkWriter for Writer {
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
         refuse_descriptors(descriptors)?;
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        match bufs {
+            [buf] => Pin::new(&mut self.0).poll_write(cx, buf),
+            bufs => Pin::new(&mut self.0).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

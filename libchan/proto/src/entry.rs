@@ -211,6 +211,12 @@ impl RecvHalf {
         (self.room_left() == 0 && !self.serves_demand()) || self.window.left() <= 0
     }
 
+    /// Whether the sender has less than a quarter left.
+    pub(crate) fn is_short(&self) -> bool {
+        let by_bytes = self.window.left() < self.window.size() as i32 / 4;
+        by_bytes || (self.room_left() < self.capacity.div_ceil(4) && !self.serves_demand())
+    }
+
     pub(crate) fn serves_demand(&self) -> bool {
         self.on_demand || self.capacity == 0
     }

@@ -12,15 +12,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use libchan_proto::{Event, Key, Misbehaviour, Reason, SessionError, code};
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
+use libchan_proto::{Event, Key, Misbehaviour, SessionError};
+use tokio::time::Sleep;
 
+use super::alarm::Alarm;
+use super::farewell::Farewell;
 use super::port::Port;
 use super::read::ReadBuffer;
 use super::shared::{Shared, State};
 use crate::attach::AnyChan;
 use crate::chan::Wakes;
 use crate::link::LinkReader;
+use crate::sync::MutexGuard;
 
 /// Reads in one turn at the most.
 const READS: usize = 8;
@@ -34,27 +37,25 @@ const WRITES: usize = 16;
 const TICK: Duration = Duration::from_secs(5);
 
 pub(super) struct Driver {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     reader: Box<dyn LinkReader>,
     buffer: ReadBuffer,
     descriptors: VecDeque<OwnedFd>,
-    started: Instant,
-    tick: Interval,
+    alarm: Alarm,
     yields: u32,
-    farewell: Farewell,
+    /// The link has not pushed out yet what was written.
+    unflushed: bool,
+    pub(super) farewell: Farewell,
     /// When the close that is under way gives up.
-    deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
     done: bool,
 }
 
-/// How far the end of the session has got.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    No,
-    /// What was accepted is on its way out.
-    Draining,
-    /// Our goodbye is in the output; the peer's is awaited.
-    Said,
+/// What the machine had to say, for when the session's lock is released.
+#[derive(Default)]
+struct News {
+    wakes: Wakes,
+    effects: Vec<Effect>,
 }
 
 /// What an event asks for, done without the session's lock.
@@ -66,16 +67,14 @@ enum Effect {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, reader: Box<dyn LinkReader>) -> Self {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Self {
             shared,
             reader,
             buffer: ReadBuffer::new(),
             descriptors: VecDeque::new(),
-            started: Instant::now(),
-            tick,
+            alarm: Alarm::every(TICK),
             yields: 0,
+            unflushed: false,
             farewell: Farewell::No,
             deadline: None,
             done: false,
@@ -84,46 +83,40 @@ impl Driver {
 
     /// One turn. `Err` is the end of the session, and why.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
-        self.begin_turn(cx)?;
         let mut more = false;
         for round in 1.. {
-            match self.poll_read(cx)? {
-                Poll::Ready(()) if round < READS => self.handle_events(),
-                Poll::Ready(()) => {
-                    more = true;
-                    break;
-                }
-                Poll::Pending => break,
+            if self.poll_read(cx)?.is_pending() {
+                break;
+            }
+            if round == READS {
+                more = true;
+                break;
             }
         }
-        self.handle_events();
-        self.poll_farewell(cx)?;
-        more |= self.poll_flush(cx)?;
-        // Writing may have made room for channels that waited for it.
-        self.handle_events();
-        while self.tick.poll_tick(cx).is_ready() {
-            let now = self.started.elapsed();
-            self.shared.lock().machine.handle_tick(now)?;
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        begin_turn(&mut state, cx)?;
+        if self.is_parting(&state) {
+            drop(state);
+            self.handle_events();
+            self.poll_farewell(cx)?;
+            state = shared.lock();
+        }
+        more |= self.poll_flush(&shared, state, cx)?;
+        if self.farewell != Farewell::No {
+            // What has left may have been the goodbye: then the link is closed in this turn, not at the next event.
+            let farewell = self.farewell;
+            self.poll_farewell(cx)?;
+            more |= self.farewell != farewell;
+        }
+        if let Some(now) = self.alarm.poll(cx) {
+            shared.lock().machine.handle_tick(now)?;
             more = true;
         }
         if more {
             cx.waker().wake_by_ref();
         }
         Ok(())
-    }
-
-    fn begin_turn(&mut self, cx: &Context<'_>) -> Result<(), SessionError> {
-        let mut state = self.shared.lock();
-        state.woken = false;
-        state.burst = false;
-        match &mut state.driver {
-            Some(known) => known.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        match state.broken.take() {
-            Some(text) => Err(SessionError::Link(text)),
-            None => Ok(()),
-        }
     }
 
     // ---- reading
@@ -135,6 +128,7 @@ impl Driver {
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
         };
+        let mut news = News::default();
         let mut state = self.shared.lock();
         state.burst = false;
         if read == 0 {
@@ -144,29 +138,38 @@ impl Driver {
         let result = self.buffer.feed(read, |data| state.machine.handle_input(data));
         let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
         let held = state.arrived.len();
-        if result.is_ok()
-            && (announced.wrapping_sub(arrived) as i32 > 0
-                || held > state.machine.limits().max_descriptors as usize)
-        {
+        let most = state.machine.limits().max_descriptors as usize;
+        if result.is_ok() && (announced.wrapping_sub(arrived) as i32 > 0 || held > most) {
             // A descriptor is never later than the message it belongs to, and never more than were granted.
             return Err(SessionError::PeerMisbehaved(Misbehaviour::DescriptorBudget));
         }
+        self.collect(&mut state, &mut news);
+        drop(state);
+        self.tell(news);
         result.map(Poll::Ready)
     }
 
     // ---- events
 
     /// Hands on what the machine has to say, in order.
-    fn handle_events(&mut self) {
-        let mut wakes = Wakes::default();
-        let mut effects = Vec::new();
+    fn handle_events(&self) {
+        let mut news = News::default();
         let mut state = self.shared.lock();
-        while let Some(event) = state.machine.poll_event() {
-            self.note(&mut state, event, &mut wakes, &mut effects);
-        }
+        self.collect(&mut state, &mut news);
         drop(state);
-        drop(wakes);
-        for effect in effects {
+        self.tell(news);
+    }
+
+    fn collect(&self, state: &mut State, news: &mut News) {
+        while let Some(event) = state.machine.poll_event() {
+            self.note(state, event, news);
+        }
+    }
+
+    /// Tells those whom the news is for, under no lock.
+    fn tell(&self, news: News) {
+        drop(news.wakes);
+        for effect in news.effects {
             match effect {
                 Effect::Ready(chan, key) => chan.ready(key, &self.shared),
                 Effect::Taken(chan, key, messages) => chan.taken(key, &self.shared, messages),
@@ -175,7 +178,8 @@ impl Driver {
         }
     }
 
-    fn note(&self, state: &mut State, event: Event, wakes: &mut Wakes, effects: &mut Vec<Effect>) {
+    fn note(&self, state: &mut State, event: Event, news: &mut News) {
+        let News { wakes, effects } = news;
         match event {
             Event::Established => {
                 if let Some(established) = state.machine.established().cloned()
@@ -235,41 +239,59 @@ impl Driver {
 
     // ---- writing
 
-    /// Writes what is to leave. True: there is more than fits a turn.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionError> {
+    /// Writes what is to leave, and hands on what that had to say. True: there is more than fits a turn.
+    fn poll_flush<'a>(
+        &mut self,
+        shared: &'a Shared,
+        mut state: MutexGuard<'a, State>,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, SessionError> {
+        let mut more = true;
         for _ in 0..WRITES {
-            let mut state = self.shared.lock();
-            if !state.machine.has_output() && state.unsent.is_none() {
+            let due = state.machine.is_urgent() || state.unsent.is_some();
+            if !due && !self.unflushed {
                 self.yields = 0;
-                return Ok(false);
+                more = false;
+                break;
             }
-            if self.gives_way(&state) {
+            if due && self.gives_way(&state) {
                 self.yields += 1;
-                return Ok(true);
+                break;
             }
             // A sender that is writing wakes us if it leaves anything.
-            let Some(mut writer) = state.writer.take() else { return Ok(false) };
+            let Some(mut writer) = state.writer.take() else {
+                more = false;
+                break;
+            };
             let mut unsent = state.unsent.take().unwrap_or_else(|| state.swap_out());
             drop(state);
-            let result = unsent.poll_write(&mut *writer, cx);
-            let mut state = self.shared.lock();
+            let mut written = unsent.poll_write(&mut *writer, cx);
+            if let Poll::Ready(Ok(())) = written {
+                written = writer.poll_flush(cx);
+                self.unflushed = written.is_pending();
+            }
+            state = shared.lock();
             state.writer = Some(writer);
-            match result {
-                Poll::Ready(Ok(())) => {
-                    state.swap_back(unsent);
-                    let flushed = state.writer.as_mut().map(|writer| writer.poll_flush(cx));
-                    if let Some(Poll::Ready(Err(error))) = flushed {
-                        return Err(SessionError::Link(error.to_string()));
-                    }
-                }
+            if unsent.is_done() {
+                state.swap_back(unsent);
+            } else {
+                state.unsent = Some(unsent);
+            }
+            match written {
+                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
                 Poll::Pending => {
-                    state.unsent = Some(unsent);
-                    return Ok(false);
+                    more = false;
+                    break;
                 }
             }
         }
-        Ok(true)
+        // Writing may have made room for channels that waited for it.
+        let mut news = News::default();
+        self.collect(&mut state, &mut news);
+        drop(state);
+        self.tell(news);
+        Ok(more)
     }
 
     /// Whether to let the tasks that were woken add to the output first (rule 3).
@@ -281,66 +303,6 @@ impl Driver {
     }
 
     // ---- the end
-
-    /// Takes the close of the session a step further.
-    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
-        if self.farewell == Farewell::No {
-            let mut state = self.shared.lock();
-            let unused = state.handles == 0 && state.machine.open_channels() == 0;
-            if !(state.closing || unused) {
-                return Ok(());
-            }
-            state.closing = true;
-            drop(state);
-            self.farewell = Farewell::Draining;
-            self.deadline = Some(Box::pin(sleep(self.shared.close_timeout)));
-            self.leave_channels();
-        }
-        let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        let mut state = self.shared.lock();
-        let sent = state.machine.is_drained() && state.unsent.is_none();
-        if self.farewell == Farewell::Draining {
-            // After the peer's goodbye no credit comes: what cannot leave now never will.
-            let stuck = state.machine.peer_said_goodbye() && sent;
-            if !(state.machine.is_settled() || stuck || late) {
-                return Ok(());
-            }
-            state.goodbye(Reason { code: code::NONE, text: String::new() });
-            self.farewell = Farewell::Said;
-            let mut deadline = Box::pin(sleep(self.shared.close_timeout));
-            // Registers for its end; it cannot have come yet.
-            let _ = deadline.as_mut().poll(cx);
-            self.deadline = Some(deadline);
-            return Ok(());
-        }
-        if late {
-            return Err(SessionError::Closed);
-        }
-        if !(sent && state.machine.peer_said_goodbye()) {
-            return Ok(());
-        }
-        match state.writer.as_mut().map(|writer| writer.poll_close(cx)) {
-            Some(Poll::Pending) => Ok(()),
-            _ => Err(SessionError::Closed),
-        }
-    }
-
-    /// Asks every channel and stream to end once what was accepted has gone out.
-    fn leave_channels(&self) {
-        let keys = self.shared.lock().ports.keys();
-        for key in keys {
-            let chan = {
-                let mut state = self.shared.lock();
-                if matches!(state.ports.get(key), Port::Stream { .. }) {
-                    state.machine.stream_finish(key, Reason { code: code::NONE, text: String::new() });
-                }
-                state.ports.chan(key).cloned()
-            };
-            if let Some(chan) = chan {
-                chan.leave(key, &self.shared);
-            }
-        }
-    }
 
     /// The session is over: everybody who waits is told, every channel loses its leg.
     fn finish(&mut self, why: SessionError) {
@@ -379,6 +341,19 @@ impl Driver {
             let mut unsent = state.unsent.take().unwrap_or_else(|| state.swap_out());
             let _ = unsent.try_write(&mut *writer);
         }
+    }
+}
+
+fn begin_turn(state: &mut State, cx: &Context<'_>) -> Result<(), SessionError> {
+    state.woken = false;
+    state.burst = false;
+    match &mut state.driver {
+        Some(known) => known.clone_from(cx.waker()),
+        none => *none = Some(cx.waker().clone()),
+    }
+    match state.broken.take() {
+        Some(text) => Err(SessionError::Link(text)),
+        None => Ok(()),
     }
 }
 

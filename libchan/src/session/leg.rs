@@ -37,8 +37,9 @@ impl Leg {
     /// Sends past the queue, on the caller's thread if that is right.
     pub(crate) fn send(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
         let mut state = self.session.lock();
+        let reply = state.machine.is_fresh(self.key);
         state.machine.try_send(self.key, message)?;
-        self.session.after_send(state);
+        self.session.after_send(state, reply);
         Ok(())
     }
 
@@ -46,7 +47,7 @@ impl Leg {
     pub(crate) fn send_backlog(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
         let mut state = self.session.lock();
         state.machine.send_backlog(self.key, message)?;
-        self.session.after_send(state);
+        self.session.after_send(state, false);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
+mod alarm;
 mod descriptors;
 mod driver;
+mod farewell;
 mod incoming;
 mod leg;
 pub(crate) mod loopback;

@@ -142,9 +142,11 @@ impl Shared {
         result
     }
 
-    /// After something was appended to the output: writes it now, or leaves it to the driver (rule 1).
-    pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>) {
-        let alone = state.active == 0 && !state.burst && state.unsent.is_none() && !state.driver_only;
+    /// After something was appended to the output: writes it now, or leaves it to the driver (rule 1). `reply`: the first
+    /// message on a channel that the peer has sent us; its end is likely to follow and goes in the same write.
+    pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>, reply: bool) {
+        let alone =
+            !reply && state.active == 0 && !state.burst && state.unsent.is_none() && !state.driver_only;
         let writer = if alone { state.writer.take() } else { None };
         let Some(mut writer) = writer else {
             let driver = state.wake_driver();
@@ -361,7 +363,7 @@ impl State {
 
     fn wake_driver_for_output(&mut self) -> Option<Waker> {
         let idle = self.handles == 0 && self.machine.open_channels() == 0;
-        if self.machine.has_output() || self.machine.has_events() || idle { self.wake_driver() } else { None }
+        if self.machine.is_urgent() || self.machine.has_events() || idle { self.wake_driver() } else { None }
     }
 
     /// Takes what the machine has to write, with the descriptors that go with it.

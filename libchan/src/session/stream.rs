@@ -85,7 +85,7 @@ impl RemoteStream for SessionStream {
                 Poll::Pending
             }
             Ok(n) => {
-                self.leg.session.after_send(state);
+                self.leg.session.after_send(state, false);
                 Poll::Ready(Ok(n))
             }
             Err(error) => Poll::Ready(Err(Self::write_error(error))),

@@ -199,6 +199,11 @@ impl Machine {
         }
     }
 
+    /// Whether nothing was sent yet on a channel that the peer has given us.
+    pub fn is_fresh(&self, key: Key) -> bool {
+        matches!(self.entries.get(key), Entry::Send(half) if !half.own && half.sent == 0)
+    }
+
     /// Whether the receiver of a sending entry takes no more. Of a receiving entry: false, unless it is gone.
     pub fn is_cancelled(&self, key: Key) -> bool {
         match self.entries.get(key) {
@@ -274,9 +279,11 @@ impl Machine {
         let half_owed = half.owed >= half.capacity.div_ceil(2).max(1);
         let told = half.owed > 0 && (half.serves_demand() || half_owed || half.room_left() == 0);
         let owes = wants || told || half.window.is_due();
-        if owes && !half.due {
-            half.due = true;
-            self.due.push(key);
+        if owes {
+            self.urgent |= wants || half.serves_demand() || half.is_short();
+            if !std::mem::replace(&mut half.due, true) {
+                self.due.push(key);
+            }
         }
         owes
     }

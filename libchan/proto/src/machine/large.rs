@@ -187,8 +187,8 @@ impl Machine {
         if let Some(partial) = &mut rare.partial {
             partial.payload.reserve((partial.total as usize - partial.received).min(FIRST));
         }
-        if !half.due {
-            half.due = true;
+        self.urgent = true;
+        if !std::mem::replace(&mut half.due, true) {
             self.due.push(key);
         }
         true

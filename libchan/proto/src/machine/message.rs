@@ -312,6 +312,7 @@ impl Machine {
             return;
         }
         half.starving = false;
+        self.urgent |= half.due && half.is_short();
         if was_empty {
             self.events.push_back(Event::Readable(key));
         }

@@ -145,6 +145,8 @@ pub struct Machine {
     control: usize,
     /// Entries that owe credit.
     pub(crate) due: Vec<Key>,
+    /// Somebody cannot send before it has credit of these.
+    pub(crate) urgent: bool,
     /// Channels whose large message may go on.
     pub(crate) large: VecDeque<Key>,
     /// Large messages that are not out yet, those that wait for credit included.
@@ -208,6 +210,7 @@ impl Machine {
             out: Output::default(),
             control: 0,
             due: Vec::new(),
+            urgent: false,
             large: VecDeque::new(),
             large_open: 0,
             congested: Vec::new(),

@@ -171,7 +171,7 @@ impl Machine {
 
     /// Whether nothing waits to be written.
     pub fn is_drained(&self) -> bool {
-        !self.has_output() && self.said_goodbye != Some(GoodbyeState::Queued)
+        !self.is_urgent() && self.said_goodbye != Some(GoodbyeState::Queued)
     }
 
     /// The session is over: tells the peer why, if it is to blame, and everybody here.

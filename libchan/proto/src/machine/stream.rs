@@ -180,6 +180,7 @@ impl Machine {
             }
             if stream.window.is_due() && !stream.due {
                 stream.due = true;
+                self.urgent = true;
                 self.due.push(key);
             }
         }
@@ -216,6 +217,7 @@ impl Machine {
         }
         // The arrival may have used up what the sender had: then what is owed goes out at once.
         if stream.window.is_due() && !std::mem::replace(&mut stream.due, true) {
+            self.urgent = true;
             self.due.push(key);
         }
         stream.arrived.extend(body);

@@ -13,8 +13,14 @@ const FILL: usize = 256 * 1024;
 impl Machine {
     /// Whether there is something to write.
     pub fn has_output(&self) -> bool {
+        !self.due.is_empty() || self.is_urgent()
+    }
+
+    /// Whether something is to be written now. Credit for a sender that has a quarter left is not: it goes with the next
+    /// write, or becomes urgent when more has arrived.
+    pub fn is_urgent(&self) -> bool {
         !self.out.is_empty()
-            || !self.due.is_empty()
+            || self.urgent
             || !self.large.is_empty()
             || self.descriptors_owed > 0
             || self.may_say_goodbye()
@@ -62,6 +68,7 @@ impl Machine {
             self.write_credit(key);
         }
         self.due = due;
+        self.urgent = false;
     }
 
     fn write_credit(&mut self, key: Key) {

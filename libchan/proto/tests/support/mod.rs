@@ -129,7 +129,7 @@ impl Pair {
 
     /// Moves what `side` wants to write onto the link. False: nothing.
     pub fn pump(&mut self, side: usize) -> bool {
-        if !self.sides[side].machine.has_output() {
+        if !self.sides[side].machine.is_urgent() {
             return false;
         }
         let mut out = Output::default();
