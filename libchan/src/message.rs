@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::attach::{self, Attached};
+use crate::attach::{self, Ends};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, SendFailure};
 use crate::raw::Raw;
@@ -34,7 +34,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 /// A value on its way into a message: its bytes are in the caller's buffer unless `shared` holds them.
 pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
-    pub(crate) ends: Vec<Attached>,
+    pub(crate) ends: Ends,
     pub(crate) shared: Option<Bytes>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Arrived<'a> {
     pub(crate) payload: &'a [u8],
     /// The payload again, where it can be kept without a copy.
     pub(crate) shared: Option<Bytes>,
-    pub(crate) ends: Vec<Attached>,
+    pub(crate) ends: Ends,
 }
 
 /// The two functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.

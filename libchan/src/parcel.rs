@@ -1,9 +1,9 @@
 //! `Parcel`: a message in its encoded form, on its way through a channel's queue.
 
 use bytes::Bytes;
-use libchan_proto::{Attach, Flaw};
+use libchan_proto::Flaw;
 
-use crate::attach::Attached;
+use crate::attach::{Attached, Attaches, Ends};
 use crate::codec::AnyCodec;
 use crate::error::RecvError;
 use crate::message::{Arrived, Encoded, Erased};
@@ -14,9 +14,9 @@ pub(crate) struct Parcel {
     pub(crate) codec: AnyCodec,
     pub(crate) flaw: Flaw,
     pub(crate) payload: Bytes,
-    pub(crate) ends: Vec<Attached>,
+    pub(crate) ends: Ends,
     /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
-    pub(crate) bound: Option<Vec<Attach>>,
+    pub(crate) bound: Option<Attaches>,
     /// It was encoded elsewhere: what goes wrong with it now is a failure to forward it.
     pub(crate) forwarded: bool,
     /// Where it came from, if from a session: credit goes back there when it is taken.
@@ -47,7 +47,7 @@ impl Parcel {
     /// A message that stands for one that could not be encoded or forwarded.
     pub(crate) fn flawed(flaw: Flaw, text: String, from: Option<Origin>) -> Self {
         let payload = Bytes::from(text.into_bytes());
-        Self { codec: AnyCodec::raw(), flaw, payload, ends: Vec::new(), bound: None, forwarded: true, from }
+        Self { codec: AnyCodec::raw(), flaw, payload, ends: Ends::new(), bound: None, forwarded: true, from }
     }
 
     /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
@@ -56,7 +56,7 @@ impl Parcel {
         for end in &mut self.ends {
             end.share();
         }
-        let ends = self.ends.iter().map(Attached::try_clone).collect::<Option<Vec<_>>>()?;
+        let ends = self.ends.iter().map(Attached::try_clone).collect::<Option<Ends>>()?;
         Some(Self {
             codec: self.codec.clone(),
             flaw: self.flaw,
@@ -68,11 +68,17 @@ impl Parcel {
         })
     }
 
-    /// The link that it was to leave by is lost: senders in it did not end cleanly.
-    pub(crate) fn lose(&self) {
-        for end in &self.ends {
-            if let Attached::Sender(sender) = end {
-                sender.chan().lose();
+    /// The link that it was to leave by is lost: senders and streams in it did not end cleanly.
+    pub(crate) fn lose(self) {
+        for end in self.ends {
+            match end {
+                Attached::Sender(sender) => sender.chan().lose(),
+                Attached::Stream(core, hold) => {
+                    if let Some(hold) = hold.or_else(|| core.hold().ok()) {
+                        hold.lose();
+                    }
+                }
+                _ => {}
             }
         }
     }

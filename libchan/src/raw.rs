@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 
-use crate::attach::{self, Attached};
+use crate::attach::{self, Attached, Ends};
 use crate::codec::{AnyCodec, CodecId};
 use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
@@ -30,7 +30,7 @@ pub struct Raw {
     codec: AnyCodec,
     payload: Bytes,
     /// Behind a lock because sending works on `&Raw`: an end that arrived is made shareable at the first send.
-    ends: Mutex<Vec<Attached>>,
+    ends: Mutex<Ends>,
 }
 
 impl Raw {
@@ -82,7 +82,7 @@ impl Raw {
 
     pub(crate) fn to_encoded(&self) -> Result<Encoded, SendFailure> {
         let mut ends = lock(&self.ends);
-        let handles = ends.iter_mut().map(Attached::again).collect::<Result<Vec<_>, _>>()?;
+        let handles = ends.iter_mut().map(Attached::again).collect::<Result<Ends, _>>()?;
         Ok(Encoded { codec: self.codec.clone(), ends: handles, shared: Some(self.payload.clone()) })
     }
 }
@@ -109,7 +109,7 @@ impl Serialize for ByteString<'_> {
 /// One attachment of a nested `Raw`, whatever its kind.
 struct AnyEnd(Attached);
 
-struct EndList<'a>(&'a Mutex<Vec<Attached>>);
+struct EndList<'a>(&'a Mutex<Ends>);
 
 impl Serialize for EndList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

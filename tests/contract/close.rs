@@ -329,7 +329,26 @@ async fn promise_06_the_end_after_a_refusal_is_quiet(on: On) {
     }
 }
 
+async fn promise_06_a_sender_whose_receiver_is_gone_meets_no_other_channel(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 4).await;
+    put(&sender, 1).await;
+    assert_eq!(get(&receiver).await, 1);
+    drop(receiver);
+    assert_eq!(soon(sender.closed()).await, Closed::Dropped);
+    // What stood for the first channel in the session is free, and the next one takes it.
+    let (other, others) = channel::<String>(&a, &b, 4).await;
+    let (ship, shipped) = channel::<Sender<u32>>(&b, &a, 4).await;
+    let (away, _aways) = pipe();
+    put(&ship, away).await;
+    let _away = get(&shipped).await;
+    assert_eq!(refused(&sender, 2).await.value, 2);
+    put(&other, "its own".to_owned()).await;
+    assert_eq!(get(&others).await, "its own");
+}
+
 libchan_tests::contract! {
+    promise_06_a_sender_whose_receiver_is_gone_meets_no_other_channel,
     promise_04_the_last_sender_gone_is_the_clean_end,
     promise_04_close_ends_every_clone_here_and_remote,
     promise_04_close_by_a_remote_sender_ends_the_clones_at_home,

@@ -231,41 +231,14 @@ async fn promise_11_a_nested_channel_of_another_type_is_errors_of_its_messages(o
 }
 
 /// A codec that only one side knows.
-struct Private;
-
-impl Codec for Private {
-    fn id(&self) -> CodecId {
-        CodecId(201)
-    }
-
-    fn name(&self) -> &'static str {
-        "private"
-    }
-
-    fn placeholder(&self) -> Placeholder {
-        Placeholder::Map
-    }
-
-    fn encode(&self, value: &dyn erased_serde::Serialize, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        serde_json::to_writer(out, value).map_err(|error| CodecError::new(error.to_string()))
-    }
-
-    fn decode(
-        &self,
-        payload: &[u8],
-        read: &mut dyn FnMut(&mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>,
-    ) -> Result<(), CodecError> {
-        let mut json = serde_json::Deserializer::from_slice(payload);
-        read(&mut <dyn erased_serde::Deserializer<'_>>::erase(&mut json))?;
-        json.end().map_err(|error| CodecError::new(error.to_string()))
-    }
+fn private() -> AnyCodec {
+    AnyCodec::custom(JsonPlugin { id: 201, placeholder: Placeholder::Map }).unwrap()
 }
 
 async fn promise_11_an_unknown_codec_is_one_error(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = mismatched::<Raw, u32>(&a, &b).await;
-    let private = AnyCodec::custom(Private).unwrap();
-    put(&sender, Raw::encode(&1u32, private).unwrap()).await;
+    put(&sender, Raw::encode(&1u32, private()).unwrap()).await;
     put(&sender, Raw::encode(&2u32, AnyCodec::json()).unwrap()).await;
     let text = decode_text(fail(&receiver).await);
     assert!(text.contains("201"), "{text}");
@@ -279,7 +252,7 @@ async fn promise_11_an_unknown_codec_closes_what_the_message_carries(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = mismatched::<Raw, Full>(&a, &b).await;
     let (message, stayed) = full(1);
-    put(&sender, Raw::encode(&message, AnyCodec::custom(Private).unwrap()).unwrap()).await;
+    put(&sender, Raw::encode(&message, private()).unwrap()).await;
     drop(message);
     decode_text(fail(&receiver).await);
     stayed.are_closed().await;

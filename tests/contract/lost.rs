@@ -348,6 +348,51 @@ async fn promise_05_a_runtime_that_goes_away_leaves_nobody_waiting(on: On) {
     let _ = on;
 }
 
+/// A message that was accepted and cannot leave: the one before it waits for memory that an unread message holds.
+/// `waited`: it was accepted after its send had waited. Gives what stayed here of its ends, when the link is lost.
+async fn accepted_and_lost(on: On, waited: bool) -> (Receiver<u32>, ByteStream) {
+    type Item = (Blob, Option<(Sender<u32>, ByteStream)>);
+    let limits = Limits { session_memory: 1024 * 1024, max_message: 256 * 1024, ..Limits::default() };
+    let options = || SessionOptions::new().limits(limits.clone());
+    let (a, b) = on.pair_with(options(), options()).await;
+    let probe = Probe::new(&a, &b).await;
+    let (unread, _nobody) = channel::<Blob>(&a, &b, 1).await;
+    put(&unread, Blob(vec![1; 150 * 1024])).await;
+    let (sender, receiver) = channel::<Item>(&a, &b, if waited { 2 } else { 3 }).await;
+    let empty = || Blob(Vec::new());
+    put(&sender, (empty(), None)).await;
+    put(&sender, (Blob(vec![2; 150 * 1024]), None)).await;
+    let (reply, replies) = pipe();
+    let (here, stream) = ByteStream::pair();
+    let mut sending = Box::pin(sender.send((empty(), Some((reply, stream)))));
+    if waited {
+        still_pending(sending.as_mut()).await;
+        // Room, which the next send finds.
+        get(&receiver).await;
+        probe.settle().await;
+        let mut behind = Box::pin(sender.send((empty(), None)));
+        still_pending(behind.as_mut()).await;
+    }
+    assert!(soon(sending).await.is_ok(), "it was not accepted");
+    a.abort();
+    (replies, here)
+}
+
+async fn promise_05_ends_in_a_message_that_never_left_are_lost(on: On) {
+    for waited in [false, true] {
+        let (replies, _here) = accepted_and_lost(on, waited).await;
+        assert_eq!(fail(&replies).await, RecvError::Disconnected);
+    }
+}
+
+async fn promise_05_a_stream_in_a_message_that_never_left_has_no_clean_end(on: On) {
+    for waited in [false, true] {
+        let (_replies, mut here) = accepted_and_lost(on, waited).await;
+        let end = soon(here.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_err(), "the clean end of a stream that nobody has ever read");
+    }
+}
+
 libchan_tests::contract! {
     promise_05_what_had_arrived_comes_before_the_error,
     promise_05_a_waiting_recv_is_told,
@@ -366,6 +411,8 @@ mod remote {
         promise_05_a_relay_passes_the_loss_on,
         promise_05_ends_on_another_session_live_on,
         promise_05_an_undelivered_message_takes_its_ends_with_it,
+        promise_05_ends_in_a_message_that_never_left_are_lost,
+        promise_05_a_stream_in_a_message_that_never_left_has_no_clean_end,
     }
 }
 

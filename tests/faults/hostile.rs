@@ -1,49 +1,14 @@
-//! A peer that says a proper hello and then breaks the rules, byte by byte.
+//! A peer that breaks the rules.
 
 use libchan_proto::Misbehaviour;
 use libchan_tests::*;
-use libchan_transports::UnixLink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
-/// What a real acceptor says first: preface and hello.
-async fn hello() -> Vec<u8> {
-    let (left, mut right) = UnixStream::pair().unwrap();
-    let mut start =
-        Box::pin(Session::start(UnixLink::new(left, "unix:a"), Role::Acceptor, SessionOptions::new()));
-    assert!(poll_once(start.as_mut()).await.is_none());
-    let mut bytes = vec![0; 16];
-    soon(async {
-        tokio::select! {
-            _ = &mut start => panic!("no hello was answered"),
-            read = async {
-                right.read_exact(&mut bytes).await?;
-                let length = usize::from(bytes[8]) << 16 | usize::from(bytes[9]) << 8 | usize::from(bytes[10]);
-                let mut rest = vec![0; length];
-                right.read_exact(&mut rest).await?;
-                bytes.extend(rest);
-                std::io::Result::Ok(())
-            } => read.unwrap(),
-        }
-    })
-    .await;
-    bytes
-}
+use crate::rude::{self, Rude, frame, hello};
 
-fn frame(kind: u8, id: u32, body: &[u8]) -> Vec<u8> {
-    let mut frame = (body.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.push(kind);
-    frame.extend(id.to_be_bytes());
-    frame.extend(body);
-    frame
-}
-
-/// A session with a peer of ours that has said hello.
-async fn session_with_rude_peer() -> (Session, UnixStream) {
-    let (left, mut right) = UnixStream::pair().unwrap();
-    right.write_all(&hello().await).await.unwrap();
-    let session = Session::start(UnixLink::new(left, "unix:a"), Role::Dialer, SessionOptions::new());
-    (soon(session).await.unwrap(), right)
+async fn session_with_rude_peer() -> (Session, Rude) {
+    let (session, rude, _) = rude::session_with_rude_peer(On::Unix, SessionOptions::new()).await;
+    (session, rude)
 }
 
 async fn every_broken_rule_has_its_error() {

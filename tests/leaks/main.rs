@@ -53,10 +53,15 @@ async fn ten_thousand_channels(on: On) {
         assert_eq!(a.open_channels(), MANY + 2);
     }
     let each = opened.allocations as f64 / MANY as f64;
+    let kept = (opened.allocations - opened.deallocations) as f64 / MANY as f64;
     let bytes = (opened.bytes_allocated - opened.bytes_deallocated) as f64 / MANY as f64;
-    println!("{on:?}: {each:.2} allocations a channel, {bytes:.0} bytes kept of it, both sides together");
-    assert!(each < 16.0, "{each} allocations a channel");
-    assert!(bytes < 2_000.0, "{bytes} bytes a channel");
+    println!(
+        "{on:?}: {kept:.2} of {each:.2} allocations a channel kept, {bytes:.0} bytes, both sides together"
+    );
+    // One an end; the slabs and tables grow now and then.
+    assert!(kept < 2.01, "{kept} allocations kept a channel");
+    assert!(each < 12.0, "{each} allocations a channel");
+    assert!(bytes < 1_000.0, "{bytes} bytes a channel");
     // They all work.
     for (number, (sender, receiver)) in there.iter().zip(&here).enumerate().step_by(97) {
         put(sender, number as u32).await;

@@ -6,6 +6,7 @@
 
 mod help;
 mod on;
+mod plugin;
 mod wire;
 
 pub use help::{Blob, blob};
@@ -21,6 +22,7 @@ pub use libchan::{
 };
 pub use libchan_proto::Limits;
 pub use on::{Case, Flavor, On, channel, run, run_paused};
+pub use plugin::JsonPlugin;
 pub use wire::{Switch, Way, WireLink, wire};
 
 /// Makes a test of every case for every transport and runtime.

@@ -70,6 +70,8 @@ pub(crate) struct SendHalf {
     pub(crate) watched: bool,
     /// CLOSE is sent, or waits behind a large message or a pin.
     pub(crate) closed: bool,
+    /// CLOSE is sent: what is left is the receiver's answer.
+    pub(crate) over: bool,
     /// Messages to come that name it.
     pub(crate) pins: u16,
     pub(crate) rare: Option<Box<RareSend>>,
@@ -106,7 +108,7 @@ pub(crate) struct Large {
 ///   open ──CLOSE received──> closed (its inbox stays readable) ──cancel──> gone
 ///    └────CANCEL sent──────> cancelled ──CLOSE received──> gone
 /// ```
-/// Where the peer gave the id, CLOSE is answered with CANCEL at once.
+/// Where the peer gave the id, CLOSE is answered with CANCEL once what had arrived was taken or dropped.
 #[derive(Debug)]
 pub(crate) struct RecvHalf {
     pub(crate) id: u32,
@@ -123,6 +125,8 @@ pub(crate) struct RecvHalf {
     pub(crate) announced: bool,
     pub(crate) on_demand: bool,
     pub(crate) closed: bool,
+    /// Closed cleanly, this end of it: the usual end needs no more to be remembered.
+    pub(crate) clean: bool,
     pub(crate) cancelled: bool,
     /// In the list of channels that owe credit.
     pub(crate) due: bool,
@@ -274,7 +278,7 @@ pub(crate) struct Entries {
     /// Slots that were announced to the peer at least once.
     announced: usize,
     open: usize,
-    /// Streams that are over on the wire and still held here.
+    /// Streams that are over on the wire and still held here, and senders that have said their last.
     over: usize,
 }
 
@@ -297,17 +301,18 @@ impl Entries {
         self.open
     }
 
-    /// Entries that are not finished on the wire.
+    /// Entries of which something is still to come from here, or to be received.
     pub(crate) fn live(&self) -> usize {
         self.open - self.over
     }
 
     pub(crate) fn note_over(&mut self, key: Key) {
-        if let Some(Entry::Stream(stream)) = self.get_mut(key)
-            && !std::mem::replace(&mut stream.over, true)
-        {
-            self.over += 1;
-        }
+        let over = match self.get_mut(key) {
+            Some(Entry::Stream(stream)) => &mut stream.over,
+            Some(Entry::Send(half)) => &mut half.over,
+            _ => return,
+        };
+        self.over += usize::from(!std::mem::replace(over, true));
     }
 
     fn is_current(&self, key: Key) -> bool {
@@ -456,9 +461,12 @@ impl Entries {
         self.free.push(key.slot);
         self.serials[key.slot as usize] = key.serial.wrapping_add(1);
         self.open -= 1;
-        if matches!(&entry, Entry::Stream(stream) if stream.over) {
-            self.over -= 1;
-        }
+        let over = match &entry {
+            Entry::Stream(stream) => stream.over,
+            Entry::Send(half) => half.over,
+            Entry::Recv(_) | Entry::Free => false,
+        };
+        self.over -= usize::from(over);
         entry
     }
 

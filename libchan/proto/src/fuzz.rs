@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-
 use crate::error::{Misbehaviour, Reason};
 use crate::frame::{self, HEADER, Header, Metadata, Opening, Reader, Type};
 use crate::{Event, Flaw, Hello, Kind, Limits, Machine, Outgoing, Output, Payload, Role, Scope};
@@ -18,14 +16,15 @@ pub fn machine(data: &[u8]) {
     if shape & 1 == 1 {
         let mut peer = Machine::new(Role::Dialer, hello, Duration::ZERO);
         peer.take_output(&mut out);
-        let mut bytes = BytesMut::from(&out.bytes[..]);
-        let _ = machine.handle_input(&mut bytes);
+        let _ = machine.handle_input(&out.bytes);
     }
     let size = usize::from(shape >> 1).max(1);
-    let mut buffer = BytesMut::new();
+    let mut buffer = Vec::new();
     for chunk in data.chunks(size) {
         buffer.extend_from_slice(chunk);
-        let failed = machine.handle_input(&mut buffer).is_err();
+        let taken = machine.handle_input(&buffer);
+        let failed = taken.is_err();
+        buffer.drain(..taken.unwrap_or(0));
         while let Some(event) = machine.poll_event() {
             act(&mut machine, &event);
         }

@@ -5,7 +5,6 @@ mod support;
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use libchan_proto::{
     Attach, Event, Flaw, Hello, Kind, Limits, Machine, Misbehaviour, Outgoing, Payload, Reason, Role, Scope,
     SessionError, code,
@@ -494,8 +493,9 @@ fn unknown_types_that_may_be_skipped_are() {
 fn late_frames_for_finished_ids_are_ignored_and_what_they_carry_is_closed() {
     let Both { mut peer, recv, send } = both(Limits { max_descriptors: 4, ..limits() });
     peer.feed(&close_frame(2)).unwrap();
-    assert_eq!(peer.said(), frames(&cancel_frame(2, 0)));
+    assert_eq!(peer.said(), [], "it may hold what was not read");
     peer.machine.cancel(recv, Scope::End, Reason::none(), None);
+    assert_eq!(peer.said(), frames(&cancel_frame(2, 0)));
     peer.feed(&cancel_frame(own(send), 0)).unwrap();
     peer.machine.close(send, Scope::End, None);
     peer.said();
@@ -603,7 +603,7 @@ fn transcript() -> (Vec<u8>, Vec<Event>) {
     ];
     bytes.extend(frames.concat());
     let mut machine = acceptor();
-    machine.handle_input(&mut BytesMut::from(&bytes[..])).unwrap();
+    machine.handle_input(&bytes).unwrap();
     let told = events(&mut machine);
     assert!(told.contains(&Event::PeerGoodbye(Reason::none())));
     (bytes, told)
@@ -619,11 +619,12 @@ fn byte_by_byte() {
     let (bytes, whole) = transcript();
     for chunk in [1, 2, 3, 7, 64] {
         let mut machine = acceptor();
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         let mut told = Vec::new();
         for part in bytes.chunks(chunk) {
             buffer.extend_from_slice(part);
-            machine.handle_input(&mut buffer).unwrap();
+            let taken = machine.handle_input(&buffer).unwrap();
+            buffer.drain(..taken);
             told.extend(events(&mut machine));
         }
         assert!(buffer.is_empty());
@@ -636,8 +637,7 @@ fn cut_at_every_position() {
     let (bytes, _) = transcript();
     for at in 0..bytes.len() {
         let mut machine = acceptor();
-        let mut buffer = BytesMut::from(&bytes[..at]);
-        machine.handle_input(&mut buffer).unwrap();
+        machine.handle_input(&bytes[..at]).unwrap();
         events(&mut machine);
         let before = machine.audit();
         assert_eq!(machine.handle_eof(), Err(SessionError::Lost));

@@ -791,8 +791,7 @@ impl World {
             }
         }
         // Nobody who has nothing left waits for the next write.
-        for (side, audit) in self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.is_urgent())
-        {
+        for (_, audit) in self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.is_urgent()) {
             let open = |recv: &&RecvAudit| recv.announced && !recv.closed && !recv.cancelled;
             for recv in audit.recvs.iter().filter(open) {
                 assert!(recv.owed == 0 || recv.room_left.is_some_and(|room| room > 0), "{recv:?}");

@@ -68,8 +68,8 @@ fn the_dialers_order_of_codecs_wins_on_both_sides() {
         Duration::ZERO,
     );
     let (a, b) = (output(&mut dialer), output(&mut acceptor));
-    dialer.handle_input(&mut b[..].into()).unwrap();
-    acceptor.handle_input(&mut a[..].into()).unwrap();
+    dialer.handle_input(&b).unwrap();
+    acceptor.handle_input(&a).unwrap();
     for machine in [dialer, acceptor] {
         assert_eq!(machine.established().unwrap().codecs, [2, 1]);
     }
@@ -385,6 +385,8 @@ fn our_own_control_frames_count_too() {
         pair.machine(A).open(&format!("{n}"), 1, &Metadata::default()).unwrap();
     }
     pair.tick(5);
+    assert_eq!(pair.sides[A].failed, None, "a burst is not the peer's fault");
+    pair.tick(10);
     assert_eq!(pair.sides[A].failed, Some(SessionError::PeerNotReading));
 }
 
@@ -415,29 +417,49 @@ fn reading_never_waits_for_writing() {
 // ---- ids
 
 #[test]
-fn an_id_is_given_again_while_its_last_use_is_unread() {
-    // S gives the id and closes with messages unread at R; the next channel has the same id.
+fn an_id_is_given_again_when_its_last_use_was_read() {
+    // S gives the id and closes with messages unread at R, which holds and counts them until they were taken.
     let mut pair = Pair::established(limits());
     let (first, unread) = pair.open(A, "first", 4);
     pair.send(A, first, b"unread").unwrap();
     pair.machine(A).close(first, Scope::End, None);
     pair.run();
-    assert_eq!(pair.machine(A).open_channels(), 0, "R has answered with CANCEL");
+    assert_eq!(pair.machine(A).open_channels(), 0, "nothing is to come of it from here");
     let (second, theirs) = pair.open(A, "second", 4);
-    assert_eq!(first.slot, second.slot, "the slot is used again");
+    assert_ne!(first.slot, second.slot);
     assert_ne!(unread, theirs);
     pair.send(A, second, b"new").unwrap();
     pair.run();
     assert_eq!(pair.take(B, unread)[0].payload, b"unread");
     assert_eq!(pair.take(B, theirs)[0].payload, b"new");
     pair.machine(B).cancel(unread, Scope::End, Reason::none(), None);
-    pair.send(A, second, b"newer").unwrap();
     pair.run();
-    assert_eq!(pair.take(B, theirs)[0].payload, b"newer");
-    pair.machine(A).close(second, Scope::End, None);
+    let (third, again) = pair.open(A, "third", 4);
+    assert_eq!(first.slot, third.slot, "R has answered with CANCEL");
+    pair.send(A, third, b"newer").unwrap();
     pair.run();
-    pair.machine(B).cancel(theirs, Scope::End, Reason::none(), None);
+    assert_eq!(pair.take(B, again)[0].payload, b"newer");
+    for (key, at_b) in [(second, theirs), (third, again)] {
+        pair.machine(A).close(key, Scope::End, None);
+        pair.run();
+        pair.machine(B).cancel(at_b, Scope::End, Reason::none(), None);
+    }
     assert_eq!([A, B].map(|side| pair.machine(side).open_channels()), [0, 0]);
+}
+
+#[test]
+fn what_was_closed_unread_counts_until_it_is_read() {
+    // Channels that are opened, written to and closed, and that nobody reads: a limit stops their opener, not the session.
+    let mut pair = Pair::established(Limits { max_channels: 8, ..limits() });
+    for _ in 0..8 {
+        let (key, _) = pair.open(A, "log", 4);
+        pair.send(A, key, b"line").unwrap();
+        pair.machine(A).close(key, Scope::End, None);
+        pair.run();
+    }
+    assert_eq!(pair.machine(A).open("log", 4, &Metadata::default()), Err(OpenError::TooManyChannels));
+    pair.run();
+    assert_eq!([A, B].map(|side| pair.sides[side].failed.clone()), [None, None]);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use std::sync::{Arc, Weak};
 
 use libchan_proto::Kind;
 use serde::de::{Deserializer, Error as _};
+use smallvec::SmallVec;
 
-use super::{AnyChan, AnySender, Attached, fd_from};
+use super::{AnyChan, AnySender, Attached, Ends, fd_from};
 use crate::chan::Chan;
 use crate::codec::{Placeholder, deserialize_index};
 use crate::fd::{Fd, FdCore};
@@ -27,7 +28,7 @@ thread_local! {
 
 struct Scope {
     form: Placeholder,
-    entries: Vec<Entry>,
+    entries: SmallVec<[Entry; 1]>,
 }
 
 /// One attachment of the message and the claim on it, if there is one.
@@ -50,7 +51,7 @@ enum Claim {
 pub(crate) struct DecodeScope(());
 
 impl DecodeScope {
-    pub(crate) fn enter(form: Placeholder, ends: Vec<Attached>) -> Self {
+    pub(crate) fn enter(form: Placeholder, ends: Ends) -> Self {
         let entries = ends.into_iter().map(|attached| Entry { attached, claim: Claim::None }).collect();
         SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, entries }));
         Self(())

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use serde::ser::{Error as _, Serialize, Serializer};
+use serde::ser::{Serialize, Serializer};
 
-use super::{AnyReceiver, AnySender, Attached};
+use super::{AnyReceiver, AnySender, Attached, Ends};
 use crate::codec::{Placeholder, serialize_index};
 use crate::error::SendFailure;
 use crate::fd::FdCore;
@@ -20,7 +20,7 @@ thread_local! {
 
 struct Scope {
     form: Placeholder,
-    ends: Vec<Attached>,
+    ends: Ends,
     failed: Option<SendFailure>,
 }
 
@@ -29,18 +29,18 @@ pub(crate) struct EncodeScope(());
 
 impl EncodeScope {
     pub(crate) fn enter(form: Placeholder) -> Self {
-        SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, ends: Vec::new(), failed: None }));
+        SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, ends: Ends::new(), failed: None }));
         Self(())
     }
 
     /// What was collected, in the order of the indexes in the payload.
-    pub(crate) fn finish(self) -> Result<Vec<Attached>, SendFailure> {
+    pub(crate) fn finish(self) -> Result<Ends, SendFailure> {
         let scope = pop();
         std::mem::forget(self);
         match scope {
             Some(Scope { failed: Some(why), .. }) => Err(why),
             Some(scope) => Ok(scope.ends),
-            None => Ok(Vec::new()),
+            None => Ok(Ends::new()),
         }
     }
 }
@@ -154,6 +154,6 @@ impl Collected {
 
 impl Serialize for Collected {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_index(self.form, self.index, serializer).map_err(S::Error::custom)
+        serialize_index(self.form, self.index, serializer)
     }
 }

@@ -11,7 +11,8 @@ mod values;
 
 use std::sync::Arc;
 
-use libchan_proto::{Attachment, Kind};
+use libchan_proto::{Attach, Attachment, Kind};
+use smallvec::SmallVec;
 
 pub(crate) use self::decode::{DecodeScope, claim_any, claim_receiver, claim_sender};
 use self::decode::{claim_descriptor, claim_stream};
@@ -21,6 +22,12 @@ use crate::error::SendFailure;
 use crate::fd::{Fd, FdCore, FdHold};
 use crate::session::Leg;
 use crate::stream::{ByteStream, StreamCore, StreamHold};
+
+/// What a message carries: nearly always nothing or one end.
+pub(crate) type Ends = SmallVec<[Attached; 1]>;
+
+/// The same as the machine knows it.
+pub(crate) type Attaches = SmallVec<[Attach; 2]>;
 
 /// Something a message carries, as a counted handle.
 pub(crate) enum Attached {

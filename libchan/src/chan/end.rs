@@ -10,7 +10,10 @@ use libchan_proto::{Key, Scope};
 use super::Chan;
 use super::queue::Slot;
 use super::state::{End, Locked, State};
+use crate::codec::AnyCodec;
 use crate::error::{Closed, RemoteError};
+use crate::parcel::Parcel;
+use crate::scratch::Scratch;
 use crate::session::{Leg, Shared};
 
 impl<T> Chan<T> {
@@ -76,7 +79,7 @@ impl<T> Chan<T> {
             let garbage = self.refuse_state(&mut state, Closed::Dropped, Scope::End);
             let lost = state.is_lost();
             drop(state);
-            return bury(garbage, lost);
+            return self.bury(garbage, lost);
         }
         // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
         if let [sink] = state.legs.sinks_mut()
@@ -96,7 +99,7 @@ impl<T> Chan<T> {
         let garbage = self.refuse_state(&mut state, why, Scope::End);
         let lost = state.is_lost();
         drop(state);
-        bury(garbage, lost);
+        self.bury(garbage, lost);
     }
 
     /// The same for every receiver of the channel, remote ones included.
@@ -108,7 +111,7 @@ impl<T> Chan<T> {
         let garbage = self.refuse_state(&mut state, why, Scope::Channel);
         let lost = state.is_lost();
         drop(state);
-        bury(garbage, lost);
+        self.bury(garbage, lost);
     }
 
     pub(super) fn refuse_state(
@@ -198,12 +201,24 @@ fn drop_sources<T>(state: &mut Locked<'_, T>, scope: Scope, why: &Closed) {
     state.legs.parked = None;
 }
 
-/// Drops messages that nobody will take, under no lock. `lost`: with their link, so that senders in them did not end
-/// cleanly.
-pub(super) fn bury<T>(messages: VecDeque<Slot<T>>, lost: bool) {
-    for slot in &messages {
-        if let (true, Slot::Wire(parcel)) = (lost, slot) {
-            parcel.lose();
+impl<T> Chan<T> {
+    /// Drops messages that nobody will take, under no lock. `lost`: with their link, so that what is in them did not end
+    /// cleanly.
+    pub(super) fn bury(&self, messages: impl IntoIterator<Item = Slot<T>>, lost: bool) {
+        for slot in messages {
+            match slot {
+                Slot::Wire(parcel) if lost => parcel.lose(),
+                Slot::Value(value) if lost => {
+                    // Encoding is how the ends in it are found.
+                    let mut scratch = Scratch::take();
+                    if let Some(erased) = self.erased()
+                        && let Ok(encoded) = (erased.encode)(&value, &AnyCodec::msgpack(), scratch.buffer())
+                    {
+                        Parcel::encoded(encoded, &[]).lose();
+                    }
+                }
+                Slot::Wire(_) | Slot::Value(_) => {}
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use libchan_proto::{Body, Close, Key, Scope, code};
 
+use super::Chan;
 use super::queue::Slot;
 use super::recv::attached;
 use super::state::{End, Locked, State};
-use super::{Chan, end};
 use crate::error::{Closed, RemoteError};
 use crate::parcel::{Origin, Parcel};
 use crate::session::{Leg, Refill, Shared};
@@ -176,7 +176,7 @@ impl<T> Chan<T> {
         let lost = state.is_lost();
         drop(state);
         drop(garbage);
-        end::bury(refused, lost);
+        self.bury(refused, lost);
         self.pump();
     }
 }

@@ -11,7 +11,7 @@ use super::Chan;
 use super::legs::{InHand, Sink};
 use super::queue::Slot;
 use super::state::{End, Locked, State};
-use crate::attach::Attached;
+use crate::attach::{Attached, Attaches, Ends};
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
@@ -187,8 +187,12 @@ impl<T> Chan<T> {
                 Ok(attachments) => attachments,
                 Err(why) => {
                     let flaw = if parcel.forwarded { Flaw::NotForwarded } else { Flaw::NotEncoded };
-                    *parcel = Parcel::flawed(flaw, why.to_string(), parcel.from.take());
-                    Vec::new()
+                    let flawed = Parcel::flawed(flaw, why.to_string(), parcel.from.take());
+                    let spent = std::mem::replace(&mut *parcel, flawed);
+                    if leg.session.is_over() {
+                        spent.lose();
+                    }
+                    Attaches::new()
                 }
             },
         };
@@ -236,6 +240,11 @@ impl<T> Chan<T> {
                 }
                 let unwanted = offer.and_then(|(id, value)| state.local().queue.give_back(id, value, true));
                 self.note_in_hand(&mut state, leg, hand).or(unwanted)
+            }
+            Outcome::Refused(Load::Wire(parcel)) if state.is_refused() => {
+                let lost = state.is_lost();
+                drop(state);
+                return self.bury([Slot::Wire(parcel)], lost);
             }
             Outcome::Refused(Load::Wire(parcel)) => {
                 state.local().queue.put_back(Slot::Wire(parcel));
@@ -364,8 +373,8 @@ impl<T> State<T> {
 }
 
 /// Prepares what a message carries for the session of `leg`. On failure nothing is bound.
-pub(super) fn bind_all(leg: &Leg, ends: &mut [Attached]) -> Result<Vec<Attach>, SendFailure> {
-    let mut attachments = Vec::with_capacity(ends.len());
+pub(super) fn bind_all(leg: &Leg, ends: &mut [Attached]) -> Result<Attaches, SendFailure> {
+    let mut attachments = Attaches::with_capacity(ends.len());
     for at in 0..ends.len() {
         match bind(leg, &mut ends[at]) {
             Ok(attach) => attachments.push(attach),
@@ -402,7 +411,7 @@ fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
 }
 
 /// The message has gone out: receivers that it carries may be sent to. (Senders have nothing to wait for.)
-pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Vec<Attached>) {
+pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Ends) {
     for (attach, end) in attachments.iter().zip(ends) {
         let (Attach::Channel(key), Attached::Receiver(receiver)) = (*attach, &end) else { continue };
         let (bound, chan) = (Leg { session: leg.session.clone(), key }, receiver.chan().clone());

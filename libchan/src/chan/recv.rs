@@ -11,7 +11,7 @@ use super::Chan;
 use super::legs::{Legs, Parked};
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
-use crate::attach::{Attached, Unclaimed};
+use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Arrived;
@@ -28,7 +28,7 @@ pub(super) enum Got<T> {
         codec: AnyCodec,
         flaw: Flaw,
         shared: Option<Bytes>,
-        ends: Vec<Attached>,
+        ends: Ends,
     },
     End(Result<Option<T>, RecvError>),
     Nothing,

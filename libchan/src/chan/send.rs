@@ -9,7 +9,7 @@ use super::Chan;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
-use crate::attach::Attached;
+use crate::attach::{Attached, Attaches};
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
 use crate::parcel::Parcel;
@@ -140,16 +140,13 @@ impl<T> Chan<T> {
         }
         // From here on sends queue behind this one, until the pump has drained the queue.
         state.hold_direct(true);
-        let outside = state.outside();
-        let queue = &mut state.local().queue;
-        if !queue.has_room(self.capacity, outside) {
-            let id = queue.offer(value);
+        if !self.has_room(&state) {
             drop(state);
+            // Before anybody may encode the value again: it holds the streams that are in it.
             drop(parcel);
-            self.pump();
-            return Begun::Waits(id);
+            return self.offer(value);
         }
-        queue.accept(Slot::Wire(Box::new(parcel)));
+        state.local().queue.accept(Slot::Wire(Box::new(parcel)));
         let pump = self.available(&mut state);
         drop(state);
         // Before the pump binds what is in it: a receiver that is still in the value is not a sole one.
@@ -158,6 +155,18 @@ impl<T> Chan<T> {
             self.pump();
         }
         Begun::Done(Ok(()))
+    }
+
+    /// Leaves the value in the queue until there is room.
+    fn offer(self: &Arc<Self>, value: T) -> Begun<T> {
+        let mut state = self.lock();
+        if let Some(why) = state.send_failure() {
+            return Begun::Done(Err(SendError::new(value, why)));
+        }
+        let id = state.local().queue.offer(value);
+        drop(state);
+        self.pump();
+        Begun::Waits(id)
     }
 
     /// The leg took no more: makes sure the channel knows why, and says it.
@@ -226,7 +235,7 @@ impl<T> Chan<T> {
 /// Sends past the queue. On failure nothing is bound.
 fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
     let attachments = if encoded.ends.is_empty() {
-        Vec::new()
+        Attaches::new()
     } else {
         // Limits that are passed are told by the way through the queue.
         bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?

@@ -85,7 +85,7 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
         let mut more = false;
         for round in 1.. {
-            if self.poll_read(cx)?.is_pending() {
+            if self.shared.is_broken() || self.poll_read(cx)?.is_pending() {
                 break;
             }
             if round == READS {
@@ -135,7 +135,7 @@ impl Driver {
             return state.machine.handle_eof().and(Err(SessionError::Closed));
         }
         state.arrived.extend(&mut self.descriptors);
-        let result = self.buffer.feed(read, |data| state.machine.handle_input(data));
+        let result = self.buffer.feed(read, |input| state.machine.handle_input(input));
         let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
         let held = state.arrived.len();
         let most = state.machine.limits().max_descriptors as usize;
@@ -185,7 +185,7 @@ impl Driver {
                 if let Some(established) = state.machine.established().cloned()
                     && let Err(error) = self.shared.agree(&established)
                 {
-                    state.broken = Some(error.to_string());
+                    self.shared.break_link(state, error.to_string());
                 }
                 state.watchers.notify_all(wakes);
             }

@@ -1,49 +1,70 @@
-//! The read buffer: filled by the link, consumed by the machine, which may keep parts of it.
+//! The read buffer: filled by the link, consumed by the machine, which copies what it keeps. So it is written over and over,
+//! and cleared once.
 
-use bytes::{Buf, BytesMut};
-
-/// A buffer's size, and the room under which a new one is taken, in bytes.
-const SIZE: usize = 64 * 1024;
-const ROOM: usize = 16 * 1024;
+/// What a session begins with, in bytes: enough for small messages, little for a session that is idle.
+const SMALL: usize = 16 * 1024;
+/// What it grows to when reads fill it, in bytes; more only for a frame that does not fit.
+const LARGE: usize = 128 * 1024;
 
 pub(super) struct ReadBuffer {
     /// Wholly initialised, because links read into `&mut [u8]`; the first `filled` bytes are data.
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     filled: usize,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::new(), filled: 0 }
+        Self { buffer: Vec::new(), filled: 0 }
     }
 
     /// Where the next read goes.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.buffer.len() - self.filled < ROOM {
-            let mut fresh = BytesMut::zeroed(self.filled + SIZE);
-            fresh[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
-            self.buffer = fresh;
+        if self.buffer.len() - self.filled < SMALL / 2 {
+            self.buffer.resize((2 * self.buffer.len()).max(SMALL), 0);
         }
         &mut self.buffer[self.filled..]
     }
 
-    /// Hands what there is, `read` new bytes included, to `consume`, which takes what it can from the front.
+    /// Hands what there is, `read` new bytes included, to `consume`, which says how much it took from the front.
     pub(super) fn feed<E>(
         &mut self,
         read: usize,
-        consume: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+        consume: impl FnOnce(&[u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let rest = self.buffer.split_off(self.filled + read);
-        let mut data = std::mem::replace(&mut self.buffer, BytesMut::new());
-        let result = consume(&mut data);
-        self.filled = data.remaining();
-        if data.is_empty() {
-            self.buffer = rest;
-        } else {
-            // Contiguous: joined without a copy.
-            data.unsplit(rest);
-            self.buffer = data;
+        let end = self.filled + read;
+        let full = end == self.buffer.len();
+        let taken = consume(&self.buffer[..end])?;
+        self.buffer.copy_within(taken..end, 0);
+        self.filled = end - taken;
+        if full && self.buffer.len() < LARGE {
+            // There is more where that came from.
+            self.buffer.resize(4 * self.buffer.len(), 0);
         }
-        result
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_stays_in_front_and_a_full_buffer_grows() {
+        let mut buffer = ReadBuffer::new();
+        let mut expected = Vec::new();
+        for round in 0..100_u8 {
+            let room = buffer.room();
+            room.fill(round);
+            let read = room.len();
+            expected.extend(std::iter::repeat_n(round, read));
+            let result: Result<(), ()> = buffer.feed(read, |input| {
+                assert_eq!(input, expected);
+                let taken = input.len() - input.len().min(1000);
+                expected.drain(..taken);
+                Ok(taken)
+            });
+            assert_eq!(result, Ok(()));
+        }
+        assert!(buffer.buffer.len() <= 2 * LARGE);
     }
 }

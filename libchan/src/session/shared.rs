@@ -4,6 +4,7 @@
 //! of the driver, DESIGN section 7). Events of the machine are handled by the driver alone, in order.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     agreed: OnceLock<Agreed>,
     /// The driver's runtime, for copying tasks begun on a thread that has none.
     pub(super) runtime: Handle,
+    /// `State::broken` is set: asked without the lock, before anything more is read.
+    is_broken: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -102,6 +105,7 @@ impl Shared {
             close_timeout,
             agreed: OnceLock::new(),
             runtime: Handle::current(),
+            is_broken: AtomicBool::new(false),
             state: Mutex::new(State {
                 machine,
                 ports: Ports::default(),
@@ -124,6 +128,16 @@ impl Shared {
                 broken: None,
             }),
         })
+    }
+
+    /// The session is to end, because of `why`: nothing more is read.
+    pub(super) fn break_link(&self, state: &mut State, why: String) {
+        state.broken.get_or_insert(why);
+        self.is_broken.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -163,7 +177,7 @@ impl Shared {
         match result {
             Ok(true) => state.swap_back(unsent),
             Ok(false) => state.unsent = Some(unsent),
-            Err(error) => state.broken = Some(error.to_string()),
+            Err(error) => self.break_link(&mut state, error.to_string()),
         }
         let driver = if all { state.wake_driver_for_output() } else { state.wake_driver() };
         drop(state);
@@ -344,7 +358,7 @@ impl Shared {
     pub(super) fn abort(&self) {
         let driver = {
             let mut state = self.lock();
-            state.broken.get_or_insert_with(|| "aborted".to_owned());
+            self.break_link(&mut state, "aborted".to_owned());
             state.wake_driver()
         };
         driver.into_iter().for_each(Waker::wake);

@@ -160,6 +160,13 @@ impl StreamHold {
         }
     }
 
+    /// The link that the stream was to leave by is lost: neither direction ends cleanly.
+    pub(crate) fn lose(self) {
+        let duplex = self.core.duplex();
+        duplex.reset("the session was lost");
+        duplex.stop("the session was lost");
+    }
+
     /// Gives the stream back as a handle: the message never left this process.
     pub(crate) fn release(self) -> ByteStream {
         ByteStream::from_core(self.core.clone())

@@ -1,7 +1,5 @@
 //! What arrives: from bytes to frames, and each frame to the submodule that decides.
 
-use bytes::{Buf, BytesMut};
-
 use super::{Event, Machine};
 use crate::entry::Lookup;
 use crate::error::{Misbehaviour, SessionError};
@@ -9,72 +7,65 @@ use crate::frame::{HEADER, Header, PREFACE, Reader, Type};
 use crate::{Key, code};
 
 impl Machine {
-    /// Consumes whole frames from the front of `buf` and leaves what is not yet whole: at most a frame.
+    /// Takes whole frames from the front of `input` and says how many bytes they were. What is left is not yet whole: at
+    /// most a frame, to be given again with what follows it.
     ///
     /// # Errors
     /// The session is over: the peer broke a rule, or does not speak libchan. A goodbye that says so is in the output.
-    pub fn handle_input(&mut self, buf: &mut BytesMut) -> Result<(), SessionError> {
+    pub fn handle_input(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         if let Some(why) = &self.over {
             return Err(why.clone());
         }
         self.clock.heard = true;
-        let result = self.read_frames(buf);
+        // What the application asked for meanwhile is not what the peer makes us say.
+        self.answering = true;
+        let result = self.read_frames(input);
+        self.answering = false;
         if let Err(error) = &result {
             self.fail(error.clone());
         }
         result
     }
 
-    fn read_frames(&mut self, buf: &mut BytesMut) -> Result<(), SessionError> {
-        if !self.preface_read && !self.read_preface(buf)? {
-            return Ok(());
+    fn read_frames(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let mut rest = input;
+        if !self.preface_read {
+            match self.read_preface(input)? {
+                true => rest = &input[PREFACE.len()..],
+                false => return Ok(0),
+            }
         }
-        while let Some(header) = Header::parse(buf) {
+        while let Some(header) = Header::parse(rest) {
             let max = if self.established.is_none() { self.limits.max_hello } else { self.limits.max_frame };
             if header.length > max as usize {
                 return Err(Misbehaviour::FrameTooLarge.into());
             }
-            if buf.len() < HEADER + header.length {
-                break;
-            }
+            let Some((frame, behind)) = rest.split_at_checked(HEADER + header.length) else { break };
             if self.peer_goodbye {
                 return Err(Misbehaviour::FrameAfterGoodbye.into());
             }
-            buf.advance(HEADER);
             match Type::parse(header.kind)? {
-                // The payload of a large message is kept as it is.
-                Some(Type::Message) if header.length >= crate::inbox::SMALL => {
-                    let body = buf.split_to(header.length);
-                    self.established_or_fail()?;
-                    self.on_message(header.id, Whole::Owned(body))?;
-                }
-                Some(kind) => {
-                    self.on_frame(kind, header.id, &buf[..header.length])?;
-                    buf.advance(header.length);
-                }
-                None => {
-                    self.established_or_fail()?;
-                    buf.advance(header.length);
-                }
+                Some(kind) => self.on_frame(kind, header.id, &frame[HEADER..])?,
+                None => self.established_or_fail()?,
             }
+            rest = behind;
         }
-        Ok(())
+        Ok(input.len() - rest.len())
     }
 
     /// False: it is not all there yet.
-    fn read_preface(&mut self, buf: &mut BytesMut) -> Result<bool, SessionError> {
-        let have = buf.len().min(PREFACE.len());
+    fn read_preface(&mut self, input: &[u8]) -> Result<bool, SessionError> {
+        let have = input.len().min(PREFACE.len());
         let name = PREFACE.len() - 1;
-        if buf[..have.min(name)] != PREFACE[..have.min(name)] {
-            return Err(SessionError::NotLibchan { first_bytes: buf[..have].to_vec() });
+        if input[..have.min(name)] != PREFACE[..have.min(name)] {
+            return Err(SessionError::NotLibchan { first_bytes: input[..have].to_vec() });
         }
         if have < PREFACE.len() {
             return Ok(false);
         }
-        if buf[name] != PREFACE[name] {
-            return Err(SessionError::UnsupportedVersion(buf[name]));
+        if input[name] != PREFACE[name] {
+            return Err(SessionError::UnsupportedVersion(input[name]));
         }
-        buf.advance(PREFACE.len());
         self.preface_read = true;
         Ok(true)
     }
@@ -91,7 +82,7 @@ impl Machine {
             self.established_or_fail()?;
         }
         match kind {
-            Type::Message => self.on_message(id, Whole::Borrowed(body))?,
+            Type::Message => self.on_message(id, body)?,
             Type::Credit => self.on_credit(id, body)?,
             Type::Open => self.on_open(id, body)?,
             Type::Fragment => self.on_fragment(id, body)?,
@@ -131,20 +122,5 @@ impl Machine {
         // What we have sent may still be taken there, and what has credit may still be sent.
         self.end_receiving();
         Ok(())
-    }
-}
-
-/// A frame's body: in the read buffer, or split off it.
-pub(super) enum Whole<'a> {
-    Borrowed(&'a [u8]),
-    Owned(BytesMut),
-}
-
-impl Whole<'_> {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
     }
 }

@@ -1,14 +1,13 @@
 //! Messages: sending them, and taking in what arrives.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use super::input::Whole;
 use super::{Attach, Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
 use crate::error::{Blocked, Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Reader, Type, flag};
-use crate::inbox::{Attachment, Flaw, Kind, Payload, charge};
+use crate::inbox::{Attachment, Flaw, Kind, Payload, SMALL, charge};
 
 /// Output from which on messages are refused, in bytes.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -175,9 +174,8 @@ impl Machine {
 
     // ---- receiving
 
-    pub(super) fn on_message(&mut self, id: u32, body: Whole<'_>) -> Result<(), SessionError> {
-        let whole = body.bytes();
-        let mut reader = Reader(whole);
+    pub(super) fn on_message(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let mut reader = Reader(body);
         let (flags, codec) = (reader.u8()?, reader.u8()?);
         let flaw = parse_flags(flags)?;
         let table = if flags & flag::ATTACHMENTS != 0 {
@@ -212,7 +210,9 @@ impl Machine {
             }
             None => true,
         };
-        let attachments = self.take_table(table)?;
+        let mut attachments = std::mem::take(&mut self.table);
+        attachments.clear();
+        self.take_table(table, &mut attachments)?;
         let Some(key) = key.filter(|_| !cancelled) else {
             self.reject_all(&attachments);
             if let (Some(key), Some(total)) = (key, total) {
@@ -220,6 +220,7 @@ impl Machine {
                 partial.payload = BytesMut::new();
                 self.begin_partial(key, partial);
             }
+            self.table = attachments;
             return self.check_control();
         };
         match total {
@@ -228,20 +229,19 @@ impl Machine {
                 self.begin_partial(key, partial);
             }
             None => {
-                let at = whole.len() - payload.len();
-                let payload = match body {
-                    Whole::Owned(body) => Payload::Share(body.freeze().split_off(at)),
-                    Whole::Borrowed(body) => Payload::Copy(&body[at..]),
+                let payload = match payload.len() {
+                    ..SMALL => Payload::Copy(payload),
+                    _ => Payload::Share(Bytes::copy_from_slice(payload)),
                 };
                 self.deliver(key, codec, flaw, &attachments, payload);
+                self.table = attachments;
             }
         }
         Ok(())
     }
 
     /// Enters the attachments that a message brings.
-    fn take_table(&mut self, table: &[u8]) -> Result<Vec<Attachment>, Misbehaviour> {
-        let mut attachments = Vec::new();
+    fn take_table(&mut self, table: &[u8], attachments: &mut Vec<Attachment>) -> Result<(), Misbehaviour> {
         let mut table = Reader(table);
         let (window, stream) = (self.limits.initial_window, self.limits.stream_window);
         while !table.is_empty() {
@@ -279,7 +279,7 @@ impl Machine {
                 _ => return Err(Misbehaviour::AttachmentKind),
             });
         }
-        Ok(attachments)
+        Ok(())
     }
 
     /// Puts a whole message into its channel's inbox.

@@ -1,9 +1,13 @@
 //! The machine: what it holds, and which submodule decides what.
 
 mod channel;
+mod close;
+mod flow;
+mod inboxes;
 mod input;
 mod large;
 mod message;
+mod open;
 mod session;
 mod stream;
 mod write;
@@ -133,6 +137,8 @@ pub struct Machine {
     pub(crate) theirs: Pool,
     /// Large messages that wait for memory, first come first served; those that somebody waits for before the others.
     pub(crate) reservations: VecDeque<Key>,
+    /// The attachments of the message that is being read, kept for its memory.
+    table: Vec<Attachment>,
     /// Attachments that nobody will claim, while they are being closed.
     rejected: VecDeque<Attachment>,
     rejecting: bool,
@@ -142,7 +148,13 @@ pub struct Machine {
 
     pub(crate) out: Output,
     /// Control bytes in `out`.
-    control: usize,
+    unsent_control: usize,
+    /// How much of that the peer has asked for.
+    answers: usize,
+    /// It was too much at the last tick already.
+    stuck: bool,
+    /// What is written now answers the peer.
+    answering: bool,
     /// Entries that owe credit.
     pub(crate) due: Vec<Key>,
     /// Somebody cannot send before it has credit of these.
@@ -204,11 +216,15 @@ impl Machine {
             ours: Pool::new(limits.session_memory, limits.largest_charge()),
             theirs: Pool::new(limits.session_memory, limits.largest_charge()),
             reservations: VecDeque::new(),
+            table: Vec::new(),
             rejected: VecDeque::new(),
             rejecting: false,
             spare: Vec::new(),
             out: Output::default(),
-            control: 0,
+            unsent_control: 0,
+            answers: 0,
+            stuck: false,
+            answering: false,
             due: Vec::new(),
             urgent: false,
             large: VecDeque::new(),

@@ -43,7 +43,9 @@ impl Machine {
         std::mem::swap(&mut self.out, out);
         self.out.clear();
         self.clock.said |= !out.is_empty();
-        self.control = 0;
+        self.unsent_control = 0;
+        self.answers = 0;
+        self.stuck = false;
         for key in std::mem::take(&mut self.congested) {
             match self.entries.get_mut(key) {
                 Some(Entry::Send(half)) if half.watched => {

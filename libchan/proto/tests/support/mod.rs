@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use libchan_proto::{
     Attach, Blocked, Body, Event, Flaw, Hello, Key, Limits, Machine, Metadata, Outgoing, Output, Payload,
     Reason, Role, SessionError,
@@ -152,10 +152,13 @@ impl Pair {
         to.buffer.extend_from_slice(&first[..head]);
         to.buffer.extend_from_slice(&second[..n - head]);
         to.link.drain(..n);
-        if let Err(error) = to.machine.handle_input(&mut to.buffer) {
-            to.failed.get_or_insert(error);
-            to.link.clear();
-            to.buffer.clear();
+        match to.machine.handle_input(&to.buffer) {
+            Ok(taken) => to.buffer.advance(taken),
+            Err(error) => {
+                to.failed.get_or_insert(error);
+                to.link.clear();
+                to.buffer.clear();
+            }
         }
         self.collect(side);
     }
@@ -497,7 +500,9 @@ impl Scripted {
 
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
         self.buffer.extend_from_slice(bytes);
-        self.machine.handle_input(&mut self.buffer)
+        let taken = self.machine.handle_input(&self.buffer)?;
+        self.buffer.advance(taken);
+        Ok(())
     }
 
     pub fn feed_all(&mut self, frames: &[Vec<u8>]) -> Result<(), SessionError> {

@@ -1,0 +1,105 @@
+//! Credit: what was taken and is wanted here, and what the peer says of it.
+
+use super::{Event, Machine};
+use crate::Key;
+use crate::entry::Entry;
+use crate::error::{Misbehaviour, SessionError};
+use crate::frame::Reader;
+
+impl Machine {
+    /// The application has taken `messages` with this charge in all. True: credit is due, flush. A relay reports the
+    /// charge when it forwards and the messages when they are taken at the far end.
+    pub fn taken(&mut self, key: Key, messages: u32, charge: u32) -> bool {
+        let Some(half) = self.entries.recv(key) else { return false };
+        half.taken = half.taken.wrapping_add(messages);
+        half.owed += messages;
+        let freed = half.window.taken(charge);
+        if !half.closed && half.window.wants_growth() {
+            let grown = self.ours.grow(half.window.size(), self.limits.max_window);
+            if grown > 0 {
+                half.window.grow(grown);
+            }
+        }
+        if freed > 0 {
+            self.ours.release(freed);
+            self.serve_reservations();
+        }
+        self.mark_due(key)
+    }
+
+    /// So many receives wait now: a level, not a count of calls. True: something is to be sent.
+    pub fn want(&mut self, key: Key, waiting: u32) -> bool {
+        let Some(half) = self.entries.recv(key) else { return false };
+        half.waiting = waiting;
+        self.mark_due(key)
+    }
+
+    /// Whether somebody waits for the channel's next message, until one arrives: a large one then has its memory before
+    /// those that nobody reads.
+    pub fn set_awaited(&mut self, key: Key, on: bool) {
+        let Some(half) = self.entries.recv(key) else { return };
+        let begins = on && !half.awaited && half.inbox.as_ref().is_none_or(|inbox| inbox.is_empty());
+        half.awaited = begins || (on && half.awaited);
+        if begins && half.is_reserving() {
+            self.serve_reservations();
+        }
+    }
+
+    /// Puts the channel on the list of those that owe credit, if it does.
+    pub(super) fn mark_due(&mut self, key: Key) -> bool {
+        let Some(half) = self.entries.recv(key) else { return false };
+        if half.closed || half.cancelled || !half.announced {
+            return false;
+        }
+        let wants = half.serves_demand() && half.want_increment() > 0;
+        let half_owed = half.owed >= half.capacity.div_ceil(2).max(1);
+        let told = half.owed > 0 && (half.serves_demand() || half_owed || half.room_left() == 0);
+        let owes = wants || told || half.window.is_due();
+        if owes {
+            self.urgent |= wants || half.serves_demand() || half.is_short();
+            if !std::mem::replace(&mut half.due, true) {
+                self.due.push(key);
+            }
+        }
+        owes
+    }
+
+    pub(super) fn on_credit(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let mut body = Reader(body);
+        let (taken, wanted, bytes) = (body.u32()?, body.u32()?, body.u32()?);
+        body.end()?;
+        if id == 0 {
+            return Ok(self.on_descriptor_credit(taken, wanted, bytes)?);
+        }
+        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let half = match self.entries.get_mut(key) {
+            Some(Entry::Send(half)) => half,
+            Some(Entry::Stream(_)) if taken == 0 && wanted == 0 => {
+                return Ok(self.on_stream_credit(key, bytes)?);
+            }
+            _ => return Err(Misbehaviour::WrongEnd.into()),
+        };
+        if half.sent.wrapping_sub(half.taken) < taken {
+            return Err(Misbehaviour::CreditOverflow.into());
+        }
+        half.taken = half.taken.wrapping_add(taken);
+        half.wanted = half.wanted.wrapping_add(wanted);
+        let bytes = i32::try_from(bytes).map_err(|_| Misbehaviour::CreditOverflow)?;
+        half.credit = half.credit.checked_add(bytes).ok_or(Misbehaviour::CreditOverflow)?;
+        if half.closed {
+            self.requeue_large(key);
+            return Ok(());
+        }
+        if half.track && taken > 0 {
+            self.events.push_back(Event::Taken(key, taken));
+        }
+        // Behind a large message that is on its way out nothing goes, but there is room for what waits to be accepted.
+        let room = half.room() > 0 || half.demand() > 0 || (half.has_large() && taken > 0);
+        if half.watched && half.credit > 0 && room {
+            half.watched = false;
+            self.events.push_back(Event::Writable(key));
+        }
+        self.requeue_large(key);
+        Ok(())
+    }
+}

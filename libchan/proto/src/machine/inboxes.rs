@@ -1,0 +1,102 @@
+//! What has arrived and waits: handed over whole, or dropped with all that it carries.
+
+use super::{Event, Machine};
+use crate::Key;
+use crate::entry::Scope;
+use crate::error::Reason;
+use crate::inbox::{Attachment, Inbox, Kind};
+
+/// Emptied inboxes that are kept.
+const SPARE: usize = 256;
+
+impl Machine {
+    /// Everything that waits, in exchange for an emptied inbox. `None`: nothing waits, and the emptied one is kept for
+    /// other channels.
+    pub fn take_inbox(&mut self, key: Key, spare: Option<Box<Inbox>>) -> Option<Box<Inbox>> {
+        let waiting = self.entries.recv(key).and_then(|half| half.inbox.take());
+        match waiting {
+            Some(inbox) if !inbox.is_empty() => {
+                if let (Some(spare), Some(half)) = (spare, self.entries.recv(key)) {
+                    half.inbox = Some(spare);
+                }
+                Some(inbox)
+            }
+            empty => {
+                for inbox in [spare, empty].into_iter().flatten() {
+                    self.keep_inbox(inbox);
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn keep_inbox(&mut self, mut inbox: Box<Inbox>) {
+        if inbox.recycle() && self.spare.len() < SPARE {
+            self.spare.push(inbox);
+        }
+    }
+
+    /// Drops messages that nobody will take: what they carry is closed.
+    pub fn discard(&mut self, _key: Key, inbox: Box<Inbox>) {
+        self.discard_inbox(inbox);
+    }
+
+    pub(super) fn discard_inbox(&mut self, mut inbox: Box<Inbox>) {
+        while let Some(message) = inbox.pop() {
+            if !message.attachments.is_empty() {
+                let attachments = message.attachments.to_vec();
+                self.reject_all(&attachments);
+            }
+        }
+        self.keep_inbox(inbox);
+    }
+
+    pub(super) fn reject_all(&mut self, attachments: &[Attachment]) {
+        for attachment in attachments {
+            if attachment.kind == Kind::Descriptor {
+                self.events.push_back(Event::DescriptorDropped(attachment.key.slot));
+                self.descriptors_owed += 1;
+            } else {
+                self.rejected.push_back(*attachment);
+            }
+        }
+        // A loop, no recursion: what is dropped may hold channels that hold channels, as deep as the peer likes.
+        if std::mem::replace(&mut self.rejecting, true) {
+            return;
+        }
+        while let Some(attachment) = self.rejected.pop_front() {
+            self.reject(attachment);
+        }
+        self.rejecting = false;
+    }
+
+    /// Closes an attachment that nobody has claimed. (A descriptor is the driver's to close.)
+    pub fn reject(&mut self, attachment: Attachment) {
+        let key = attachment.key;
+        match attachment.kind {
+            Kind::Sender => self.close(key, Scope::End, None),
+            Kind::Receiver => self.cancel(key, Scope::End, Reason::none(), None),
+            Kind::SenderHome => self.release_hold(key),
+            Kind::Stream => {
+                self.stream_finish(key, Reason::none());
+                self.stream_stop(key, Reason::none());
+            }
+            Kind::Descriptor => {}
+        }
+    }
+
+    /// A sender that came home was claimed or dropped.
+    pub fn release_hold(&mut self, key: Key) {
+        let Some(half) = self.entries.recv(key) else { return };
+        let rare = half.rare();
+        rare.holds = rare.holds.saturating_sub(1);
+        if rare.holds > 0 {
+            return;
+        }
+        if half.cancelled && half.closed {
+            self.drop_entry(key);
+        } else if half.closed {
+            self.events.push_back(Event::Readable(key));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How a channel begins: named, or as an attachment of a message, and what it is charged.
+
+use super::{Event, Machine};
+use crate::Key;
+use crate::code;
+use crate::entry::{Entry, RareRecv, RecvHalf, Scope, SendHalf, StreamState};
+use crate::error::{Misbehaviour, OpenError, Reason, SessionError};
+use crate::frame::{self, Metadata, Opening, Type};
+use crate::inbox::Kind;
+
+impl Machine {
+    /// Opens a named channel; this side sends.
+    ///
+    /// # Errors
+    /// A limit of one of the sides would be passed, or the session is over.
+    pub fn open(&mut self, name: &str, capacity: u32, metadata: &Metadata) -> Result<Key, OpenError> {
+        let max = self.limits.max_frame as usize;
+        let body = Opening::encode(name, capacity, metadata, max).ok_or(OpenError::NameTooLong)?;
+        let key = self.allocate(Kind::Receiver, capacity, false, 0)?;
+        if let Some(half) = self.entries.send(key) {
+            half.announced = true;
+            let id = half.id;
+            self.control_frame(|out| {
+                frame::header(out, body.len(), Type::Open, id);
+                out.extend_from_slice(&body);
+            });
+        }
+        self.entries.note_announced(key);
+        Ok(key)
+    }
+
+    /// A new channel or stream, one end of which is to go to the peer in a message; `peer_gets` says which. Nothing is
+    /// sent before a message announces it. `wanted`: receives that wait here, for a rendezvous.
+    ///
+    /// # Errors
+    /// A limit of one of the sides would be passed, or the session is over.
+    pub fn allocate(
+        &mut self,
+        peer_gets: Kind,
+        capacity: u32,
+        on_demand: bool,
+        wanted: u32,
+    ) -> Result<Key, OpenError> {
+        let over = self.over.is_some() || self.said_goodbye.is_some() || self.peer_goodbye;
+        if over || self.established.is_none() {
+            return Err(OpenError::SessionOver);
+        }
+        if self.entries.open() >= self.limits.max_channels as usize {
+            return Err(OpenError::TooManyChannels);
+        }
+        if !self.charge_entry(peer_gets) {
+            return Err(OpenError::Memory);
+        }
+        let (window, stream) = (self.limits.initial_window, self.limits.stream_window);
+        Ok(self.entries.insert_own(|id| match peer_gets {
+            Kind::Receiver => Entry::Send(SendHalf::new(id, true, capacity, !on_demand, window)),
+            Kind::Stream => Entry::Stream(Box::new(StreamState::new(id, true, stream))),
+            _ => {
+                let mut half = RecvHalf::new(id, true, capacity, false, window);
+                half.wanted = if capacity == 0 { wanted } else { 0 };
+                half.waiting = half.wanted;
+                Entry::Recv(half)
+            }
+        }))
+    }
+
+    /// Charges what is to become an entry of ours against both memories.
+    fn charge_entry(&mut self, peer_gets: Kind) -> bool {
+        let (channel, stream) = (self.channel_charge(), self.stream_charge());
+        match peer_gets {
+            Kind::Receiver => self.theirs.open(channel),
+            Kind::Stream => {
+                if !self.theirs.open(stream) {
+                    return false;
+                }
+                let fits = self.ours.open(stream);
+                if !fits {
+                    self.theirs.close(stream);
+                }
+                fits
+            }
+            _ => self.ours.open(channel),
+        }
+    }
+
+    /// An entry that was not announced and will not be.
+    pub fn abandon(&mut self, key: Key) {
+        match self.entries.get(key) {
+            Entry::Stream(_) => self.abandon_stream(key),
+            _ => self.drop_entry(key),
+        }
+    }
+
+    /// Whether the peer knows of the entry.
+    pub fn is_announced(&self, key: Key) -> bool {
+        match self.entries.get(key) {
+            Entry::Free => false,
+            Entry::Send(half) => half.announced,
+            Entry::Recv(half) => half.announced,
+            Entry::Stream(stream) => stream.announced,
+        }
+    }
+
+    pub(super) fn on_open(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        let opening = Opening::decode(body)?;
+        let (capacity, window) = (opening.capacity, self.limits.initial_window);
+        let mut half = RecvHalf::new(id, false, capacity, false, window);
+        half.rare = Some(Box::new(RareRecv { opening: Some(opening), ..RareRecv::default() }));
+        let key = self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?;
+        if self.pending_accepts >= self.limits.max_pending_accepts {
+            let reason = Reason::of(code::ACCEPT_QUEUE_FULL);
+            if let Some(half) = self.entries.recv(key) {
+                half.rare = None;
+            }
+            self.cancel(key, Scope::Channel, reason, None);
+            return self.check_control();
+        }
+        self.pending_accepts += 1;
+        self.events.push_back(Event::Opened(key));
+        Ok(())
+    }
+
+    /// A new entry under an id that the peer gave; `we_get` says what this side has of it.
+    pub(super) fn insert_theirs(&mut self, id: u32, we_get: Kind, entry: Entry) -> Result<Key, Misbehaviour> {
+        let most = self.limits.max_channels as usize;
+        // What both sides have opened meanwhile may cross: the peer may not know yet of ours.
+        if self.entries.open() >= 2 * most {
+            return Err(Misbehaviour::TooManyChannels);
+        }
+        let (channel, stream) = (self.channel_charge(), self.stream_charge());
+        let fits = match we_get {
+            Kind::Receiver => self.ours.admit(channel),
+            Kind::Stream => self.ours.admit(stream) & self.theirs.admit(stream),
+            _ => self.theirs.admit(channel),
+        };
+        if !fits {
+            return Err(Misbehaviour::Memory);
+        }
+        self.entries.insert_theirs(id, most, entry).ok_or(Misbehaviour::IdNotFree)
+    }
+
+    /// Takes a named channel out of the line of those that wait.
+    pub fn accept(&mut self, key: Key) -> Option<Opening> {
+        let opening = self.entries.recv(key)?.rare.as_mut()?.opening.take()?;
+        self.pending_accepts -= 1;
+        Some(opening)
+    }
+}
