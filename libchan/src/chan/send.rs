@@ -163,6 +163,8 @@ impl<T> Chan<T> {
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
         }
+        // Nothing may pass it.
+        state.hold_direct(true);
         let id = state.local().queue.offer(value);
         drop(state);
         self.pump();

@@ -22,14 +22,14 @@ impl Machine {
         }
     }
 
-    /// Whether [`Event::Taken`] is wanted.
+    /// Whether [`Event::Taken`](super::Event::Taken) is wanted.
     pub fn track_taken(&mut self, key: Key, on: bool) {
         if let Some(half) = self.entries.send(key) {
             half.track = on;
         }
     }
 
-    /// Asks for [`Event::Writable`] when more may be sent.
+    /// Asks for [`Event::Writable`](super::Event::Writable) when more may be sent.
     pub fn watch(&mut self, key: Key) {
         if let Some(half) = self.entries.send(key) {
             half.watched = true;
