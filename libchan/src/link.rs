@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// An ordered, reliable byte pipe to one peer: what a carrier provides.
@@ -90,6 +91,10 @@ pub struct LinkInfo {
     pub peer: String,
     /// Who the peer process is, where the kernel says so (unix sockets).
     pub credentials: Option<PeerCredentials>,
+    /// The chain of certificates that the peer was authenticated by (tls), as DER, its own first.
+    pub certificates: Option<Arc<[Vec<u8>]>>,
+    /// Who the peer is, as the listener's authorize hook or the transport's authentication said.
+    pub principal: Option<String>,
 }
 
 impl LinkInfo {
@@ -116,6 +121,20 @@ impl LinkInfo {
     #[must_use]
     pub fn with_credentials(mut self, credentials: PeerCredentials) -> Self {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// Adds the chain of certificates that the peer was authenticated by, as DER, its own first.
+    #[must_use]
+    pub fn with_certificates(mut self, chain: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.certificates = Some(chain.into_iter().collect());
+        self
+    }
+
+    /// Adds who the peer is.
+    #[must_use]
+    pub fn with_principal(mut self, principal: impl Into<String>) -> Self {
+        self.principal = Some(principal.into());
         self
     }
 }

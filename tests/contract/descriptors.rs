@@ -260,7 +260,7 @@ async fn promise_12_descriptors_beside_plain_messages_stay_with_their_own(on: On
 
 async fn promise_12_a_descriptor_goes_on_through_another_session(on: On) {
     let scratch = Scratch::new();
-    for next in [On::Unix, On::Tcp, On::Wire] {
+    for next in [On::Unix, On::Tcp, On::Tls, On::Wire] {
         let (_a, _b, sender, receiver) = ship(on).await;
         let (_c, _d, sender_on, receiver_on) = ship(next).await;
         let content = pattern(50_000, 6);

@@ -3,7 +3,8 @@
 use std::process::{Child, Command};
 
 use libchan_tests::*;
-use libchan_transports::{dial, listen};
+use libchan_transports::tls::TlsClientOptions;
+use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -16,6 +17,7 @@ struct Gift {
 }
 
 const URL: &str = "LIBCHAN_FAULTS_URL";
+const PIN: &str = "LIBCHAN_FAULTS_PIN";
 
 /// Not a test of its own: what the killed process does. It dials and sends without end.
 #[test]
@@ -23,7 +25,9 @@ fn the_process_that_is_killed() {
     let Ok(url) = std::env::var(URL) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let session = dial(&url).await.unwrap();
+        let pin = std::env::var(PIN).unwrap().parse().unwrap();
+        let options = DialOptions::default().tls(TlsClientOptions::new().pin(pin));
+        let session = dial_with(&url, options).await.unwrap();
         let gifts = session.open::<Gift>("gifts").unwrap();
         let (feed, numbers) = pipe();
         let (answer, _answers) = pipe();
@@ -47,6 +51,7 @@ fn start(url: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["killed::the_process_that_is_killed", "--exact", "--nocapture", "--test-threads=1"])
         .env(URL, url)
+        .env(PIN, tls().1.to_string())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -55,7 +60,7 @@ fn start(url: &str) -> Child {
 
 async fn killed_over(url: &str) {
     for round in 0..3u64 {
-        let listener = listen(url).await.unwrap();
+        let listener = listen_with(url, ListenOptions::default().tls(tls().0)).await.unwrap();
         let mut child = start(listener.url());
         let session = soon(listener.accept()).await.unwrap();
         let gifts = soon(session.accept()).await.unwrap().unwrap().receive::<Gift>();
@@ -100,9 +105,13 @@ async fn a_killed_peer_over_tcp() {
     killed_over("tcp://127.0.0.1:0").await;
 }
 
+async fn a_killed_peer_over_tls() {
+    killed_over("tls://127.0.0.1:0").await;
+}
+
 async fn a_killed_peer_over_unix() {
     let scratch = Scratch::new();
     killed_over(&format!("unix://{}", scratch.path("s").display())).await;
 }
 
-libchan_tests::in_process! { a_killed_peer_over_tcp, a_killed_peer_over_unix }
+libchan_tests::in_process! { a_killed_peer_over_tcp, a_killed_peer_over_tls, a_killed_peer_over_unix }

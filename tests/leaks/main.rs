@@ -122,7 +122,8 @@ async fn rounds(on: On, abort: bool) {
             soon(b.closed()).await.unwrap();
         }
     }
-    eventually(|| (tasks(), descriptors()) == start).await;
+    // The runtime of the case before may still have had descriptors at the start.
+    eventually(|| tasks() == start.0 && descriptors() <= start.1).await;
 }
 
 /// Nested channels one after the other leave nothing in memory.
@@ -184,6 +185,10 @@ alone! {
     sessions_over_tcp_leave_nothing: Current, rounds(On::Tcp, false);
     sessions_over_unix_leave_nothing_multi: Multi, rounds(On::Unix, false);
     sessions_over_tcp_leave_nothing_multi: Multi, rounds(On::Tcp, false);
+    sessions_over_tls_leave_nothing: Current, rounds(On::Tls, false);
+    sessions_over_tls_leave_nothing_multi: Multi, rounds(On::Tls, false);
+    lost_sessions_over_tls_leave_nothing: Current, rounds(On::Tls, true);
+    lost_sessions_over_tls_leave_nothing_multi: Multi, rounds(On::Tls, true);
     lost_sessions_over_unix_leave_nothing: Current, rounds(On::Unix, true);
     lost_sessions_over_tcp_leave_nothing: Current, rounds(On::Tcp, true);
     lost_sessions_over_unix_leave_nothing_multi: Multi, rounds(On::Unix, true);

@@ -21,7 +21,7 @@ pub use libchan::{
     Session, SessionError, SessionOptions, TryRecvError, TrySendError, copy, pipe, pipe_with,
 };
 pub use libchan_proto::Limits;
-pub use on::{Case, Flavor, On, channel, run, run_paused};
+pub use on::{Case, Flavor, On, channel, run, run_paused, tls};
 pub use plugin::JsonPlugin;
 pub use wire::{Switch, Way, WireLink, wire};
 
@@ -41,6 +41,9 @@ macro_rules! contract_links {
     ($($case:ident),* $(,)?) => {
         $crate::contract_on!(unix, Unix, [$($case),*]);
         $crate::contract_on!(tcp, Tcp, [$($case),*]);
+        $crate::contract_on!(tls, Tls, [$($case),*]);
+        $crate::contract_on!(http2, Http2, [$($case),*]);
+        $crate::contract_on!(websocket, WebSocket, [$($case),*]);
         $crate::contract_on!(wire, Wire, [$($case),*]);
     };
 }

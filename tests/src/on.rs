@@ -4,10 +4,11 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
 use libchan::{Message, OpenOptions, Receiver, Role, Sender, Session, SessionOptions};
+use libchan_transports::tls::{DevCertificate, Fingerprint, TlsClientOptions, TlsServer};
 use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,6 +27,12 @@ pub enum On {
     Unix,
     /// Tcp over the loopback interface, at a free port.
     Tcp,
+    /// The same encrypted, with a pinned certificate.
+    Tls,
+    /// An HTTP/2 stream in clear text, over the loopback interface.
+    Http2,
+    /// A WebSocket in clear text, over the loopback interface.
+    WebSocket,
     /// Our own in-memory link, which cuts bytes at seeded places and can be broken.
     Wire,
 }
@@ -49,15 +56,23 @@ impl On {
                 format!("mem:contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
             }
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Self::Tls => "tls://127.0.0.1:0".to_owned(),
+            Self::Http2 => "h2c://127.0.0.1:0".to_owned(),
+            Self::WebSocket => "ws://127.0.0.1:0".to_owned(),
             Self::Unix => {
                 scratch = Scratch::new();
                 format!("unix://{}", scratch.path("s").display())
             }
         };
-        let listening = ListenOptions::default().session(acceptor);
+        let (mut listening, mut dialing) = (ListenOptions::default(), DialOptions::default());
+        if self == Self::Tls {
+            let (server, pin) = tls();
+            (listening, dialing) = (listening.tls(server), dialing.tls(TlsClientOptions::new().pin(pin)));
+        }
+        let listening = listening.session(acceptor);
         let listener = listen_with(&url, listening).await.expect("listen");
         let url = listener.url().to_owned();
-        let dialing = dial_with(&url, DialOptions::default().session(dialer));
+        let dialing = dial_with(&url, dialing.session(dialer));
         let (dialed, accepted) = soon(async { tokio::join!(dialing, listener.accept()) }).await;
         (dialed.expect("dial"), accepted.expect("accept"))
     }
@@ -89,6 +104,14 @@ impl On {
     pub fn passes_descriptors(self) -> bool {
         matches!(self, Self::Memory | Self::Unix)
     }
+}
+
+/// A server with a certificate made for this process, and what its clients pin.
+pub fn tls() -> (TlsServer, Fingerprint) {
+    static CERTIFICATE: LazyLock<DevCertificate> =
+        LazyLock::new(|| DevCertificate::new(["localhost", "127.0.0.1"]).expect("a certificate"));
+    let server = TlsServer::new(CERTIFICATE.server_options()).expect("a server");
+    (server, CERTIFICATE.fingerprint())
 }
 
 /// A named channel from one session to the other.

@@ -6,17 +6,25 @@ use std::time::Duration;
 use libchan::{Session, SessionOptions};
 
 use crate::error::DialError;
+#[cfg(feature = "_tls")]
+use crate::tls::TlsClientOptions;
 use crate::url::{Address, UrlError};
 
 /// How to dial.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DialOptions {
-    /// How long looking up the name and connecting may take together. Default 10 s. The exchange of hellos
-    /// that follows has its own deadline in `session`.
+    /// How long looking up the name and connecting may take together, with TLS and a WebSocket's upgrade. Default
+    /// 10 s. The exchange of hellos that follows has its own deadline in `session`.
     pub connect_timeout: Duration,
     /// Limits, codecs and metadata of the session.
     pub session: SessionOptions,
+    /// Whom to believe, and who we are, where the URL's transport is encrypted.
+    #[cfg(feature = "_tls")]
+    pub tls: TlsClientOptions,
+    /// Headers and the like, for the http transports.
+    #[cfg(feature = "_http")]
+    pub http: crate::http::HttpDialOptions,
 }
 
 impl DialOptions {
@@ -33,11 +41,34 @@ impl DialOptions {
         self.session = session;
         self
     }
+
+    /// Sets whom to believe, and who we are, where the URL's transport is encrypted.
+    #[cfg(feature = "_tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: TlsClientOptions) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Sets the options of the http transports.
+    #[cfg(feature = "_http")]
+    #[must_use]
+    pub fn http(mut self, http: crate::http::HttpDialOptions) -> Self {
+        self.http = http;
+        self
+    }
 }
 
 impl Default for DialOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), session: SessionOptions::default() }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            session: SessionOptions::default(),
+            #[cfg(feature = "_tls")]
+            tls: TlsClientOptions::default(),
+            #[cfg(feature = "_http")]
+            http: crate::http::HttpDialOptions::default(),
+        }
     }
 }
 
@@ -70,8 +101,14 @@ pub async fn dial_with(url: &str, options: DialOptions) -> Result<Session, DialE
         "unix" => crate::unix::dial(address.rest(), options).await,
         #[cfg(feature = "tcp")]
         "tcp" => crate::tcp::dial(address.rest(), options).await,
+        #[cfg(feature = "_tls")]
+        "tls" => crate::tls::dial(address.rest(), options).await,
         #[cfg(feature = "memory")]
         "mem" => crate::memory::dial(address.rest(), options).map_err(|error| error.dialing(url)),
+        #[cfg(feature = "http2")]
+        "h2c" | "http" => crate::http::dial(&address, options).await,
+        #[cfg(feature = "websocket")]
+        "ws" => crate::http::dial(&address, options).await,
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())

@@ -6,6 +6,11 @@ use std::{fmt, io};
 
 use libchan::SessionError;
 
+use crate::authorize::Refusal;
+#[cfg(feature = "_http")]
+use crate::http::HttpError;
+#[cfg(feature = "_tls")]
+use crate::tls::{TlsConfigError, TlsError};
 use crate::url::UrlError;
 
 /// Why [`dial`](crate::dial) gave no session.
@@ -62,6 +67,30 @@ pub enum DialError {
     },
     /// This process or machine has no descriptor left (`EMFILE`, `ENFILE`).
     DescriptorLimit,
+    /// A tcp URL was dialed, and the server speaks TLS.
+    SpeaksTls {
+        /// What was dialed.
+        url: String,
+    },
+    /// The connection stands, but TLS did not come about.
+    #[cfg(feature = "_tls")]
+    Tls {
+        /// What was dialed.
+        url: String,
+        /// What went wrong.
+        source: TlsError,
+    },
+    /// Something is wrong with [`DialOptions::tls`](crate::DialOptions::tls).
+    #[cfg(feature = "_tls")]
+    TlsConfig(TlsConfigError),
+    /// An http server answered, but not with a session.
+    #[cfg(feature = "_http")]
+    Http {
+        /// What was dialed.
+        url: String,
+        /// What it answered.
+        source: HttpError,
+    },
     /// The connection stands, but the two sides did not agree on a session.
     Session(SessionError),
     /// Anything else the system said.
@@ -109,6 +138,13 @@ impl fmt::Display for DialError {
                 )
             }
             Self::DescriptorLimit => descriptor_limit(f),
+            Self::SpeaksTls { url } => write!(f, "{url}: the server speaks TLS: dial it with tls://"),
+            #[cfg(feature = "_tls")]
+            Self::Tls { url, source } => write!(f, "{url}: {source}"),
+            #[cfg(feature = "_tls")]
+            Self::TlsConfig(error) => error.fmt(f),
+            #[cfg(feature = "_http")]
+            Self::Http { url, source } => write!(f, "{url}: {source}"),
             Self::Session(_) => f.write_str("connected, but no session came about"),
             Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
         }
@@ -189,6 +225,9 @@ pub enum ListenError {
     },
     /// This process or machine has no descriptor left (`EMFILE`, `ENFILE`).
     DescriptorLimit,
+    /// Something is wrong with [`ListenOptions::tls`](crate::ListenOptions::tls).
+    #[cfg(feature = "_tls")]
+    TlsConfig(TlsConfigError),
     /// Anything else the system said.
     Os {
         /// What was to be listened on.
@@ -237,6 +276,8 @@ impl fmt::Display for ListenError {
             Self::AddressNotAvailable { url } => write!(f, "{url}: not an address of this machine"),
             Self::HostNotFound { host, .. } => write!(f, "host `{host}` was not found; check the name"),
             Self::DescriptorLimit => descriptor_limit(f),
+            #[cfg(feature = "_tls")]
+            Self::TlsConfig(error) => error.fmt(f),
             Self::Os { url, .. } => write!(f, "{url}: cannot listen"),
         }
     }
@@ -274,6 +315,34 @@ pub enum AcceptError {
         /// What the system said.
         source: OsError,
     },
+    /// One peer spoke TLS to a listener without it. Only the `on_failed_handshake` callback sees this.
+    SpeaksTls {
+        /// The peer's address.
+        peer: String,
+    },
+    /// One peer's TLS did not come about. Only the `on_failed_handshake` callback sees this.
+    #[cfg(feature = "_tls")]
+    Tls {
+        /// The peer's address.
+        peer: String,
+        /// What went wrong.
+        source: TlsError,
+    },
+    /// The authorize hook refused one peer. Only the `on_failed_handshake` callback sees this.
+    Refused {
+        /// The peer's address.
+        peer: String,
+        /// What the hook said.
+        refusal: Refusal,
+    },
+    /// One peer did not speak http as it should. Only the `on_failed_handshake` callback sees this.
+    #[cfg(feature = "_http")]
+    NotHttp {
+        /// The peer's address.
+        peer: String,
+        /// What was wrong.
+        detail: String,
+    },
     /// One peer's session did not come about. Only the `on_failed_handshake` callback sees this.
     Handshake {
         /// The peer's address.
@@ -290,6 +359,14 @@ impl fmt::Display for AcceptError {
             Self::DescriptorLimit => descriptor_limit(f),
             Self::Os(_) => f.write_str("the listener is in trouble; it will try again"),
             Self::PeerGone { peer, .. } => write!(f, "{peer} connected and was gone"),
+            Self::SpeaksTls { peer } => {
+                write!(f, "{peer} spoke TLS to a plain listener: dial tcp:// there, or listen with tls://")
+            }
+            #[cfg(feature = "_tls")]
+            Self::Tls { peer, source } => write!(f, "{peer}: {source}"),
+            Self::Refused { peer, .. } => write!(f, "{peer} was refused"),
+            #[cfg(feature = "_http")]
+            Self::NotHttp { peer, detail } => write!(f, "{peer} does not speak http: {detail}"),
             Self::Handshake { peer, .. } => write!(f, "{peer} connected, but no session came about"),
         }
     }
@@ -299,6 +376,7 @@ impl std::error::Error for AcceptError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Os(error) | Self::PeerGone { source: error, .. } => Some(error),
+            Self::Refused { refusal, .. } => Some(refusal),
             Self::Handshake { source, .. } => Some(source),
             _ => None,
         }

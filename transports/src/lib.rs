@@ -18,6 +18,10 @@
 //! | `unix:@build` | the same under an abstract name (Linux) | `unix` |
 //! | `mem:name` | within the process; values move unencoded | `memory` |
 //! | `tcp://host:port`, `tcp://[::1]:7400` | tcp, not encrypted | `tcp` |
+//! | `tls://host:port` | tcp, encrypted and authenticated | `tls`, or `tls-aws-lc` |
+//! | `h2c://host:port/path` | HTTP/2 in clear text, one stream | `http2` |
+//! | `ws://host:port/path` | WebSocket in clear text | `websocket` |
+//! | `http://host:port/path` | listens for both, dials HTTP/2 | `http2` |
 //!
 //! A URL holds no secret, no query and nothing percent-encoded; settings are in [`DialOptions`] and
 //! [`ListenOptions`].
@@ -27,8 +31,11 @@
 //! a crate of its own that implements [`Link`](libchan::Link) and calls
 //! [`Session::start`](libchan::Session::start): nothing in this crate is privileged.
 
+mod authorize;
 mod dial;
 mod error;
+#[cfg(feature = "_http")]
+pub mod http;
 mod listen;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -36,10 +43,13 @@ pub mod memory;
 mod tcp;
 #[cfg(all(test, feature = "unix"))]
 mod test_support;
+#[cfg(feature = "_tls")]
+pub mod tls;
 #[cfg(feature = "unix")]
 mod unix;
 mod url;
 
+pub use authorize::{Authorize, Candidate, Refusal};
 pub use dial::{DialOptions, dial, dial_with};
 pub use error::{AcceptError, DialError, ListenError, OsError};
 pub use listen::{ListenOptions, Listener, listen, listen_with};
@@ -47,4 +57,4 @@ pub use listen::{ListenOptions, Listener, listen, listen_with};
 pub use tcp::TcpLink;
 #[cfg(feature = "unix")]
 pub use unix::UnixLink;
-pub use url::{Address, TcpAddress, UnixAddress, UrlError};
+pub use url::{Address, HttpAddress, TcpAddress, UnixAddress, UrlError};

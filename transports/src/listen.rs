@@ -2,7 +2,7 @@
 //!
 //! Handshakes run beside each other, so a peer that connects and stays silent delays nobody. There is no task
 //! behind the listener: `accept` itself takes connections, and one that nobody accepts from leaves them to the
-//! kernel's backlog.
+//! kernel's backlog. Only an http connection has a task of its own, because it may carry many sessions.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::authorize::Authorize;
 use crate::error::{AcceptError, ListenError, OsError, is_descriptor_limit};
+#[cfg(feature = "_tls")]
+use crate::tls::TlsServer;
 use crate::url::{Address, UrlError};
 
 /// A transport's listening socket.
@@ -39,7 +42,7 @@ type OnFailedHandshake = Arc<dyn Fn(&AcceptError) + Send + Sync>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Limits, codecs and metadata of each session; also the deadline for a peer's hello.
+    /// Limits, codecs and metadata of each session; also the deadline for a peer's hello, TLS included.
     pub session: SessionOptions,
     /// How many connections may be between their arrival and `accept` at a time. Default 128, at least 1. It
     /// bounds what peers that connect and stay silent can make us hold; further ones wait in the kernel's backlog,
@@ -48,6 +51,13 @@ pub struct ListenOptions {
     /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
     /// the umask decides.
     pub unix_mode: Option<u32>,
+    /// The certificates of a tls listener, which it needs. Keep a clone to renew them.
+    #[cfg(feature = "_tls")]
+    pub tls: Option<TlsServer>,
+    /// Origins, proxies and the like, for the http transports.
+    #[cfg(feature = "_http")]
+    pub http: crate::http::HttpListenOptions,
+    pub(crate) authorize: Option<Arc<dyn Authorize>>,
     on_failed_handshake: Option<OnFailedHandshake>,
 }
 
@@ -73,6 +83,30 @@ impl ListenOptions {
         self
     }
 
+    /// Sets the certificates of a tls listener.
+    #[cfg(feature = "_tls")]
+    #[must_use]
+    pub fn tls(mut self, server: TlsServer) -> Self {
+        self.tls = Some(server);
+        self
+    }
+
+    /// Asks `hook` about each peer before its session starts. Without one everybody who can connect gets a session.
+    /// The memory transport asks nobody: who is in the process is trusted.
+    #[must_use]
+    pub fn authorize(mut self, hook: impl Authorize) -> Self {
+        self.authorize = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets the options of the http transports.
+    #[cfg(feature = "_http")]
+    #[must_use]
+    pub fn http(mut self, http: crate::http::HttpListenOptions) -> Self {
+        self.http = http;
+        self
+    }
+
     /// Calls `f` with each failed handshake, which `accept` otherwise skips in silence. It should be quick: it
     /// runs inside `accept`, and anybody who can connect can cause it.
     #[must_use]
@@ -88,6 +122,11 @@ impl Default for ListenOptions {
             session: SessionOptions::default(),
             max_handshakes: 128,
             unix_mode: None,
+            #[cfg(feature = "_tls")]
+            tls: None,
+            #[cfg(feature = "_http")]
+            http: crate::http::HttpListenOptions::default(),
+            authorize: None,
             on_failed_handshake: None,
         }
     }
@@ -126,8 +165,14 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
         "unix" => crate::unix::listen(address.rest(), options).await,
         #[cfg(feature = "tcp")]
         "tcp" => crate::tcp::listen(address.rest(), options).await,
+        #[cfg(feature = "_tls")]
+        "tls" => crate::tls::listen(address.rest(), options).await,
         #[cfg(feature = "memory")]
         "mem" => crate::memory::listen(address.rest(), options),
+        #[cfg(feature = "http2")]
+        "h2c" | "http" => crate::http::listen(address, options).await,
+        #[cfg(feature = "websocket")]
+        "ws" => crate::http::listen(address, options).await,
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())
@@ -160,7 +205,7 @@ enum Event {
 }
 
 impl Listener {
-    fn new(acceptor: Box<dyn Acceptor>, options: ListenOptions) -> Self {
+    pub(crate) fn new(acceptor: Box<dyn Acceptor>, options: ListenOptions) -> Self {
         Self {
             url: acceptor.url().to_owned(),
             max_handshakes: options.max_handshakes.max(1),

@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionOptions};
+use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError, SessionOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use crate::authorize::{Authorize, admit};
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
@@ -112,56 +115,77 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
     if address.port == 0 {
         return Err(UrlError::PortZero.into());
     }
-    let stream = connect(&address, options.connect_timeout).await?;
-    let link = TcpLink::new(stream).map_err(|error| DialError::connecting(address.to_string(), error))?;
-    Ok(Session::start(link, Role::Dialer, options.session).await?)
+    let url = address.to_string();
+    let stream = connect(&address.host, address.port, &url, options.connect_timeout).await?;
+    let link = TcpLink::new(stream).map_err(|error| DialError::connecting(url.clone(), error))?;
+    match Session::start(link, Role::Dialer, options.session).await {
+        Err(error) if speaks_tls(&error) => Err(DialError::SpeaksTls { url }),
+        started => Ok(started?),
+    }
+}
+
+/// Whether the peer began with a TLS record: a client's hello, or a server's alert that it does not understand us.
+fn speaks_tls(error: &SessionError) -> bool {
+    matches!(error, SessionError::NotLibchan { first_bytes } if matches!(first_bytes[..], [0x15 | 0x16, 3, ..]))
 }
 
 /// Tries the addresses of the name in the resolver's order. Each may use its share of the time that is left, so
 /// that a first address which swallows packets does not use up the time of the others.
-async fn connect(address: &TcpAddress, limit: Duration) -> Result<TcpStream, DialError> {
-    let timed_out = || DialError::TimedOut { url: address.to_string(), after: limit };
+/// `url` is what errors name.
+pub(crate) async fn connect(
+    host: &str,
+    port: u16,
+    url: &str,
+    limit: Duration,
+) -> Result<TcpStream, DialError> {
+    let timed_out = || DialError::TimedOut { url: url.to_owned(), after: limit };
     let deadline = Instant::now() + limit;
-    let name = (address.host.as_str(), address.port);
-    let found = timeout(limit, tokio::net::lookup_host(name)).await.map_err(|_| timed_out())?;
-    let found: Vec<_> = found.map_err(|error| host_not_found(address, error))?.collect();
+    let found = timeout(limit, tokio::net::lookup_host((host, port))).await.map_err(|_| timed_out())?;
+    let found: Vec<_> = found.map_err(|error| host_not_found(host, error))?.collect();
     let mut outcome = None;
     for (i, candidate) in found.iter().enumerate() {
         let share = (deadline - Instant::now()) / (found.len() - i) as u32;
         match timeout(share, TcpStream::connect(candidate)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
-                outcome = Some(DialError::connecting(address.to_string(), error));
+                outcome = Some(DialError::connecting(url.to_owned(), error));
             }
             // "Refused" by one address says more than silence from another.
             _ => outcome = outcome.or_else(|| Some(timed_out())),
         }
     }
-    Err(outcome.unwrap_or_else(|| host_not_found(address, io::ErrorKind::NotFound.into())))
+    Err(outcome.unwrap_or_else(|| host_not_found(host, io::ErrorKind::NotFound.into())))
 }
 
-fn host_not_found(address: &TcpAddress, error: io::Error) -> DialError {
-    DialError::HostNotFound { host: address.host.clone(), source: error.into() }
+fn host_not_found(host: &str, error: io::Error) -> DialError {
+    DialError::HostNotFound { host: host.to_owned(), source: error.into() }
 }
 
 /// Listens on what follows `tcp:`.
 pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
     let address = TcpAddress::parse(rest)?;
-    let name = (address.host.as_str(), address.port);
-    let found = tokio::net::lookup_host(name)
+    let (listener, local) = bind(&address.host, address.port, &address.to_string()).await?;
+    let (session, authorize) = (options.session.clone(), options.authorize.clone());
+    Ok(Box::new(TcpAcceptor { listener, url: format!("tcp://{local}"), session, authorize }))
+}
+
+/// A listening socket on the first address of the host that can be had, and that address. `url` is what errors name.
+pub(crate) async fn bind(host: &str, port: u16, url: &str) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let found = tokio::net::lookup_host((host, port))
         .await
-        .map_err(|error| ListenError::HostNotFound { host: address.host.clone(), source: error.into() })?;
+        .map_err(|error| ListenError::HostNotFound { host: host.to_owned(), source: error.into() })?;
     let found: Vec<_> = found.collect();
-    let failed = |error| ListenError::binding(address.to_string(), error);
+    let failed = |error| ListenError::binding(url.to_owned(), error);
     let listener = TcpListener::bind(&*found).await.map_err(failed)?;
-    let url = format!("tcp://{}", listener.local_addr().map_err(failed)?);
-    Ok(Box::new(TcpAcceptor { listener, url, session: options.session.clone() }))
+    let local = listener.local_addr().map_err(failed)?;
+    Ok((listener, local))
 }
 
 struct TcpAcceptor {
     listener: TcpListener,
     url: String,
     session: SessionOptions,
+    authorize: Option<Arc<dyn Authorize>>,
 }
 
 #[async_trait]
@@ -172,14 +196,19 @@ impl Acceptor for TcpAcceptor {
 
     async fn accept(&self) -> io::Result<Arrival> {
         let (stream, peer) = self.listener.accept().await?;
-        let (peer, session) = (format!("tcp://{peer}"), self.session.clone());
+        let (peer, session, authorize) =
+            (format!("tcp://{peer}"), self.session.clone(), self.authorize.clone());
         Ok(Box::pin(async move {
             // A peer that has reset the connection already is that peer's failure, not the listener's.
-            match TcpLink::new(stream) {
-                Err(error) => Err(AcceptError::PeerGone { peer, source: error.into() }),
-                Ok(link) => Session::start(link, Role::Acceptor, session)
-                    .await
-                    .map_err(|source| AcceptError::Handshake { peer, source }),
+            let mut link = match TcpLink::new(stream) {
+                Err(error) => return Err(AcceptError::PeerGone { peer, source: error.into() }),
+                Ok(link) => link,
+            };
+            admit(authorize.as_ref(), &mut link.info, &peer).await?;
+            match Session::start(link, Role::Acceptor, session).await {
+                Ok(session) => Ok(session),
+                Err(error) if speaks_tls(&error) => Err(AcceptError::SpeaksTls { peer }),
+                Err(source) => Err(AcceptError::Handshake { peer, source }),
             }
         }))
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use libchan::{Role, Session, SessionOptions};
 use tokio::net::{UnixListener, UnixStream};
 
 pub use self::link::UnixLink;
+use crate::authorize::{Authorize, admit};
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
@@ -118,7 +120,8 @@ pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dy
             (bound.map_err(|error| ListenError::binding(url.clone(), error))?, None)
         }
     };
-    Ok(Box::new(UnixAcceptor { _file: file, listener, url, session: options.session.clone() }))
+    let (session, authorize) = (options.session.clone(), options.authorize.clone());
+    Ok(Box::new(UnixAcceptor { _file: file, listener, url, session, authorize }))
 }
 
 struct UnixAcceptor {
@@ -127,6 +130,7 @@ struct UnixAcceptor {
     listener: UnixListener,
     url: String,
     session: SessionOptions,
+    authorize: Option<Arc<dyn Authorize>>,
 }
 
 #[async_trait]
@@ -138,9 +142,10 @@ impl Acceptor for UnixAcceptor {
     async fn accept(&self) -> io::Result<Arrival> {
         // The peer's end has no name of its own, so it goes by ours.
         let (stream, _) = self.listener.accept().await?;
-        let (peer, session) = (self.url.clone(), self.session.clone());
+        let (peer, session, authorize) = (self.url.clone(), self.session.clone(), self.authorize.clone());
         Ok(Box::pin(async move {
-            let link = UnixLink::new(stream, peer.clone());
+            let mut link = UnixLink::new(stream, peer.clone());
+            admit(authorize.as_ref(), link.info_mut(), &peer).await?;
             let started = Session::start(link, Role::Acceptor, session).await;
             started.map_err(|source| AcceptError::Handshake { peer, source })
         }))

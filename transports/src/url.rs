@@ -14,10 +14,11 @@ const SCHEMES: &[(&str, &str, bool)] = &[
     ("mem", "memory", cfg!(feature = "memory")),
     ("unix", "unix", cfg!(feature = "unix")),
     ("tcp", "tcp", cfg!(feature = "tcp")),
-    ("tls", "tls", false),
-    ("http", "http2", false),
+    ("tls", "tls", cfg!(feature = "_tls")),
+    ("h2c", "http2", cfg!(feature = "http2")),
+    ("http", "http2", cfg!(feature = "http2")),
     ("https", "http2", false),
-    ("ws", "websocket", false),
+    ("ws", "websocket", cfg!(feature = "websocket")),
     ("wss", "websocket", false),
 ];
 
@@ -92,7 +93,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Where a tcp endpoint is: `tcp://host:port`.
+/// Where a tcp endpoint is: what follows the scheme in `tcp://host:port` and `tls://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TcpAddress {
@@ -103,7 +104,7 @@ pub struct TcpAddress {
 }
 
 impl TcpAddress {
-    /// Reads what follows `tcp:`.
+    /// Reads what follows `tcp:` or `tls:`.
     ///
     /// # Errors
     /// What was wrong with the host or the port.
@@ -112,32 +113,47 @@ impl TcpAddress {
         if let Some((_, path)) = authority.split_once('/') {
             return Err(UrlError::TcpPath { path: path.to_owned() });
         }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(bracketed) => {
-                let (host, after) = bracketed.split_once(']').ok_or_else(|| bad_host(authority))?;
-                host.parse::<Ipv6Addr>().map_err(|_| bad_host(host))?;
-                (host, after.strip_prefix(':').ok_or(UrlError::NoPort)?)
+        let (host, port) = host_and_port(authority, None)?;
+        Ok(Self { host, port })
+    }
+}
+
+/// Takes `host:port` apart, where the port may have a default.
+fn host_and_port(authority: &str, default: Option<u16>) -> Result<(String, u16), UrlError> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, after) = bracketed.split_once(']').ok_or_else(|| bad_host(authority))?;
+            host.parse::<Ipv6Addr>().map_err(|_| bad_host(host))?;
+            match (after.strip_prefix(':'), default) {
+                (None, Some(_)) if after.is_empty() => (host, None),
+                (port, _) => (host, Some(port.ok_or(UrlError::NoPort)?)),
             }
-            None => authority.rsplit_once(':').ok_or(UrlError::NoPort)?,
-        };
-        if host.is_empty() {
-            return Err(UrlError::NoHost);
         }
-        if !authority.starts_with('[') && host.contains(':') {
-            return Err(UrlError::BareIpv6);
-        }
-        if host.contains(|c: char| c.is_whitespace() || "[]%\\".contains(c)) {
-            return Err(bad_host(host));
-        }
-        if port.is_empty() {
-            return Err(UrlError::NoPort);
-        }
+        None => match (authority.rsplit_once(':'), default) {
+            (Some((host, port)), _) => (host, Some(port)),
+            (None, Some(_)) => (authority, None),
+            (None, None) => return Err(UrlError::NoPort),
+        },
+    };
+    if host.is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    if !authority.starts_with('[') && host.contains(':') {
+        return Err(UrlError::BareIpv6);
+    }
+    if host.contains(|c: char| c.is_whitespace() || "[]%\\".contains(c)) {
+        return Err(bad_host(host));
+    }
+    let number = match (port, default) {
+        (None, Some(default)) => Some(default),
+        (None | Some(""), _) => return Err(UrlError::NoPort),
         // `parse` alone would let "+7400" pass.
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        match port.parse() {
-            Ok(number) if digits => Ok(Self { host: host.to_owned(), port: number }),
-            _ => Err(UrlError::BadPort { port: port.to_owned() }),
-        }
+        (Some(digits), _) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(number) => Ok((host.to_owned(), number)),
+        None => Err(UrlError::BadPort { port: port.unwrap_or_default().to_owned() }),
     }
 }
 
@@ -151,6 +167,57 @@ impl fmt::Display for TcpAddress {
             true => write!(f, "tcp://[{}]:{}", self.host, self.port),
             false => write!(f, "tcp://{}:{}", self.host, self.port),
         }
+    }
+}
+
+/// Where an http endpoint is: `ws://host:port/path`, and the same for `h2c`, `http`, `wss` and `https`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct HttpAddress {
+    /// The scheme, in lower case.
+    pub scheme: String,
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    /// The port; 80 if none is given, 443 for `wss` and `https`. 0 asks `listen` for any free one.
+    pub port: u16,
+    /// The path; [`HttpAddress::DEFAULT_PATH`] if none is given.
+    pub path: String,
+}
+
+impl HttpAddress {
+    /// The path of an endpoint whose URL has none.
+    pub const DEFAULT_PATH: &str = "/libchan/v1";
+
+    /// Reads an address of one of the http schemes.
+    ///
+    /// # Errors
+    /// What was wrong with the host, the port or the path.
+    pub fn parse(address: &Address) -> Result<Self, UrlError> {
+        let rest = address.rest().strip_prefix("//").ok_or(UrlError::NoSlashes)?;
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, Self::DEFAULT_PATH),
+        };
+        if let Some(wrong) = path.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}%".contains(*c)) {
+            return Err(UrlError::BadPath { path: path.to_owned(), wrong });
+        }
+        let default = if matches!(address.scheme(), "wss" | "https") { 443 } else { 80 };
+        let (host, port) = host_and_port(authority, Some(default))?;
+        Ok(Self { scheme: address.scheme().to_owned(), host, port, path: path.to_owned() })
+    }
+
+    /// Host and port, as a `Host` header has them.
+    pub fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Display for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority(), self.path)
     }
 }
 
@@ -245,10 +312,17 @@ pub enum UrlError {
     },
     /// Port 0 was dialed; only `listen` can ask for any free port.
     PortZero,
-    /// There is a path after the port of a tcp URL.
+    /// There is a path after the port of a tcp or tls URL.
     TcpPath {
         /// The path that was given.
         path: String,
+    },
+    /// The path of an http URL has a character that no path may have.
+    BadPath {
+        /// The path that was given.
+        path: String,
+        /// The first such character.
+        wrong: char,
     },
     /// The path or name is missing.
     EmptyPath,
@@ -290,7 +364,10 @@ impl fmt::Display for UrlError {
             Self::BadPort { port } => write!(f, "`{port}` is not a port: write a number from 0 to 65535"),
             Self::PortZero => f.write_str("port 0 means any free port: only listen can use it"),
             Self::TcpPath { path } => {
-                write!(f, "a tcp URL ends after its port: remove `/{path}` (channels have names, sockets do not)")
+                write!(f, "the URL ends after its port: remove `/{path}` (channels have names, sockets do not)")
+            }
+            Self::BadPath { path, wrong } => {
+                write!(f, "`{wrong}` cannot stand in the path `{path}`, and nothing is percent-encoded")
             }
             Self::EmptyPath => {
                 f.write_str("the path or name is empty: write unix:///run/x.sock, unix:x.sock, unix:@name or mem:name")

@@ -47,9 +47,11 @@ async fn what_can_go_wrong() {
     assert!(matches!(&error, DialError::HostNotFound { host, .. } if host == "nobody.invalid"), "{error:?}");
     assert!(matches!(listen("tcp://nobody.invalid:1").await, Err(ListenError::HostNotFound { .. })));
     assert!(matches!(dial("tcp://localhost:0").await, Err(DialError::Url(UrlError::PortZero))));
-    let tls = || UrlError::NotBuiltIn { scheme: "tls".into(), feature: "tls" };
-    assert!(matches!(dial("tls://host:1").await, Err(DialError::Url(error)) if error == tls()));
-    assert_eq!(listen("tls://host:1").await.unwrap_err(), ListenError::Url(tls()));
+    if cfg!(not(feature = "websocket")) {
+        let ws = || UrlError::NotBuiltIn { scheme: "ws".into(), feature: "websocket" };
+        assert!(matches!(dial("ws://host:1").await, Err(DialError::Url(error)) if error == ws()));
+        assert_eq!(listen("ws://host:1").await.unwrap_err(), ListenError::Url(ws()));
+    }
     let url = "tcp://192.0.2.1:1"; // Reserved for documentation: nobody's address.
     assert_eq!(listen(url).await.unwrap_err(), ListenError::AddressNotAvailable { url: url.into() });
 }

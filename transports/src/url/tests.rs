@@ -65,6 +65,41 @@ fn bad_tcp_urls() {
 }
 
 #[test]
+#[cfg(all(feature = "http2", feature = "websocket"))]
+fn http_urls() {
+    let http = |url: &str| HttpAddress::parse(&Address::parse(url)?);
+    for (url, printed) in [
+        ("ws://localhost:7400", "ws://localhost:7400/libchan/v1"),
+        ("h2c://localhost", "h2c://localhost:80/libchan/v1"),
+        ("HTTP://[::1]", "http://[::1]:80/libchan/v1"),
+        ("http://[::1]:7400/", "http://[::1]:7400/"),
+        ("ws://build_1.example:1/api/chan", "ws://build_1.example:1/api/chan"),
+    ] {
+        assert_eq!(http(url).unwrap().to_string(), printed, "{url}");
+    }
+    let bad_path = |path: &str, wrong| UrlError::BadPath { path: path.into(), wrong };
+    for (url, error) in [
+        ("ws:localhost", UrlError::NoSlashes),
+        ("ws://", UrlError::NoHost),
+        ("ws:///path", UrlError::NoHost),
+        ("ws://:1", UrlError::NoHost),
+        ("ws://host:", UrlError::NoPort),
+        ("ws://[::1]x", UrlError::NoPort),
+        ("ws://::1/", UrlError::BareIpv6),
+        ("ws://host:port/", UrlError::BadPort { port: "port".into() }),
+        ("ws://host/a b", bad_path("/a b", ' ')),
+        ("ws://host/a%20b", bad_path("/a%20b", '%')),
+        ("ws://host/\u{e4}", bad_path("/\u{e4}", '\u{e4}')),
+        ("ws://user@host/", UrlError::Secret),
+        ("ws://host/?token=pa55word", UrlError::Query),
+    ] {
+        let found = http(url).unwrap_err();
+        assert_eq!(found, error, "{url}");
+        assert!(!found.to_string().contains("pa55word"), "{found}");
+    }
+}
+
+#[test]
 #[cfg(feature = "unix")]
 fn unix_urls() {
     let path = |path: &str| Ok(UnixAddress::Path(path.into()));
@@ -100,9 +135,13 @@ fn schemes() {
     assert_eq!(parse("tpc://host:1"), UrlError::UnknownScheme { scheme: "tpc".into() });
     assert_eq!(
         parse("localhost:7400").to_string(),
-        "unknown scheme `localhost`: the known ones are mem, unix, tcp, tls, http, https, ws, wss"
+        "unknown scheme `localhost`: the known ones are mem, unix, tcp, tls, h2c, http, https, ws, wss"
     );
-    for (scheme, feature) in [("tls", "tls"), ("https", "http2"), ("ws", "websocket"), ("wss", "websocket")] {
+    let mut missing = vec![("https", "http2"), ("wss", "websocket")];
+    if cfg!(not(feature = "_tls")) {
+        missing.push(("tls", "tls"));
+    }
+    for (scheme, feature) in missing {
         let error = parse(&format!("{scheme}://host"));
         assert_eq!(error, UrlError::NotBuiltIn { scheme: scheme.into(), feature });
         assert_eq!(

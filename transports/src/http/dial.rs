@@ -1,0 +1,110 @@
+//! Dialing: from an address, or over a stream that is connected already, to a session.
+
+use libchan::{LinkInfo, Role, Session};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::error::HttpError;
+use crate::dial::DialOptions;
+use crate::error::DialError;
+use crate::url::{Address, HttpAddress, UrlError};
+
+/// Dials an address of one of the clear-text http schemes.
+pub(crate) async fn dial(address: &Address, options: DialOptions) -> Result<Session, DialError> {
+    let address = HttpAddress::parse(address)?;
+    if address.port == 0 {
+        return Err(UrlError::PortZero.into());
+    }
+    let (url, limit) = (address.to_string(), options.connect_timeout);
+    let deadline = Instant::now() + limit;
+    let stream = crate::tcp::connect(&address.host, address.port, &url, limit).await?;
+    // The session does its own gathering.
+    stream.set_nodelay(true).map_err(|error| DialError::connecting(url.clone(), error))?;
+    let info = LinkInfo::new(&url);
+    over(stream, &address, info, options, deadline).await
+}
+
+async fn over(
+    stream: TcpStream,
+    address: &HttpAddress,
+    info: LinkInfo,
+    options: DialOptions,
+    deadline: Instant,
+) -> Result<Session, DialError> {
+    match address.scheme.as_str() {
+        #[cfg(feature = "websocket")]
+        "ws" => websocket(stream, address, info, options, deadline).await,
+        #[cfg(feature = "http2")]
+        "h2c" | "http" => {
+            let _ = deadline;
+            dial_http2(stream, address, info, options).await
+        }
+        scheme => Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into()),
+    }
+}
+
+/// A session over an HTTP/2 connection of its own on `stream`.
+///
+/// # Errors
+/// [`DialError::Http`] if the server answers anything but a session, [`DialError::Session`] if the two sides do not
+/// agree on one.
+#[cfg(feature = "http2")]
+pub async fn dial_http2<S>(
+    stream: S,
+    address: &HttpAddress,
+    info: LinkInfo,
+    options: DialOptions,
+) -> Result<Session, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connecting = super::Http2Link::connect_with_verdict(stream, address, &options.http, info);
+    let (link, verdict) = connecting.await.map_err(|error| answered(address, error))?;
+    let started = Session::start(link, Role::Dialer, options.session).await;
+    started.map_err(|error| match verdict.take() {
+        Some(verdict) => answered(address, verdict),
+        None => error.into(),
+    })
+}
+
+/// A session over a WebSocket on `stream`. The server has [`DialOptions::connect_timeout`] to answer.
+///
+/// # Errors
+/// [`DialError::Http`] if the server answers anything but a session, [`DialError::Session`] if the two sides do not
+/// agree on one.
+#[cfg(feature = "websocket")]
+pub async fn dial_websocket<S>(
+    stream: S,
+    address: &HttpAddress,
+    info: LinkInfo,
+    options: DialOptions,
+) -> Result<Session, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let deadline = Instant::now() + options.connect_timeout;
+    websocket(stream, address, info, options, deadline).await
+}
+
+#[cfg(feature = "websocket")]
+async fn websocket<S>(
+    stream: S,
+    address: &HttpAddress,
+    info: LinkInfo,
+    options: DialOptions,
+    deadline: Instant,
+) -> Result<Session, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connecting = super::WebSocketLink::connect(stream, address, &options.http, info);
+    let connected = tokio::time::timeout_at(deadline, connecting).await;
+    let timed_out = |_| DialError::TimedOut { url: address.to_string(), after: options.connect_timeout };
+    let link = connected.map_err(timed_out)?.map_err(|error| answered(address, error))?;
+    Ok(Session::start(link, Role::Dialer, options.session).await?)
+}
+
+fn answered(address: &HttpAddress, source: HttpError) -> DialError {
+    DialError::Http { url: address.to_string(), source }
+}

@@ -1,0 +1,350 @@
+//! The service that turns requests into sessions: mounted in our own listener, or at a path of somebody's server.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use libchan::{Link, LinkInfo, Role, Session, SessionOptions};
+use tokio::sync::{Mutex, mpsc};
+
+use super::body::LibchanBody;
+use super::options::HttpListenOptions;
+use super::problem::{problem, refused};
+use super::proxies::remove_identity;
+use super::server::Carriers;
+use crate::authorize::{Authorize, Candidate, Refusal};
+use crate::error::AcceptError;
+use crate::listen::{Acceptor, Arrival, ListenOptions, Listener};
+
+/// When a peer that found no room may come again.
+const COME_AGAIN: Duration = Duration::from_secs(1);
+
+/// A libchan endpoint for an http server that exists already, and the listener that gives its sessions.
+///
+/// `url` is what [`Listener::url`] says: the address under which clients reach the endpoint. The listener must be
+/// accepted from: as many requests as [`ListenOptions::max_handshakes`] wait for it, further ones are answered with
+/// status 503.
+pub fn service(url: impl Into<String>, options: ListenOptions) -> (LibchanService, Listener) {
+    let (queue, arrivals) = mpsc::channel(options.max_handshakes.max(1));
+    let acceptor = ServiceAcceptor { url: url.into(), arrivals: Mutex::new(arrivals) };
+    let service = LibchanService::new(&options, queue);
+    (service, Listener::new(Box::new(acceptor), options))
+}
+
+/// The requests of a mounted service.
+struct ServiceAcceptor {
+    url: String,
+    arrivals: Mutex<mpsc::Receiver<Arrival>>,
+}
+
+#[async_trait]
+impl Acceptor for ServiceAcceptor {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn accept(&self) -> std::io::Result<Arrival> {
+        match self.arrivals.lock().await.recv().await {
+            Some(arrival) => Ok(arrival),
+            // The service is gone and nobody will come: only `close` ends the listener.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Who has sent a request: for a server of one's own, as an extension of the request or by
+/// [`LibchanService::for_peer`].
+#[derive(Clone, Debug)]
+pub struct HttpPeer {
+    pub(super) info: LinkInfo,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl HttpPeer {
+    /// A peer by its connection's address, over clear text.
+    pub fn tcp(scheme: &str, address: SocketAddr) -> Self {
+        Self::new(LinkInfo::new(format!("{scheme}://{address}")), Some(address.ip()))
+    }
+
+    /// A peer with whatever its connection is known to be. The address decides whether it is a trusted proxy.
+    pub fn new(info: LinkInfo, address: Option<IpAddr>) -> Self {
+        Self { info, address }
+    }
+}
+
+/// Answers the requests for sessions: a `tower` and a `hyper` service.
+///
+/// An HTTP/2 POST and a WebSocket upgrade both become sessions; anything else is refused with a problem report. It
+/// looks at no path: the server it is mounted in does. That server has to support upgrades for WebSocket to work.
+///
+/// ```no_run
+/// # async fn doc(stream: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// use hyper_util::rt::{TokioExecutor, TokioIo};
+/// use hyper_util::server::conn::auto::Builder;
+/// use libchan_transports::{ListenOptions, http};
+///
+/// let (service, listener) = http::service("https://example.com/libchan/v1", ListenOptions::default());
+/// tokio::spawn(async move { while let Ok(session) = listener.accept().await { drop(session) } });
+/// let builder = Builder::new(TokioExecutor::new());
+/// builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct LibchanService {
+    shared: Arc<Shared>,
+    peer: HttpPeer,
+    carriers: Carriers,
+    kept: Option<Keeper>,
+}
+
+/// Makes what lives as long as a session of the connection does.
+pub(super) type Keeper = Arc<dyn Fn() -> Box<dyn Send> + Send + Sync>;
+
+struct Shared {
+    session: SessionOptions,
+    http: HttpListenOptions,
+    authorize: Option<Arc<dyn Authorize>>,
+    queue: mpsc::Sender<Arrival>,
+}
+
+impl LibchanService {
+    pub(super) fn new(options: &ListenOptions, queue: mpsc::Sender<Arrival>) -> Self {
+        let shared = Shared {
+            session: options.session.clone(),
+            http: options.http.clone(),
+            authorize: options.authorize.clone(),
+            queue,
+        };
+        let peer = HttpPeer::new(LinkInfo::new("http"), None);
+        Self { shared: Arc::new(shared), peer, carriers: Carriers::all(), kept: None }
+    }
+
+    /// The service for the requests of one connection.
+    #[must_use]
+    pub fn for_peer(&self, peer: HttpPeer) -> Self {
+        Self { peer, ..self.clone() }
+    }
+
+    pub(super) fn restricted(&self, carriers: Carriers) -> Self {
+        Self { carriers, ..self.clone() }
+    }
+
+    pub(super) fn keeping(&self, kept: Keeper) -> Self {
+        Self { kept: Some(kept), ..self.clone() }
+    }
+
+    pub(super) fn session(&self) -> &SessionOptions {
+        &self.shared.session
+    }
+
+    /// Tells the listener of a failure, if it has the room to hear it.
+    pub(super) fn report(&self, error: AcceptError) {
+        let _ = self.shared.queue.try_send(Box::pin(std::future::ready(Err(error))));
+    }
+
+    /// Answers one request. A session that it asks for begins when the answer is on its way.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<LibchanBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        match self.try_handle(request).await {
+            Ok(response) | Err(response) => response,
+        }
+    }
+
+    async fn try_handle<B>(&self, request: Request<B>) -> Result<Response<LibchanBody>, Response<LibchanBody>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, ());
+        let carrier =
+            self.carrier(&request).map_err(|(status, detail)| problem(status, detail, self.carriers))?;
+        let peer = request.extensions().get::<HttpPeer>().unwrap_or(&self.peer).clone();
+        let info = self
+            .authorized(peer, request.headers())
+            .await
+            .map_err(|refusal| refused(&refusal, self.carriers))?;
+        let no_room = || {
+            refused(&Refusal::unavailable("too many peers wait to be accepted", COME_AGAIN), self.carriers)
+        };
+        let place = self.shared.queue.try_reserve().map_err(|_| no_room())?;
+        let (response, arrival) = match carrier {
+            #[cfg(feature = "http2")]
+            Carrier::Http2 => self.http2(&request, body, info),
+            #[cfg(feature = "websocket")]
+            Carrier::WebSocket(response) => {
+                drop(body);
+                (response, self.websocket(request, info))
+            }
+        };
+        place.send(arrival);
+        Ok(response)
+    }
+
+    /// What a request asks for.
+    fn carrier(&self, request: &Request<()>) -> Result<Carrier, (StatusCode, &'static str)> {
+        if let Some(origin) = request.headers().get(ORIGIN)
+            && !self.shared.http.origins.iter().any(|allowed| origin == allowed.as_str())
+        {
+            return Err((StatusCode::FORBIDDEN, "pages of this origin may not connect"));
+        }
+        match (request.method(), request.version()) {
+            #[cfg(feature = "http2")]
+            (&Method::POST, Version::HTTP_2) if self.carriers.http2() => {
+                match super::options::ContentType::named(request.headers().get(http::header::CONTENT_TYPE)) {
+                    Some(_) => Ok(Carrier::Http2),
+                    None => {
+                        Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/vnd.libchan.v1 is spoken here"))
+                    }
+                }
+            }
+            #[cfg(feature = "websocket")]
+            (&Method::GET, Version::HTTP_11)
+                if self.carriers.websocket() && super::websocket::is_upgrade(request) =>
+            {
+                super::websocket::answer(request.headers()).map(Carrier::WebSocket)
+            }
+            (&Method::GET, _) if self.carriers.websocket() => {
+                Err((StatusCode::UPGRADE_REQUIRED, "a WebSocket is spoken here"))
+            }
+            (&Method::POST, _) if self.carriers.http2() => {
+                Err((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a POST has to come over HTTP/2"))
+            }
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, self.carriers.spoken())),
+        }
+    }
+
+    /// Asks the hook, which sees what a proxy says of its client only if the proxy is a trusted one.
+    async fn authorized(&self, peer: HttpPeer, headers: &HeaderMap) -> Result<LinkInfo, Refusal> {
+        let HttpPeer { mut info, address } = peer;
+        let Some(hook) = &self.shared.authorize else { return Ok(info) };
+        let mut headers = headers.clone();
+        let trusted = &self.shared.http.trusted_proxies;
+        if !address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address))) {
+            remove_identity(&mut headers, &self.shared.http.identity_headers);
+        }
+        match hook.authorize(Candidate::with_headers(&info, &headers)).await {
+            Ok(principal) => info.principal = Some(principal),
+            Err(refusal) => {
+                self.report(AcceptError::Refused { peer: info.peer, refusal: refusal.clone() });
+                return Err(refusal);
+            }
+        }
+        Ok(info)
+    }
+
+    #[cfg(feature = "http2")]
+    fn http2<B>(&self, request: &Request<()>, body: B, info: LinkInfo) -> (Response<LibchanBody>, Arrival)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        use super::options::NO_CACHE;
+        use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let (link, stream) = super::http2::accept(body, info, self.keep());
+        let mut response = Response::new(LibchanBody::stream(stream));
+        let headers = response.headers_mut();
+        headers.extend(content_type.map(|content_type| (CONTENT_TYPE, content_type)));
+        headers.insert(CACHE_CONTROL, NO_CACHE);
+        // nginx buffers what it is not told to pass on.
+        headers.insert("x-accel-buffering", http::HeaderValue::from_static("no"));
+        (response, self.begin(link))
+    }
+
+    #[cfg(feature = "websocket")]
+    fn websocket(&self, mut request: Request<()>, info: LinkInfo) -> Arrival {
+        use hyper_util::rt::TokioIo;
+        use tokio::time::timeout;
+
+        let upgrading = hyper::upgrade::on(&mut request);
+        let (service, limit) = (self.clone(), self.shared.session.limits.hello_timeout);
+        let kept = self.keep();
+        Box::pin(async move {
+            let not_upgraded = |detail: String| AcceptError::NotHttp { peer: info.peer.clone(), detail };
+            let upgraded = timeout(limit, upgrading).await;
+            let upgraded = upgraded.map_err(|_| not_upgraded("the upgrade took too long".to_owned()))?;
+            drop(kept);
+            let stream = TokioIo::new(upgraded.map_err(|error| not_upgraded(error.to_string()))?);
+            service.begin(super::WebSocketLink::accept(stream, info).await).await
+        })
+    }
+
+    fn keep(&self) -> Box<dyn Send> {
+        self.kept.as_ref().map_or_else(|| Box::new(()) as Box<dyn Send>, |kept| kept())
+    }
+
+    fn begin(&self, link: impl Link) -> Arrival {
+        let session = self.shared.session.clone();
+        Box::pin(async move {
+            let peer = link.info().peer;
+            let started = Session::start(link, Role::Acceptor, session).await;
+            started.map_err(|source| AcceptError::Handshake { peer, source })
+        })
+    }
+}
+
+/// What a request asks for, and the answer where it is known already.
+enum Carrier {
+    #[cfg(feature = "http2")]
+    Http2,
+    #[cfg(feature = "websocket")]
+    WebSocket(Response<LibchanBody>),
+}
+
+impl fmt::Debug for LibchanService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LibchanService").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// The answer on its way.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<LibchanBody>, Infallible>> + Send>>;
+
+impl<B> hyper::service::Service<Request<B>> for LibchanService
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: fmt::Display,
+{
+    type Response = Response<LibchanBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<B>) -> Answering {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for LibchanService
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: fmt::Display,
+{
+    type Response = Response<LibchanBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.handle(request).await) })
+    }
+}

@@ -1,0 +1,108 @@
+//! The upgrade from HTTP/1.1: asked for by the dialer, checked and answered by the acceptor.
+
+use http::header::{
+    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use libchan::LinkInfo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::super::answer::refusal;
+use super::super::body::LibchanBody;
+use super::super::error::HttpError;
+use super::super::options::{HttpDialOptions, SUBPROTOCOL};
+use super::{WebSocketLink, config};
+use crate::url::HttpAddress;
+
+impl<S> WebSocketLink<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Asks the http server at the other end of `stream` for a WebSocket that carries libchan.
+    ///
+    /// # Errors
+    /// The server answers something else, does not select the subprotocol, or the stream breaks.
+    pub async fn connect(
+        stream: S,
+        address: &HttpAddress,
+        options: &HttpDialOptions,
+        info: LinkInfo,
+    ) -> Result<Self, HttpError> {
+        let request = request(address, options)?;
+        match client_async_with_config(request, stream, Some(config())).await {
+            Ok((socket, _)) => Ok(Self::over(socket, info)),
+            Err(Error::Http(answer)) => {
+                let body = answer.body().as_deref().unwrap_or_default();
+                Err(refusal(answer.status(), answer.headers(), body))
+            }
+            Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_))) => {
+                Err(HttpError::WrongSubprotocol)
+            }
+            Err(error) => Err(HttpError::NotHttp { protocol: "WebSocket", detail: error.to_string() }),
+        }
+    }
+}
+
+fn request(address: &HttpAddress, options: &HttpDialOptions) -> Result<Request<()>, HttpError> {
+    let bad = |detail: String| HttpError::BadRequest { detail };
+    let scheme = if matches!(address.scheme.as_str(), "https" | "wss") { "wss" } else { "ws" };
+    let uri = format!("{scheme}://{}{}", address.authority(), address.path);
+    let mut request = Request::get(uri).body(()).map_err(|error| bad(error.to_string()))?;
+    let headers = request.headers_mut();
+    headers.clone_from(&options.headers);
+    let own = |text: &str| HeaderValue::from_str(text).map_err(|error| bad(error.to_string()));
+    headers.insert(HOST, own(&address.authority())?);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(SEC_WEBSOCKET_KEY, own(&generate_key())?);
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(request)
+}
+
+/// Whether a request asks for a WebSocket, of whatever subprotocol.
+pub(in crate::http) fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && has_token(request.headers(), &CONNECTION, |token| token.eq_ignore_ascii_case("upgrade"))
+        && has_token(request.headers(), &UPGRADE, |token| token.eq_ignore_ascii_case("websocket"))
+}
+
+/// The answer that accepts an upgrade, or what is wrong with the request.
+pub(in crate::http) fn answer(
+    headers: &HeaderMap,
+) -> Result<Response<LibchanBody>, (StatusCode, &'static str)> {
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err((StatusCode::UPGRADE_REQUIRED, "version 13 of WebSocket is spoken here"));
+    }
+    if !has_token(headers, &SEC_WEBSOCKET_PROTOCOL, |token| token == SUBPROTOCOL) {
+        return Err((
+            StatusCode::BAD_REQUEST,
+            "the subprotocol libchan.v1 is spoken here, and was not offered",
+        ));
+    }
+    let mut response = Response::new(LibchanBody::whole(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    // A proxy that translates from HTTP/2 may send no key, and wants no proof then.
+    if let Some(key) = headers.get(SEC_WEBSOCKET_KEY)
+        && let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+    {
+        answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    Ok(response)
+}
+
+/// Whether one of a header's comma-separated tokens is the wanted one.
+fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
+    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(|token| wanted(token.trim())))
+}

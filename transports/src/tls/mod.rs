@@ -1,0 +1,150 @@
+//! The tls transport: `tls://host:port`. Tcp, encrypted, with a server that proves who it is and, if asked
+//! to, a client that does.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use libchan_transports::tls::{TlsClientOptions, TlsServer, TlsServerOptions, TlsSource};
+//! use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
+//!
+//! let chain = TlsSource::file("/etc/build/chain.pem");
+//! let server = TlsServer::new(TlsServerOptions::new(chain, TlsSource::file("/etc/build/key.pem")))?;
+//! let options = ListenOptions::default().tls(server.clone());
+//! let listener = listen_with("tls://[::]:7400", options).await?;
+//! // When the files have been renewed:
+//! server.reload()?;
+//!
+//! // The platform's roots are the default; this is for a private authority.
+//! let client = TlsClientOptions::new().root(TlsSource::file("/etc/build/root.pem"));
+//! let session = dial_with("tls://build.example:7400", DialOptions::default().tls(client)).await?;
+//! # Ok(()) }
+//! ```
+
+mod client;
+#[cfg(feature = "dev-certs")]
+mod dev;
+mod error;
+mod fingerprint;
+mod handshake;
+mod link;
+mod provider;
+mod server;
+mod source;
+mod verify;
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use libchan::{Role, Session, SessionOptions};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+pub use self::client::TlsClientOptions;
+#[cfg(feature = "dev-certs")]
+pub use self::dev::{DevCertificate, DevCertificateError};
+pub use self::error::{TlsConfigError, TlsError};
+pub use self::fingerprint::{Fingerprint, FingerprintError};
+use self::handshake::{ConnectError, accept_tls, connect_tls};
+pub use self::link::TlsLink;
+pub use self::server::{TlsServer, TlsServerOptions};
+pub use self::source::TlsSource;
+use crate::authorize::{Authorize, admit};
+use crate::dial::DialOptions;
+use crate::error::{AcceptError, DialError, ListenError};
+use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::tcp;
+use crate::url::{TcpAddress, UrlError};
+
+/// Our protocol over TLS and nothing between (`spec/carriers/tls.md`).
+const ALPN: &[u8] = b"libchan/1";
+
+/// Dials what follows `tls:`.
+pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, DialError> {
+    let address = TcpAddress::parse(rest)?;
+    if address.port == 0 {
+        return Err(UrlError::PortZero.into());
+    }
+    let url = format!("tls:{rest}");
+    let limit = options.connect_timeout;
+    let connecting = async {
+        let stream = tcp::connect(&address.host, address.port, &url, limit).await?;
+        let failed = |error| DialError::connecting(url.clone(), error);
+        stream.set_nodelay(true).map_err(failed)?;
+        let peer = format!("tls://{}", stream.peer_addr().map_err(failed)?);
+        match connect_tls(stream, &address.host, &options.tls, &[ALPN]).await {
+            Ok(stream) => Ok(TlsLink::new(stream, peer)),
+            Err(ConnectError::Config(source)) => Err(DialError::TlsConfig(source)),
+            Err(ConnectError::Handshake(source)) => Err(DialError::Tls { url: url.clone(), source }),
+        }
+    };
+    let connected = tokio::time::timeout(limit, connecting).await;
+    let link = connected.map_err(|_| DialError::TimedOut { url: url.clone(), after: limit })??;
+    let fault = link.fault();
+    match (Session::start(link, Role::Dialer, options.session).await, fault.get()) {
+        (Ok(session), _) => Ok(session),
+        (Err(_), Some(source)) => Err(DialError::Tls { url, source: source.clone() }),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// Listens on what follows `tls:`.
+pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    let address = TcpAddress::parse(rest)?;
+    let server = options.tls.clone().ok_or(ListenError::TlsConfig(TlsConfigError::NoServer))?;
+    let (listener, local) = tcp::bind(&address.host, address.port, &format!("tls:{rest}")).await?;
+    let url = format!("tls://{local}");
+    let (session, authorize) = (options.session.clone(), options.authorize.clone());
+    Ok(Box::new(TlsAcceptor { listener, url, server, session, authorize }))
+}
+
+struct TlsAcceptor {
+    listener: TcpListener,
+    url: String,
+    server: TlsServer,
+    session: SessionOptions,
+    authorize: Option<Arc<dyn Authorize>>,
+}
+
+#[async_trait]
+impl Acceptor for TlsAcceptor {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn accept(&self) -> io::Result<Arrival> {
+        let (stream, peer) = self.listener.accept().await?;
+        let (server, session, authorize) =
+            (self.server.clone(), self.session.clone(), self.authorize.clone());
+        Ok(Box::pin(arrive(stream, format!("tls://{peer}"), server, session, authorize)))
+    }
+}
+
+/// The handshakes of one client: that of TLS, then ours, in the time of one hello.
+async fn arrive(
+    stream: TcpStream,
+    peer: String,
+    server: TlsServer,
+    mut session: SessionOptions,
+    authorize: Option<Arc<dyn Authorize>>,
+) -> Result<Session, AcceptError> {
+    if let Err(error) = stream.set_nodelay(true) {
+        return Err(AcceptError::PeerGone { peer, source: error.into() });
+    }
+    let (begun, limit) = (Instant::now(), session.limits.hello_timeout);
+    let stream = match accept_tls(stream, &server, &[ALPN], limit).await {
+        Ok(stream) => stream,
+        Err(source) => return Err(AcceptError::Tls { peer, source }),
+    };
+    session.limits.hello_timeout = limit.saturating_sub(begun.elapsed());
+    let mut link = TlsLink::new(stream, peer.clone());
+    admit(authorize.as_ref(), link.info_mut(), &peer).await?;
+    let fault = link.fault();
+    match (Session::start(link, Role::Acceptor, session).await, fault.get()) {
+        (Ok(session), _) => Ok(session),
+        (Err(_), Some(source)) => Err(AcceptError::Tls { peer, source: source.clone() }),
+        (Err(source), None) => Err(AcceptError::Handshake { peer, source }),
+    }
+}
+
+#[cfg(all(test, feature = "unix"))]
+mod tests;
