@@ -4,8 +4,13 @@ use std::cell::Cell;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// How long the last message was that took the buffer with it: the next one is likely to be as long, and growing to
+    /// that by doubling costs more than the message.
+    static LARGE: Cell<usize> = const { Cell::new(0) };
 }
 
+/// How much longer the next large message may be, in bytes.
+const SLACK: usize = 64;
 /// The largest buffer a thread keeps, in bytes.
 const KEEP: usize = 64 * 1024;
 
@@ -19,6 +24,14 @@ impl Scratch {
         Self(buffer)
     }
 
+    /// The buffer to encode into, with room for another message like the last one.
+    pub(crate) fn for_encoding(&mut self) -> &mut Vec<u8> {
+        if self.0.capacity() == 0 {
+            self.0.reserve(LARGE.get());
+        }
+        &mut self.0
+    }
+
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
@@ -29,7 +42,9 @@ impl Scratch {
 
     /// Gives the contents away when they are large enough for a copy to cost more than an allocation.
     pub(crate) fn take_large(&mut self, large: usize) -> Option<bytes::Bytes> {
-        (self.0.len() >= large).then(|| std::mem::take(&mut self.0).into())
+        let is_large = self.0.len() >= large;
+        LARGE.set(if is_large { self.0.len() + SLACK } else { 0 });
+        is_large.then(|| std::mem::take(&mut self.0).into())
     }
 }
 

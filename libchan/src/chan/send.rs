@@ -109,7 +109,7 @@ impl<T> Chan<T> {
         let Some(erased) = self.erased() else {
             return Err(SendFailure::Encode("the channel has no codec".to_owned()));
         };
-        let mut encoded = (erased.encode)(value, leg.session.codec(), scratch.buffer())?;
+        let mut encoded = (erased.encode)(value, leg.session.codec(), scratch.for_encoding())?;
         let limits = leg.session.limits();
         let size = encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len();
         if size > limits.max_message as usize {
