@@ -161,7 +161,7 @@ async fn promise_07_two_saturated_directions_do_not_lock_each_other(on: On) {
     }
 }
 
-libchan_tests::contract! {
+libchan_tests::contract_and_https! {
     promise_07_an_unread_channel_delays_nobody,
     promise_07_an_unaccepted_channel_delays_nobody,
     promise_07_a_stalled_stream_delays_nobody,

@@ -393,7 +393,7 @@ async fn promise_05_a_stream_in_a_message_that_never_left_has_no_clean_end(on: O
     }
 }
 
-libchan_tests::contract! {
+libchan_tests::contract_and_https! {
     promise_05_what_had_arrived_comes_before_the_error,
     promise_05_a_waiting_recv_is_told,
     promise_05_pending_sends_have_their_values_back,

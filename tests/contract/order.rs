@@ -191,7 +191,7 @@ async fn promise_01_big_and_small_messages_keep_their_order(on: On) {
     end(&receiver).await;
 }
 
-libchan_tests::contract! {
+libchan_tests::contract_and_https! {
     promise_01_messages_arrive_in_order,
     promise_01_every_channel_keeps_its_own_order,
     promise_01_messages_of_any_size_arrive_whole,

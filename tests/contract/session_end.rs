@@ -237,7 +237,7 @@ async fn the_hello_carries_metadata(on: On) {
     assert_eq!(a.peer_metadata().get("other"), None);
 }
 
-libchan_tests::contract! {
+libchan_tests::contract_and_https! {
     promise_13_close_sends_what_was_accepted,
     promise_13_both_sides_see_clean_ends,
     promise_13_both_sides_close_at_once,

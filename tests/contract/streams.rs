@@ -284,7 +284,7 @@ async fn a_reader_that_fails_is_an_error_not_an_end(on: On) {
     assert!(error.to_string().contains("the disk is gone"), "{error}");
 }
 
-libchan_tests::contract! {
+libchan_tests::contract_and_https! {
     streams_go_both_ways_at_once,
     what_was_written_before_the_message_was_sent_arrives,
     an_end_used_from_both_sides_before_it_travels,

@@ -109,9 +109,28 @@ async fn a_killed_peer_over_tls() {
     killed_over("tls://127.0.0.1:0").await;
 }
 
+async fn a_killed_peer_over_http2() {
+    killed_over("h2c://127.0.0.1:0").await;
+}
+
+async fn a_killed_peer_over_websocket() {
+    killed_over("ws://127.0.0.1:0").await;
+}
+
+async fn a_killed_peer_over_https() {
+    killed_over("https://127.0.0.1:0").await;
+}
+
 async fn a_killed_peer_over_unix() {
     let scratch = Scratch::new();
     killed_over(&format!("unix://{}", scratch.path("s").display())).await;
 }
 
-libchan_tests::in_process! { a_killed_peer_over_tcp, a_killed_peer_over_tls, a_killed_peer_over_unix }
+libchan_tests::in_process! {
+    a_killed_peer_over_tcp,
+    a_killed_peer_over_tls,
+    a_killed_peer_over_http2,
+    a_killed_peer_over_websocket,
+    a_killed_peer_over_https,
+    a_killed_peer_over_unix,
+}

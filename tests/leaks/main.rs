@@ -189,6 +189,12 @@ alone! {
     sessions_over_tls_leave_nothing_multi: Multi, rounds(On::Tls, false);
     lost_sessions_over_tls_leave_nothing: Current, rounds(On::Tls, true);
     lost_sessions_over_tls_leave_nothing_multi: Multi, rounds(On::Tls, true);
+    sessions_over_http2_leave_nothing: Current, rounds(On::Http2, false);
+    sessions_over_websocket_leave_nothing: Current, rounds(On::WebSocket, false);
+    sessions_over_https_leave_nothing: Current, rounds(On::Https, false);
+    lost_sessions_over_http2_leave_nothing: Current, rounds(On::Http2, true);
+    lost_sessions_over_websocket_leave_nothing: Current, rounds(On::WebSocket, true);
+    lost_sessions_over_wss_leave_nothing_multi: Multi, rounds(On::Wss, true);
     lost_sessions_over_unix_leave_nothing: Current, rounds(On::Unix, true);
     lost_sessions_over_tcp_leave_nothing: Current, rounds(On::Tcp, true);
     lost_sessions_over_unix_leave_nothing_multi: Multi, rounds(On::Unix, true);

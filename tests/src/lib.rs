@@ -48,6 +48,17 @@ macro_rules! contract_links {
     };
 }
 
+/// [`contract!`], and http over TLS as well. Its parts are among the others, so it is for the cases that depend most on
+/// how bytes leave, arrive and end: each transport adds half a minute to the suite.
+#[macro_export]
+macro_rules! contract_and_https {
+    ($($case:ident),* $(,)?) => {
+        $crate::contract!($($case),*);
+        $crate::contract_on!(https, Https, [$($case),*]);
+        $crate::contract_on!(wss, Wss, [$($case),*]);
+    };
+}
+
 /// The tests of one transport.
 #[macro_export]
 macro_rules! contract_on {

@@ -27,12 +27,16 @@ pub enum On {
     Unix,
     /// Tcp over the loopback interface, at a free port.
     Tcp,
-    /// The same encrypted, with a pinned certificate.
+    /// Tcp over TLS, with a pinned certificate.
     Tls,
     /// An HTTP/2 stream in clear text, over the loopback interface.
     Http2,
     /// A WebSocket in clear text, over the loopback interface.
     WebSocket,
+    /// An HTTP/2 stream over TLS, with a pinned certificate.
+    Https,
+    /// A WebSocket over TLS, with a pinned certificate.
+    Wss,
     /// Our own in-memory link, which cuts bytes at seeded places and can be broken.
     Wire,
 }
@@ -59,13 +63,15 @@ impl On {
             Self::Tls => "tls://127.0.0.1:0".to_owned(),
             Self::Http2 => "h2c://127.0.0.1:0".to_owned(),
             Self::WebSocket => "ws://127.0.0.1:0".to_owned(),
+            Self::Https => "https://127.0.0.1:0".to_owned(),
+            Self::Wss => "wss://127.0.0.1:0".to_owned(),
             Self::Unix => {
                 scratch = Scratch::new();
                 format!("unix://{}", scratch.path("s").display())
             }
         };
         let (mut listening, mut dialing) = (ListenOptions::default(), DialOptions::default());
-        if self == Self::Tls {
+        if matches!(self, Self::Tls | Self::Https | Self::Wss) {
             let (server, pin) = tls();
             (listening, dialing) = (listening.tls(server), dialing.tls(TlsClientOptions::new().pin(pin)));
         }

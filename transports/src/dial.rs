@@ -6,6 +6,8 @@ use std::time::Duration;
 use libchan::{Session, SessionOptions};
 
 use crate::error::DialError;
+#[cfg(feature = "_http")]
+use crate::http::HttpDialOptions;
 #[cfg(feature = "_tls")]
 use crate::tls::TlsClientOptions;
 use crate::url::{Address, UrlError};
@@ -15,16 +17,17 @@ use crate::url::{Address, UrlError};
 #[non_exhaustive]
 pub struct DialOptions {
     /// How long looking up the name and connecting may take together, with TLS and a WebSocket's upgrade. Default
-    /// 10 s. The exchange of hellos that follows has its own deadline in `session`.
+    /// 10 s. The exchange of hellos that follows has its own deadline in `session`. An `https:` dial that falls back
+    /// from one carrier to the other begins anew.
     pub connect_timeout: Duration,
     /// Limits, codecs and metadata of the session.
     pub session: SessionOptions,
     /// Whom to believe, and who we are, where the URL's transport is encrypted.
     #[cfg(feature = "_tls")]
     pub tls: TlsClientOptions,
-    /// Headers and the like, for the http transports.
+    /// Headers and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
-    pub http: crate::http::HttpDialOptions,
+    pub http: HttpDialOptions,
 }
 
 impl DialOptions {
@@ -50,10 +53,10 @@ impl DialOptions {
         self
     }
 
-    /// Sets the options of the http transports.
+    /// Sets headers and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
     #[must_use]
-    pub fn http(mut self, http: crate::http::HttpDialOptions) -> Self {
+    pub fn http(mut self, http: HttpDialOptions) -> Self {
         self.http = http;
         self
     }
@@ -67,7 +70,7 @@ impl Default for DialOptions {
             #[cfg(feature = "_tls")]
             tls: TlsClientOptions::default(),
             #[cfg(feature = "_http")]
-            http: crate::http::HttpDialOptions::default(),
+            http: HttpDialOptions::default(),
         }
     }
 }
@@ -105,10 +108,8 @@ pub async fn dial_with(url: &str, options: DialOptions) -> Result<Session, DialE
         "tls" => crate::tls::dial(address.rest(), options).await,
         #[cfg(feature = "memory")]
         "mem" => crate::memory::dial(address.rest(), options).map_err(|error| error.dialing(url)),
-        #[cfg(feature = "http2")]
-        "h2c" | "http" => crate::http::dial(&address, options).await,
-        #[cfg(feature = "websocket")]
-        "ws" => crate::http::dial(&address, options).await,
+        #[cfg(feature = "_http")]
+        "h2c" | "http" | "https" | "ws" | "wss" => crate::http::dial(&address, options).await,
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())

@@ -91,6 +91,14 @@ pub enum DialError {
         /// What it answered.
         source: HttpError,
     },
+    /// An https URL was dialed by both carriers in turn, and neither gave a session.
+    #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+    NoCarrier {
+        /// What the first said, as a rule HTTP/2.
+        first: Box<Self>,
+        /// What the other said.
+        second: Box<Self>,
+    },
     /// The connection stands, but the two sides did not agree on a session.
     Session(SessionError),
     /// Anything else the system said.
@@ -145,8 +153,26 @@ impl fmt::Display for DialError {
             Self::TlsConfig(error) => error.fmt(f),
             #[cfg(feature = "_http")]
             Self::Http { url, source } => write!(f, "{url}: {source}"),
+            #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+            Self::NoCarrier { first, second } => {
+                write!(f, "{}; and by the other carrier, {}", Whole(first), Whole(second))
+            }
             Self::Session(_) => f.write_str("connected, but no session came about"),
             Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
+        }
+    }
+}
+
+/// An error and what caused it, in one text.
+#[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+struct Whole<'a>(&'a DialError);
+
+#[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::error::Error::source(self.0) {
+            Some(source) => write!(f, "{}: {source}", self.0),
+            None => self.0.fmt(f),
         }
     }
 }

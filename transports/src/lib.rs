@@ -22,6 +22,8 @@
 //! | `h2c://host:port/path` | HTTP/2 in clear text, one stream | `http2` |
 //! | `ws://host:port/path` | WebSocket in clear text | `websocket` |
 //! | `http://host:port/path` | listens for both, dials HTTP/2 | `http2` |
+//! | `wss://host:port/path` | WebSocket over TLS | `websocket` and `tls` |
+//! | `https://host:port/path` | listens for both over TLS, and for `tls:`; dials HTTP/2, then WebSocket | `http2` and `tls` |
 //!
 //! A URL holds no secret, no query and nothing percent-encoded; settings are in [`DialOptions`] and
 //! [`ListenOptions`].

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::authorize::Authorize;
 use crate::error::{AcceptError, ListenError, OsError, is_descriptor_limit};
+#[cfg(feature = "_http")]
+use crate::http::HttpListenOptions;
 #[cfg(feature = "_tls")]
 use crate::tls::TlsServer;
 use crate::url::{Address, UrlError};
@@ -51,12 +53,12 @@ pub struct ListenOptions {
     /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
     /// the umask decides.
     pub unix_mode: Option<u32>,
-    /// The certificates of a tls listener, which it needs. Keep a clone to renew them.
+    /// The certificates, which a listener needs whose transport is encrypted. Keep a clone to renew them.
     #[cfg(feature = "_tls")]
     pub tls: Option<TlsServer>,
-    /// Origins, proxies and the like, for the http transports.
+    /// Origins, proxies and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
-    pub http: crate::http::HttpListenOptions,
+    pub http: HttpListenOptions,
     pub(crate) authorize: Option<Arc<dyn Authorize>>,
     on_failed_handshake: Option<OnFailedHandshake>,
 }
@@ -83,7 +85,7 @@ impl ListenOptions {
         self
     }
 
-    /// Sets the certificates of a tls listener.
+    /// Sets the certificates of a listener whose transport is encrypted.
     #[cfg(feature = "_tls")]
     #[must_use]
     pub fn tls(mut self, server: TlsServer) -> Self {
@@ -99,10 +101,10 @@ impl ListenOptions {
         self
     }
 
-    /// Sets the options of the http transports.
+    /// Sets origins, proxies and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
     #[must_use]
-    pub fn http(mut self, http: crate::http::HttpListenOptions) -> Self {
+    pub fn http(mut self, http: HttpListenOptions) -> Self {
         self.http = http;
         self
     }
@@ -125,7 +127,7 @@ impl Default for ListenOptions {
             #[cfg(feature = "_tls")]
             tls: None,
             #[cfg(feature = "_http")]
-            http: crate::http::HttpListenOptions::default(),
+            http: HttpListenOptions::default(),
             authorize: None,
             on_failed_handshake: None,
         }
@@ -169,10 +171,8 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
         "tls" => crate::tls::listen(address.rest(), options).await,
         #[cfg(feature = "memory")]
         "mem" => crate::memory::listen(address.rest(), options),
-        #[cfg(feature = "http2")]
-        "h2c" | "http" => crate::http::listen(address, options).await,
-        #[cfg(feature = "websocket")]
-        "ws" => crate::http::listen(address, options).await,
+        #[cfg(feature = "_http")]
+        "h2c" | "http" | "https" | "ws" | "wss" => crate::http::listen(address, options).await,
         scheme => {
             let _ = options;
             Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into())

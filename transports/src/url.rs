@@ -17,9 +17,9 @@ const SCHEMES: &[(&str, &str, bool)] = &[
     ("tls", "tls", cfg!(feature = "_tls")),
     ("h2c", "http2", cfg!(feature = "http2")),
     ("http", "http2", cfg!(feature = "http2")),
-    ("https", "http2", false),
+    ("https", "http2 and tls", cfg!(all(feature = "http2", feature = "_tls"))),
     ("ws", "websocket", cfg!(feature = "websocket")),
-    ("wss", "websocket", false),
+    ("wss", "websocket and tls", cfg!(all(feature = "websocket", feature = "_tls"))),
 ];
 
 /// A URL split into its scheme and the rest, checked for what no transport accepts.
@@ -201,9 +201,15 @@ impl HttpAddress {
         if let Some(wrong) = path.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}%".contains(*c)) {
             return Err(UrlError::BadPath { path: path.to_owned(), wrong });
         }
-        let default = if matches!(address.scheme(), "wss" | "https") { 443 } else { 80 };
+        let default = if is_encrypted(address.scheme()) { 443 } else { 80 };
         let (host, port) = host_and_port(authority, Some(default))?;
         Ok(Self { scheme: address.scheme().to_owned(), host, port, path: path.to_owned() })
+    }
+
+    /// Whether the scheme is one of those over TLS.
+    #[cfg(feature = "_http")]
+    pub(crate) fn is_encrypted(&self) -> bool {
+        is_encrypted(&self.scheme)
     }
 
     /// Host and port, as a `Host` header has them.
@@ -213,6 +219,11 @@ impl HttpAddress {
             false => format!("{}:{}", self.host, self.port),
         }
     }
+}
+
+/// Whether a scheme of http is one of those over TLS.
+fn is_encrypted(scheme: &str) -> bool {
+    matches!(scheme, "https" | "wss")
 }
 
 impl fmt::Display for HttpAddress {
@@ -283,7 +294,7 @@ pub enum UrlError {
     NotBuiltIn {
         /// The scheme that was given.
         scheme: String,
-        /// The feature of this crate that brings it.
+        /// What of this crate's features brings it: `websocket and tls`.
         feature: &'static str,
     },
     /// A user or a secret stands in front of the host.
@@ -347,7 +358,7 @@ impl fmt::Display for UrlError {
                 Ok(())
             }
             Self::NotBuiltIn { scheme, feature } => {
-                write!(f, "`{scheme}` is not built in: enable feature `{feature}` of libchan-transports")
+                write!(f, "`{scheme}` is not built in: enable {feature} among the features of libchan-transports")
             }
             Self::Secret => f.write_str("no user and no secret in a URL: put the token in the options"),
             Self::Query => f.write_str(

@@ -2,46 +2,78 @@
 
 use libchan::{LinkInfo, Role, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+#[cfg(feature = "websocket")]
 use tokio::time::Instant;
 
 use super::error::HttpError;
+use super::stream::Stream;
 use crate::dial::DialOptions;
 use crate::error::DialError;
 use crate::url::{Address, HttpAddress, UrlError};
 
-/// Dials an address of one of the clear-text http schemes.
+/// Dials an address of one of the http schemes.
 pub(crate) async fn dial(address: &Address, options: DialOptions) -> Result<Session, DialError> {
     let address = HttpAddress::parse(address)?;
     if address.port == 0 {
         return Err(UrlError::PortZero.into());
     }
-    let (url, limit) = (address.to_string(), options.connect_timeout);
-    let deadline = Instant::now() + limit;
-    let stream = crate::tcp::connect(&address.host, address.port, &url, limit).await?;
-    // The session does its own gathering.
-    stream.set_nodelay(true).map_err(|error| DialError::connecting(url.clone(), error))?;
-    let info = LinkInfo::new(&url);
-    over(stream, &address, info, options, deadline).await
-}
-
-async fn over(
-    stream: TcpStream,
-    address: &HttpAddress,
-    info: LinkInfo,
-    options: DialOptions,
-    deadline: Instant,
-) -> Result<Session, DialError> {
     match address.scheme.as_str() {
         #[cfg(feature = "websocket")]
-        "ws" => websocket(stream, address, info, options, deadline).await,
+        "ws" | "wss" => over_websocket(&address, options).await,
+        #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+        "https" => super::fallback::dial(&address, options).await,
         #[cfg(feature = "http2")]
-        "h2c" | "http" => {
-            let _ = deadline;
-            dial_http2(stream, address, info, options).await
-        }
+        "h2c" | "http" => over_http2(&address, options).await,
+        #[cfg(all(feature = "http2", not(feature = "websocket")))]
+        "https" => over_http2(&address, options).await,
         scheme => Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }.into()),
     }
+}
+
+/// A connection to the address; if it is encrypted, for the http version that `alpn` names.
+async fn connect(
+    address: &HttpAddress,
+    options: &DialOptions,
+    alpn: &[u8],
+) -> Result<(Stream, LinkInfo), DialError> {
+    let (url, limit) = (address.to_string(), options.connect_timeout);
+    let connecting = async {
+        let stream = crate::tcp::connect(&address.host, address.port, &url, limit).await?;
+        // The session does its own gathering.
+        stream.set_nodelay(true).map_err(|error| DialError::connecting(url.clone(), error))?;
+        #[cfg(feature = "_tls")]
+        if address.is_encrypted() {
+            let stream = crate::tls::over(stream, &address.host, &url, &options.tls, &[alpn]).await?;
+            let info = crate::tls::peer_info(&stream, &url);
+            return Ok((Stream::tls(stream), info));
+        }
+        let _ = alpn;
+        Ok((Stream::Clear(stream), LinkInfo::new(&url)))
+    };
+    let connected = tokio::time::timeout(limit, connecting).await;
+    connected.map_err(|_| DialError::TimedOut { url: url.clone(), after: limit })?
+}
+
+/// Dials the HTTP/2 carrier.
+#[cfg(feature = "http2")]
+pub(super) async fn over_http2(address: &HttpAddress, options: DialOptions) -> Result<Session, DialError> {
+    let (stream, info) = connect(address, &options, super::ALPN_HTTP2).await?;
+    let fault = stream.fault();
+    let dialed = dial_http2(stream, address, info, options).await;
+    dialed.map_err(|error| fault.explain(error, address))
+}
+
+/// Dials the WebSocket carrier.
+#[cfg(feature = "websocket")]
+pub(super) async fn over_websocket(
+    address: &HttpAddress,
+    options: DialOptions,
+) -> Result<Session, DialError> {
+    let deadline = Instant::now() + options.connect_timeout;
+    let (stream, info) = connect(address, &options, super::ALPN_HTTP1).await?;
+    let fault = stream.fault();
+    let dialed = websocket(stream, address, info, options, deadline).await;
+    dialed.map_err(|error| fault.explain(error, address))
 }
 
 /// A session over an HTTP/2 connection of its own on `stream`.

@@ -1,6 +1,7 @@
-//! Listening by URL: `h2c:`, `ws:`, and `http:` for both on one port.
+//! Listening by URL: `h2c:`, `ws:`, and `http:` for both on one port; `wss:` and `https:` the same over TLS.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::server::{Carriers, Server};
 use super::service::{HttpPeer, LibchanService};
+use super::stream::Stream;
 use crate::error::ListenError;
 use crate::listen::{Acceptor, Arrival, ListenOptions};
 use crate::url::{Address, HttpAddress};
@@ -23,18 +25,24 @@ pub(crate) async fn listen(
         #[cfg(feature = "http2")]
         "h2c" => Carriers::only_http2(),
         #[cfg(feature = "websocket")]
-        "ws" => Carriers::only_websocket(),
+        "ws" | "wss" => Carriers::only_websocket(),
         _ => Carriers::all(),
     };
+    #[cfg(feature = "_tls")]
+    let tls = address.is_encrypted().then(|| tls::Tls::new(options, carriers)).transpose()?;
     let (listener, bound) = crate::tcp::bind(&address.host, address.port, &address.to_string()).await?;
     (address.host, address.port) = (bound.ip().to_string(), bound.port());
     let (queue, arrivals) = mpsc::channel(options.max_handshakes.max(1));
-    let server = Server::new(LibchanService::new(options, queue), address.path.clone(), carriers);
+    let service = LibchanService::new(options, queue);
     Ok(Box::new(HttpAcceptor {
         url: address.to_string(),
-        scheme: address.scheme,
         listener,
-        server,
+        door: Door {
+            #[cfg(feature = "_tls")]
+            tls,
+            server: Server::new(service, address.path, carriers),
+            scheme: address.scheme,
+        },
         arrivals: Mutex::new(arrivals),
         places: Arc::new(Semaphore::new(options.max_handshakes.max(1))),
         stop: watch::Sender::new(false),
@@ -45,9 +53,8 @@ pub(crate) async fn listen(
 /// lives on with them when the listener is closed.
 struct HttpAcceptor {
     url: String,
-    scheme: String,
     listener: TcpListener,
-    server: Server,
+    door: Door,
     arrivals: Mutex<mpsc::Receiver<Arrival>>,
     /// For connections that have had no session yet.
     places: Arc<Semaphore>,
@@ -56,13 +63,40 @@ struct HttpAcceptor {
 
 impl HttpAcceptor {
     /// The next connection, when there is a place for it.
-    async fn connection(&self) -> io::Result<(TcpStream, HttpPeer, Option<OwnedSemaphorePermit>)> {
+    async fn connection(&self) -> io::Result<(TcpStream, SocketAddr, Option<OwnedSemaphorePermit>)> {
         // The semaphore is never closed.
         let place = self.places.clone().acquire_owned().await.ok();
         let (stream, peer) = self.listener.accept().await?;
         // The session does its own gathering.
         stream.set_nodelay(true)?;
-        Ok((stream, HttpPeer::tcp(&self.scheme, peer), place))
+        Ok((stream, peer, place))
+    }
+}
+
+/// What a connection of the listener meets.
+#[derive(Clone)]
+struct Door {
+    #[cfg(feature = "_tls")]
+    tls: Option<tls::Tls>,
+    server: Server,
+    scheme: String,
+}
+
+impl Door {
+    async fn serve(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Option<OwnedSemaphorePermit>,
+        stop: watch::Receiver<bool>,
+    ) {
+        #[cfg(feature = "_tls")]
+        if let Some(tls) = self.tls {
+            let name = format!("{}://{peer}", self.scheme);
+            return tls.serve(self.server, stream, (name, peer), place, stop).await;
+        }
+        let peer = HttpPeer::tcp(&self.scheme, peer);
+        self.server.serve_until(Stream::Clear(stream), peer, place, stop).await;
     }
 }
 
@@ -79,8 +113,7 @@ impl Acceptor for HttpAcceptor {
                 Some(arrival) = arrivals.recv() => return Ok(arrival),
                 connection = self.connection() => {
                     let (stream, peer, place) = connection?;
-                    let (server, stop) = (self.server.clone(), self.stop.subscribe());
-                    tokio::spawn(async move { server.serve_until(stream, peer, place, stop).await });
+                    tokio::spawn(self.door.clone().serve(stream, peer, place, self.stop.subscribe()));
                 }
             }
         }
@@ -90,5 +123,73 @@ impl Acceptor for HttpAcceptor {
 impl Drop for HttpAcceptor {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+    }
+}
+
+#[cfg(feature = "_tls")]
+mod tls {
+    //! The same over TLS: what the client asks for by ALPN is what it gets.
+
+    use std::net::SocketAddr;
+
+    use tokio::net::TcpStream;
+    use tokio::sync::{OwnedSemaphorePermit, watch};
+    use tokio::time::Instant;
+
+    use super::super::server::{Carriers, Server};
+    use super::super::service::HttpPeer;
+    use super::super::stream::Stream;
+    use super::super::{ALPN_HTTP1, ALPN_HTTP2};
+    use crate::error::{AcceptError, ListenError};
+    use crate::listen::ListenOptions;
+    use crate::tls::{ALPN, TlsConfigError, TlsServer, accept_tls, begin, peer_info};
+
+    #[derive(Clone)]
+    pub(super) struct Tls {
+        server: TlsServer,
+        /// What is spoken, the best first.
+        alpn: Vec<&'static [u8]>,
+    }
+
+    impl Tls {
+        pub(super) fn new(options: &ListenOptions, carriers: Carriers) -> Result<Self, ListenError> {
+            let server = options.tls.clone().ok_or(ListenError::TlsConfig(TlsConfigError::NoServer))?;
+            let mut alpn = Vec::new();
+            if carriers.http2() {
+                // Whoever speaks our protocol without http around it may have it at the same port.
+                alpn.extend([ALPN, ALPN_HTTP2]);
+            }
+            if carriers.websocket() {
+                alpn.push(ALPN_HTTP1);
+            }
+            Ok(Self { server, alpn })
+        }
+
+        /// Serves one connection, whose peer goes by this name and address.
+        pub(super) async fn serve(
+            self,
+            server: Server,
+            stream: TcpStream,
+            (name, address): (String, SocketAddr),
+            place: Option<OwnedSemaphorePermit>,
+            mut stop: watch::Receiver<bool>,
+        ) {
+            let service = server.service();
+            let (begun, limit) = (Instant::now(), service.session().limits.hello_timeout);
+            let shaken = tokio::select! {
+                shaken = accept_tls(stream, &self.server, &self.alpn, limit) => shaken,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let stream = match shaken {
+                Ok(stream) => stream,
+                Err(source) => return service.report(AcceptError::Tls { peer: name, source }),
+            };
+            if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
+                let (session, authorize) = (service.session().clone(), service.hook());
+                return service.hand(Box::pin(begin(stream, name, session, authorize, begun)));
+            }
+            let peer = HttpPeer::new(peer_info(&stream, name), Some(address.ip()));
+            server.serve_until(Stream::tls(stream), peer, place, stop).await;
+        }
     }
 }

@@ -110,6 +110,11 @@ impl Server {
         self.carriers
     }
 
+    #[cfg(feature = "_tls")]
+    pub(super) fn service(&self) -> &LibchanService {
+        &self.service
+    }
+
     /// Serves one connection to its end. One without a session is closed after the time that a hello may take.
     pub async fn serve<S>(&self, stream: S, peer: HttpPeer)
     where

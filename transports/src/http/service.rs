@@ -147,9 +147,19 @@ impl LibchanService {
         &self.shared.session
     }
 
+    #[cfg(feature = "_tls")]
+    pub(super) fn hook(&self) -> Option<Arc<dyn Authorize>> {
+        self.shared.authorize.clone()
+    }
+
     /// Tells the listener of a failure, if it has the room to hear it.
     pub(super) fn report(&self, error: AcceptError) {
-        let _ = self.shared.queue.try_send(Box::pin(std::future::ready(Err(error))));
+        self.hand(Box::pin(std::future::ready(Err(error))));
+    }
+
+    /// Hands the listener a session to be. If it has no room, the peer's connection is dropped.
+    pub(super) fn hand(&self, arrival: Arrival) {
+        let _ = self.shared.queue.try_send(arrival);
     }
 
     /// Answers one request. A session that it asks for begins when the answer is on its way.

@@ -341,7 +341,7 @@ pub enum TlsConfigError {
     BadKey(String),
     /// The private key is not that of the first certificate of the chain.
     KeyMismatch,
-    /// A tls URL was listened on without [`ListenOptions::tls`](crate::ListenOptions::tls).
+    /// A URL of an encrypted transport was listened on without [`ListenOptions::tls`](crate::ListenOptions::tls).
     NoServer,
     /// The system has no roots that can be read.
     NoPlatformRoots(String),

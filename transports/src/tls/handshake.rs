@@ -41,7 +41,7 @@ where
     };
     let (config, refused) = prepared.connection(alpn);
     match TlsConnector::from(config).connect(name, stream).await {
-        Ok(stream) => agreed(stream.into()).map_err(ConnectError::Handshake),
+        Ok(stream) => agreed(stream.into(), alpn).map_err(ConnectError::Handshake),
         Err(error) => {
             let why = refused.get().cloned();
             Err(ConnectError::Handshake(why.unwrap_or_else(|| TlsError::from_io(error))))
@@ -62,17 +62,18 @@ where
 {
     let accepting = TlsAcceptor::from(server.connection(alpn)).accept(stream);
     match tokio::time::timeout(limit, accepting).await {
-        Ok(Ok(stream)) => agreed(stream.into()),
+        Ok(Ok(stream)) => agreed(stream.into(), alpn),
         Ok(Err(error)) => Err(TlsError::from_io(error)),
         Err(_) => Err(TlsError::TimedOut { after: limit }),
     }
 }
 
-/// A peer that knows nothing of ALPN chooses nothing: it does not expect us, so it may take our bytes for
-/// others (RFC 9325, 3.7).
-fn agreed<S>(stream: TlsStream<S>) -> Result<TlsStream<S>, TlsError> {
+/// A peer that knows nothing of ALPN chooses nothing. That means HTTP/1.1 if we speak it; else the peer does not
+/// expect us, so it may take our bytes for others (RFC 9325, 3.7).
+fn agreed<S>(stream: TlsStream<S>, alpn: &[&[u8]]) -> Result<TlsStream<S>, TlsError> {
     match stream.get_ref().1.alpn_protocol() {
         Some(_) => Ok(stream),
+        None if alpn.contains(&&b"http/1.1"[..]) => Ok(stream),
         None => Err(TlsError::NoCommonProtocol),
     }
 }

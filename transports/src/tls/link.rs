@@ -46,6 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsLink<S> {
     /// Takes over a stream whose handshake is done. `peer` is what people see as the other end's address.
     /// Nagle's algorithm is the caller's to turn off.
     pub fn new(stream: TlsStream<S>, peer: impl Into<String>) -> Self {
+        let info = peer_info(&stream, peer);
         let (io, mut connection) = match stream {
             TlsStream::Client(stream) => {
                 let (io, connection) = stream.into_inner();
@@ -57,10 +58,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsLink<S> {
             }
         };
         connection.set_buffer_limit(Some(WRITE_SIZE));
-        let mut info = LinkInfo::new(peer).secured();
-        if let Some(chain) = connection.peer_certificates() {
-            info = info.with_certificates(chain.iter().map(|certificate| certificate.to_vec()));
-        }
         let fault = Fault::default();
         let tls = Tls {
             io,
@@ -83,6 +80,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsLink<S> {
     /// Where the link will say what went wrong in terms of TLS.
     pub(super) fn fault(&self) -> Fault {
         self.fault.clone()
+    }
+}
+
+/// What is known of the other end of a stream whose handshake is done.
+pub(crate) fn peer_info<S>(stream: &TlsStream<S>, peer: impl Into<String>) -> LinkInfo {
+    let info = LinkInfo::new(peer).secured();
+    match stream.get_ref().1.peer_certificates() {
+        Some(chain) => info.with_certificates(chain.iter().map(|certificate| certificate.to_vec())),
+        None => info,
     }
 }
 

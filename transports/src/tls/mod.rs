@@ -38,14 +38,18 @@ use async_trait::async_trait;
 use libchan::{Role, Session, SessionOptions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_rustls::TlsStream;
 
 pub use self::client::TlsClientOptions;
 #[cfg(feature = "dev-certs")]
 pub use self::dev::{DevCertificate, DevCertificateError};
 pub use self::error::{TlsConfigError, TlsError};
 pub use self::fingerprint::{Fingerprint, FingerprintError};
-use self::handshake::{ConnectError, accept_tls, connect_tls};
+pub(crate) use self::handshake::accept_tls;
+use self::handshake::{ConnectError, connect_tls};
 pub use self::link::TlsLink;
+#[cfg(feature = "_http")]
+pub(crate) use self::link::peer_info;
 pub use self::server::{TlsServer, TlsServerOptions};
 pub use self::source::TlsSource;
 use crate::authorize::{Authorize, admit};
@@ -56,7 +60,7 @@ use crate::tcp;
 use crate::url::{TcpAddress, UrlError};
 
 /// Our protocol over TLS and nothing between (`spec/carriers/tls.md`).
-const ALPN: &[u8] = b"libchan/1";
+pub(crate) const ALPN: &[u8] = b"libchan/1";
 
 /// Dials what follows `tls:`.
 pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, DialError> {
@@ -71,11 +75,8 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         let failed = |error| DialError::connecting(url.clone(), error);
         stream.set_nodelay(true).map_err(failed)?;
         let peer = format!("tls://{}", stream.peer_addr().map_err(failed)?);
-        match connect_tls(stream, &address.host, &options.tls, &[ALPN]).await {
-            Ok(stream) => Ok(TlsLink::new(stream, peer)),
-            Err(ConnectError::Config(source)) => Err(DialError::TlsConfig(source)),
-            Err(ConnectError::Handshake(source)) => Err(DialError::Tls { url: url.clone(), source }),
-        }
+        let stream = over(stream, &address.host, &url, &options.tls, &[ALPN]).await?;
+        Ok::<_, DialError>(TlsLink::new(stream, peer))
     };
     let connected = tokio::time::timeout(limit, connecting).await;
     let link = connected.map_err(|_| DialError::TimedOut { url: url.clone(), after: limit })??;
@@ -85,6 +86,20 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         (Err(_), Some(source)) => Err(DialError::Tls { url, source: source.clone() }),
         (Err(error), None) => Err(error.into()),
     }
+}
+
+/// A client's handshake over a connection to `url`. See [`connect_tls`].
+pub(crate) async fn over(
+    stream: TcpStream,
+    host: &str,
+    url: &str,
+    options: &TlsClientOptions,
+    alpn: &[&[u8]],
+) -> Result<TlsStream<TcpStream>, DialError> {
+    connect_tls(stream, host, options, alpn).await.map_err(|error| match error {
+        ConnectError::Config(source) => DialError::TlsConfig(source),
+        ConnectError::Handshake(source) => DialError::Tls { url: url.to_owned(), source },
+    })
 }
 
 /// Listens on what follows `tls:`.
@@ -124,18 +139,29 @@ async fn arrive(
     stream: TcpStream,
     peer: String,
     server: TlsServer,
-    mut session: SessionOptions,
+    session: SessionOptions,
     authorize: Option<Arc<dyn Authorize>>,
 ) -> Result<Session, AcceptError> {
     if let Err(error) = stream.set_nodelay(true) {
         return Err(AcceptError::PeerGone { peer, source: error.into() });
     }
     let (begun, limit) = (Instant::now(), session.limits.hello_timeout);
-    let stream = match accept_tls(stream, &server, &[ALPN], limit).await {
-        Ok(stream) => stream,
-        Err(source) => return Err(AcceptError::Tls { peer, source }),
-    };
-    session.limits.hello_timeout = limit.saturating_sub(begun.elapsed());
+    match accept_tls(stream, &server, &[ALPN], limit).await {
+        Ok(stream) => begin(stream, peer, session, authorize, begun).await,
+        Err(source) => Err(AcceptError::Tls { peer, source }),
+    }
+}
+
+/// The rest after the handshake of TLS, which has `begun` at that time.
+pub(crate) async fn begin(
+    stream: TlsStream<TcpStream>,
+    peer: String,
+    mut session: SessionOptions,
+    authorize: Option<Arc<dyn Authorize>>,
+    begun: Instant,
+) -> Result<Session, AcceptError> {
+    let limit = &mut session.limits.hello_timeout;
+    *limit = limit.saturating_sub(begun.elapsed());
     let mut link = TlsLink::new(stream, peer.clone());
     admit(authorize.as_ref(), link.info_mut(), &peer).await?;
     let fault = link.fault();

@@ -137,16 +137,17 @@ fn schemes() {
         parse("localhost:7400").to_string(),
         "unknown scheme `localhost`: the known ones are mem, unix, tcp, tls, h2c, http, https, ws, wss"
     );
-    let mut missing = vec![("https", "http2"), ("wss", "websocket")];
-    if cfg!(not(feature = "_tls")) {
-        missing.push(("tls", "tls"));
-    }
-    for (scheme, feature) in missing {
+    let missing = [
+        ("tls", "tls", cfg!(feature = "_tls")),
+        ("https", "http2 and tls", cfg!(all(feature = "_tls", feature = "http2"))),
+        ("wss", "websocket and tls", cfg!(all(feature = "_tls", feature = "websocket"))),
+    ];
+    for (scheme, feature, _) in missing.into_iter().filter(|(_, _, built_in)| !built_in) {
         let error = parse(&format!("{scheme}://host"));
         assert_eq!(error, UrlError::NotBuiltIn { scheme: scheme.into(), feature });
         assert_eq!(
             error.to_string(),
-            format!("`{scheme}` is not built in: enable feature `{feature}` of libchan-transports")
+            format!("`{scheme}` is not built in: enable {feature} among the features of libchan-transports")
         );
     }
 }

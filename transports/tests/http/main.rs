@@ -1,9 +1,12 @@
-//! The http carriers: over loopback, embedded in a foreign server, refused in every way, and behind a hostile proxy.
+//! The http carriers: over loopback, embedded in a foreign server, over TLS, refused in every way, and behind a
+//! hostile proxy.
 
 mod carriers;
 mod embedding;
+mod fallback;
 mod hostile;
 mod refusals;
+mod secure;
 mod support;
 mod traps;
 mod websocket;

@@ -107,7 +107,7 @@ impl Http2Link {
 
 fn request(address: &HttpAddress, options: &HttpDialOptions) -> Result<Request<()>, HttpError> {
     let bad = |detail: String| HttpError::BadRequest { detail };
-    let scheme = if matches!(address.scheme.as_str(), "https" | "wss") { "https" } else { "http" };
+    let scheme = if address.is_encrypted() { "https" } else { "http" };
     let uri = format!("{scheme}://{}{}", address.authority(), address.path);
     let mut request = Request::builder().method(Method::POST).uri(uri).body(());
     if let Ok(request) = &mut request {

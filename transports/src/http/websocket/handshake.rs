@@ -50,7 +50,7 @@ where
 
 fn request(address: &HttpAddress, options: &HttpDialOptions) -> Result<Request<()>, HttpError> {
     let bad = |detail: String| HttpError::BadRequest { detail };
-    let scheme = if matches!(address.scheme.as_str(), "https" | "wss") { "wss" } else { "ws" };
+    let scheme = if address.is_encrypted() { "wss" } else { "ws" };
     let uri = format!("{scheme}://{}{}", address.authority(), address.path);
     let mut request = Request::get(uri).body(()).map_err(|error| bad(error.to_string()))?;
     let headers = request.headers_mut();

@@ -20,9 +20,7 @@ async fn links(room: usize) -> (Halves, Halves) {
     (split(one), split(other))
 }
 
-async fn streams(
-    room: usize,
-) -> (tokio_rustls::TlsStream<DuplexStream>, tokio_rustls::TlsStream<DuplexStream>) {
+async fn streams(room: usize) -> (TlsStream<DuplexStream>, TlsStream<DuplexStream>) {
     let (here, there) = tokio::io::duplex(room);
     let issued = Authority::new("root").issue();
     let (serving, pin) = (server(issued.serves()), TlsClientOptions::new().pin(issued.fingerprint()));
@@ -106,7 +104,7 @@ async fn an_end_without_a_farewell_is_an_end() {
 async fn damaged_bytes_are_an_error_after_what_was_good() {
     let (one, other) = streams(4096).await;
     let mut reader = Link::split(Box::new(TlsLink::new(one, ""))).0;
-    let tokio_rustls::TlsStream::Server(other) = other else { panic!("no server") };
+    let TlsStream::Server(other) = other else { panic!("no server") };
     let (mut io, mut connection) = other.into_inner();
     io::Write::write_all(&mut connection.writer(), b"good").unwrap();
     let mut bytes = Vec::new();

@@ -1,0 +1,151 @@
+//! `https:` dials HTTP/2, and where that does not get through, a WebSocket over HTTP/1.1. What worked is remembered
+//! for a while, so that the next dial does not try in vain again.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use libchan::{Session, SessionError};
+use tokio::time::Instant;
+
+use super::dial::{over_http2, over_websocket};
+use super::error::HttpError;
+use crate::dial::DialOptions;
+use crate::error::DialError;
+use crate::tls::TlsError;
+use crate::url::HttpAddress;
+
+/// How long HTTP/2 has until there is a session: a proxy that holds a stream back says nothing.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long an origin is dialed by WebSocket first; then HTTP/2 gets another chance.
+const MEMORY: Duration = Duration::from_secs(600);
+
+/// As many origins are remembered; the one not dialed for longest is forgotten.
+const ORIGINS: usize = 64;
+
+/// Where only WebSocket worked.
+static BY_WEBSOCKET: Mutex<Origins> = Mutex::new(Origins(VecDeque::new()));
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    Http2,
+    WebSocket,
+}
+
+/// Dials by one carrier, then by the other.
+pub(super) async fn dial(address: &HttpAddress, options: DialOptions) -> Result<Session, DialError> {
+    let origin = address.authority();
+    let (first, second) = match origins().remembers(&origin, Instant::now()) {
+        false => (Carrier::Http2, Carrier::WebSocket),
+        true => (Carrier::WebSocket, Carrier::Http2),
+    };
+    let before = match first.dial(address, options.clone()).await {
+        Err(error) if another_may_do(&error) => error,
+        dialed => return dialed,
+    };
+    match (second.dial(address, options).await, before) {
+        (Ok(session), _) => {
+            origins().note(origin, second, Instant::now());
+            Ok(session)
+        }
+        (Err(error), _) if !another_may_do(&error) => Err(error),
+        (Err(DialError::Http { url, source }), DialError::Http { source: same, .. }) if source == same => {
+            Err(DialError::Http { url, source })
+        }
+        (Err(error), before) => Err(DialError::NoCarrier { first: before.into(), second: error.into() }),
+    }
+}
+
+impl Carrier {
+    async fn dial(self, address: &HttpAddress, mut options: DialOptions) -> Result<Session, DialError> {
+        match self {
+            Self::Http2 => {
+                let limit = &mut options.session.limits.hello_timeout;
+                *limit = PATIENCE.min(*limit);
+                over_http2(address, options).await
+            }
+            Self::WebSocket => over_websocket(address, options).await,
+        }
+    }
+}
+
+/// Whether what stopped one carrier may let the other pass. Wrong credentials, certificates and addresses stop both.
+fn another_may_do(error: &DialError) -> bool {
+    match error {
+        DialError::Http { source, .. } => !matches!(
+            source,
+            HttpError::Unauthorized { .. }
+                | HttpError::Forbidden { .. }
+                | HttpError::Busy { status: 429, .. }
+                | HttpError::BadRequest { .. }
+        ),
+        DialError::Session(error) => matches!(
+            error,
+            SessionError::HelloTimeout
+                | SessionError::Link(_)
+                | SessionError::Lost
+                | SessionError::NotLibchan { .. }
+        ),
+        DialError::Tls { source, .. } => {
+            matches!(source, TlsError::NoCommonProtocol | TlsError::Ended | TlsError::Io(_))
+        }
+        _ => false,
+    }
+}
+
+fn origins() -> MutexGuard<'static, Origins> {
+    BY_WEBSOCKET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Origins and when they are forgotten, the one dialed last at the back.
+struct Origins(VecDeque<(String, Instant)>);
+
+impl Origins {
+    fn remembers(&mut self, origin: &str, now: Instant) -> bool {
+        self.0.retain(|(_, until)| *until > now);
+        let Some(at) = self.0.iter().position(|(known, _)| known == origin) else { return false };
+        let found = self.0.remove(at);
+        self.0.extend(found);
+        true
+    }
+
+    /// What worked in the end.
+    fn note(&mut self, origin: String, worked: Carrier, now: Instant) {
+        self.0.retain(|(known, _)| *known != origin);
+        if worked == Carrier::WebSocket {
+            if self.0.len() >= ORIGINS {
+                self.0.pop_front();
+            }
+            self.0.push_back((origin, now + MEMORY));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_worked_is_remembered_for_a_while() {
+        let (mut origins, now) = (Origins(VecDeque::new()), Instant::now());
+        origins.note("a:443".to_owned(), Carrier::WebSocket, now);
+        assert!(origins.remembers("a:443", now) && !origins.remembers("a:444", now));
+        assert!(!origins.remembers("a:443", now + MEMORY));
+        origins.note("a:443".to_owned(), Carrier::WebSocket, now);
+        origins.note("a:443".to_owned(), Carrier::Http2, now);
+        assert!(!origins.remembers("a:443", now));
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let (mut origins, now) = (Origins(VecDeque::new()), Instant::now());
+        for i in 0..ORIGINS {
+            origins.note(i.to_string(), Carrier::WebSocket, now);
+        }
+        assert!(origins.remembers("0", now));
+        origins.note("new".to_owned(), Carrier::WebSocket, now);
+        assert_eq!(origins.0.len(), ORIGINS);
+        assert!(origins.remembers("0", now) && !origins.remembers("1", now));
+    }
+}
