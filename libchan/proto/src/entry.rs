@@ -278,8 +278,10 @@ pub(crate) struct Entries {
     /// Slots that were announced to the peer at least once.
     announced: usize,
     open: usize,
-    /// Streams that are over on the wire and still held here, and senders that have said their last.
+    /// Streams that are over on the wire and still held here.
     over: usize,
+    /// Senders that have said their last and wait for the receiver's answer.
+    parting: usize,
 }
 
 impl Entries {
@@ -293,6 +295,7 @@ impl Entries {
             announced: 0,
             open: 0,
             over: 0,
+            parting: 0,
         }
     }
 
@@ -301,18 +304,28 @@ impl Entries {
         self.open
     }
 
-    /// Entries of which something is still to come from here, or to be received.
+    /// Entries that are not finished on the wire.
     pub(crate) fn live(&self) -> usize {
         self.open - self.over
     }
 
+    /// Those of which something is still to come from here, or to be received.
+    pub(crate) fn in_use(&self) -> usize {
+        self.open - self.over - self.parting
+    }
+
     pub(crate) fn note_over(&mut self, key: Key) {
-        let over = match self.get_mut(key) {
-            Some(Entry::Stream(stream)) => &mut stream.over,
-            Some(Entry::Send(half)) => &mut half.over,
-            _ => return,
-        };
-        self.over += usize::from(!std::mem::replace(over, true));
+        match self.get_mut(key) {
+            Some(Entry::Stream(stream)) if !stream.over => {
+                stream.over = true;
+                self.over += 1;
+            }
+            Some(Entry::Send(half)) if !half.over => {
+                half.over = true;
+                self.parting += 1;
+            }
+            _ => {}
+        }
     }
 
     fn is_current(&self, key: Key) -> bool {
@@ -461,12 +474,11 @@ impl Entries {
         self.free.push(key.slot);
         self.serials[key.slot as usize] = key.serial.wrapping_add(1);
         self.open -= 1;
-        let over = match &entry {
-            Entry::Stream(stream) => stream.over,
-            Entry::Send(half) => half.over,
-            Entry::Recv(_) | Entry::Free => false,
-        };
-        self.over -= usize::from(over);
+        match &entry {
+            Entry::Stream(stream) => self.over -= usize::from(stream.over),
+            Entry::Send(half) => self.parting -= usize::from(half.over),
+            Entry::Recv(_) | Entry::Free => {}
+        }
         entry
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Farewell {
 impl Driver {
     /// Whether the session is closing, or nobody uses it any more.
     pub(super) fn is_parting(&self, state: &State) -> bool {
-        let unused = state.handles == 0 && state.machine.open_channels() == 0;
+        let unused = state.handles == 0 && !state.machine.is_used();
         self.farewell != Farewell::No || state.closing || unused
     }
 

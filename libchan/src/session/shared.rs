@@ -376,7 +376,7 @@ impl State {
     }
 
     fn wake_driver_for_output(&mut self) -> Option<Waker> {
-        let idle = self.handles == 0 && self.machine.open_channels() == 0;
+        let idle = self.handles == 0 && !self.machine.is_used();
         if self.machine.is_urgent() || self.machine.has_events() || idle { self.wake_driver() } else { None }
     }
 

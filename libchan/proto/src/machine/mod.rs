@@ -278,6 +278,11 @@ impl Machine {
         self.entries.live()
     }
 
+    /// Whether something is still to come from here on any of them, or to be received.
+    pub fn is_used(&self) -> bool {
+        self.entries.in_use() > 0
+    }
+
     /// What one channel is charged: its window, and one message that overshoots it.
     fn channel_charge(&self) -> u64 {
         2 * u64::from(self.limits.initial_window)
