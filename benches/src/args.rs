@@ -1,15 +1,25 @@
 //! The command line.
 
-use crate::measure::Case;
+use std::time::Duration;
+
+use crate::case::{Case, Plan, Threads};
 use crate::net::Transport;
 
-pub const USAGE: &str = "bench compare [workload..] [--transport tcp,unix] [--threads 1|2] [--rounds 5]
-bench only WORKLOAD CONTENDER [--transport tcp] [--threads 1|2] [--rounds 5]";
+pub const USAGE: &str = "bench compare [workload..] [options]    the table, results/*.json and results/*.svg
+bench only WORKLOAD CONTENDER [options]  one case alone, for a profiler; writes no files
+options: --transport tcp,unix   --threads 1,2   --rounds 5   --run-ms 150   --quick   --out FOLDER
+--threads: 1 is one thread; 2 is two workers, and for pipelined and nested two workers on one core besides";
 
-#[derive(PartialEq, Eq)]
 pub enum Command {
     Compare,
-    Only { contender: String },
+    Only {
+        contender: String,
+    },
+    /// The other process of `sessions`.
+    Accept {
+        transport: Transport,
+        count: usize,
+    },
 }
 
 pub struct Args {
@@ -17,23 +27,30 @@ pub struct Args {
     /// None: all.
     workloads: Vec<String>,
     pub transports: Vec<Transport>,
-    pub threads: usize,
-    pub rounds: usize,
+    pub threads: Vec<Threads>,
+    pub plan: Plan,
+    pub out: String,
 }
 
 impl Args {
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let verb = args.next().ok_or("no command")?;
         let mut words = Vec::new();
-        let (mut transports, mut threads, mut rounds) = (vec![Transport::Tcp, Transport::Unix], 1, 5);
+        let (mut rounds, mut run, mut quick) = (None, None, false);
+        let mut transports = vec![Transport::Tcp, Transport::Unix];
+        let mut threads = vec![Threads::One, Threads::Two, Threads::TwoOnOneCore];
+        let mut out = concat!(env!("CARGO_MANIFEST_DIR"), "/results").to_owned();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
             match arg.as_str() {
                 "--transport" => {
                     transports = value()?.split(',').map(Transport::parse).collect::<Result<_, _>>()?
                 }
-                "--threads" => threads = number(&value()?)?,
-                "--rounds" => rounds = number(&value()?)?.max(1),
+                "--threads" => threads = parse_threads(&value()?)?,
+                "--rounds" => rounds = Some(number(&value()?)?.max(1)),
+                "--run-ms" => run = Some(number(&value()?)?.max(1) as u64),
+                "--quick" => quick = true,
+                "--out" => out = value()?,
                 word if word.starts_with("--") => return Err(format!("unknown option {word}")),
                 _ => words.push(arg),
             }
@@ -41,22 +58,37 @@ impl Args {
         let command = match verb.as_str() {
             "compare" => Command::Compare,
             "only" if words.len() == 2 => Command::Only { contender: words.pop().unwrap_or_default() },
+            "accept" if words.len() == 2 => {
+                Command::Accept { transport: Transport::parse(&words[0])?, count: number(&words[1])? }
+            }
             _ => return Err(format!("not a command: {verb} {}", words.join(" "))),
         };
-        if !(1..=2).contains(&threads) {
-            return Err("--threads is 1 or 2".to_owned());
-        }
-        Ok(Self { command, workloads: words, transports, threads, rounds })
+        let (usual_rounds, usual_run) = if quick { (2, 40) } else { (5, 150) };
+        let run = Duration::from_millis(run.unwrap_or(usual_run));
+        let plan = Plan { quick, rounds: rounds.unwrap_or(usual_rounds), run };
+        Ok(Self { command, workloads: words, transports, threads, plan, out })
     }
 
     /// A workload is asked for by its whole name or by its beginning: `stream` is every capacity.
     pub fn wants(&self, case: &Case) -> bool {
         let asked = |word: &String| case.workload == *word || case.workload.starts_with(&format!("{word}-"));
         match &self.command {
-            Command::Compare => self.workloads.is_empty() || self.workloads.iter().any(asked),
             Command::Only { contender } => self.workloads[0] == case.workload && *contender == case.contender,
+            _ => self.workloads.is_empty() || self.workloads.iter().any(asked),
         }
     }
+}
+
+fn parse_threads(list: &str) -> Result<Vec<Threads>, String> {
+    let mut threads = Vec::new();
+    for word in list.split(',') {
+        match word {
+            "1" => threads.push(Threads::One),
+            "2" => threads.extend([Threads::Two, Threads::TwoOnOneCore]),
+            _ => return Err("--threads is 1, 2 or 1,2".to_owned()),
+        }
+    }
+    Ok(threads)
 }
 
 fn number(text: &str) -> Result<usize, String> {

@@ -1,13 +1,15 @@
-//! Counters: allocations of the whole process, reads and writes of sockets. They are on only in the counting round,
-//! so that the timed rounds do not pay for them.
+//! Counters: allocations of the whole process and the bytes they hold, reads and writes of sockets. They are on only
+//! in the counting round and in workloads that state memory, so that the timed rounds do not pay for them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 static ON: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static READS: AtomicU64 = AtomicU64::new(0);
 static WRITES: AtomicU64 = AtomicU64::new(0);
+/// What was allocated less what was freed; below zero where what was freed is older than the switch.
+static LIVE: AtomicI64 = AtomicI64::new(0);
 
 /// What the counters say now.
 #[derive(Clone, Copy, Default)]
@@ -15,6 +17,8 @@ pub struct Counts {
     pub allocations: u64,
     pub reads: u64,
     pub writes: u64,
+    /// Bytes of heap.
+    pub live: i64,
 }
 
 impl Counts {
@@ -23,6 +27,7 @@ impl Counts {
             allocations: ALLOCATIONS.load(Relaxed),
             reads: READS.load(Relaxed),
             writes: WRITES.load(Relaxed),
+            live: LIVE.load(Relaxed),
         }
     }
 
@@ -31,6 +36,7 @@ impl Counts {
             allocations: self.allocations - earlier.allocations,
             reads: self.reads - earlier.reads,
             writes: self.writes - earlier.writes,
+            live: self.live - earlier.live,
         }
     }
 }
@@ -55,27 +61,37 @@ pub fn write() {
     add(&WRITES);
 }
 
-/// The system's allocator, with a count of allocations and reallocations.
+fn allocated(bytes: i64) {
+    if ON.load(Relaxed) {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        LIVE.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// The system's allocator, with a count of allocations and reallocations and of the bytes asked for.
 pub struct Counting;
 
 // SAFETY: every call is passed to `System` unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(&ALLOCATIONS);
+        allocated(layout.size() as i64);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        add(&ALLOCATIONS);
+        allocated(layout.size() as i64);
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        add(&ALLOCATIONS);
+        allocated(size as i64 - layout.size() as i64);
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if ON.load(Relaxed) {
+            LIVE.fetch_sub(layout.size() as i64, Relaxed);
+        }
         unsafe { System.dealloc(at, layout) }
     }
 }

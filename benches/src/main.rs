@@ -1,18 +1,27 @@
-//! `bench compare [workload..] [--transport tcp,unix] [--threads 1|2] [--rounds 5]`: libchan beside the raw socket
-//! and, in process, beside other channels, in one run.
-//!
-//! `bench only WORKLOAD CONTENDER [--rounds n]` runs one case alone, for a profiler.
+//! `bench compare`: libchan beside the raw socket, beside other libraries and, in process, beside other channels, in
+//! one run. `args.rs` has the options.
 
 mod args;
+// Generated code names itself by this path.
+#[cfg(feature = "peers")]
+#[path = "contenders/peers/bench_capnp.rs"]
+#[allow(clippy::all, dead_code, unused_qualifications)]
+#[rustfmt::skip]
+mod bench_capnp;
+mod case;
 mod contenders;
 mod count;
+mod drive;
 mod measure;
 mod net;
 mod payload;
 mod report;
+mod target;
 mod workloads;
 
 use std::process::ExitCode;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use args::{Args, Command};
 
@@ -23,23 +32,42 @@ fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
         Ok(args) => args,
         Err(text) => {
-            eprintln!("{text}\n\n{}", args::USAGE);
+            eprintln!("{text}\n\n{}\nworkloads: {}", args::USAGE, workloads::NAMES);
             return ExitCode::FAILURE;
         }
     };
-    let cases: Vec<_> =
-        workloads::all(&args.transports).into_iter().filter(|case| args.wants(case)).collect();
+    raise_descriptor_limit();
+    if let Command::Accept { transport, count } = args.command {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(workloads::sessions::accept(transport, count));
+        return ExitCode::SUCCESS;
+    }
+    let mut cases = workloads::all(&args.transports, &args.threads, args.plan);
+    cases.retain(|case| args.wants(case));
     if cases.is_empty() {
-        eprintln!("no such workload; there are: {}", workloads::NAMES.join(" "));
+        eprintln!("no such workload; there are: {}", workloads::NAMES);
         return ExitCode::FAILURE;
     }
-    let results = measure::interleaved(&cases, args.threads, args.rounds);
-    report::print(&results);
-    if args.command == Command::Compare
-        && let Err(error) = report::write_json(&results, args.threads, args.rounds)
-    {
-        eprintln!("cannot write the results: {error}");
-        return ExitCode::FAILURE;
+    let outcome = measure::interleaved(&cases, args.plan);
+    let written = match args.command {
+        Command::Compare => report::write(&outcome, args.plan, &args.out),
+        _ => report::print(&outcome, args.plan),
+    };
+    match written {
+        Ok(()) if outcome.failures.is_empty() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cannot write the results: {error}");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::SUCCESS
+}
+
+/// A thousand connections with both ends here, and ten thousand with one, take more than a thousand descriptors.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        eprintln!("the limit of descriptors stays: {error}");
+    }
 }

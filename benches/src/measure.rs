@@ -1,66 +1,12 @@
 //! Running cases: each round on a runtime of its own, the contenders of a workload in turn, medians at the end.
 
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::count::{self, Counts};
-
-/// One contender on one workload.
-pub struct Case {
-    pub workload: String,
-    pub contender: String,
-    /// None: in process.
-    pub transport: Option<&'static str>,
-    /// Bytes of body in an operation, where throughput is the point.
-    pub bytes: u64,
-    pub operations: u64,
-    pub run: Run,
-}
-
-pub type Run = Box<dyn Fn(u64) -> Pin<Box<dyn Future<Output = Sample> + Send>>>;
-
-/// What one run took.
-#[derive(Clone, Copy)]
-pub struct Sample {
-    pub operations: u64,
-    pub time: Duration,
-    /// Of the processor, all threads together.
-    pub cpu: Duration,
-    pub counts: Counts,
-}
-
-/// Begins where the warm-up ends.
-pub struct Stopwatch {
-    began: Instant,
-    cpu: Duration,
-    counts: Counts,
-}
-
-/// Processor time of this process. On one thread it stands for elapsed time where other processes use the machine:
-/// time spent waiting for a processor is not in it.
-fn cpu() -> Duration {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-impl Stopwatch {
-    pub fn start() -> Self {
-        Self { counts: Counts::now(), cpu: cpu(), began: Instant::now() }
-    }
-
-    pub fn stop(self, operations: u64) -> Sample {
-        let (time, cpu) = (self.began.elapsed(), cpu() - self.cpu);
-        Sample { operations, time, cpu, counts: Counts::now().since(self.counts) }
-    }
-}
-
-/// Operations before the watch starts.
-pub fn warm_up(operations: u64) -> u64 {
-    operations / 10
-}
+use crate::case::{Case, Plan, Run, Sample, Threads};
+use crate::count;
 
 /// All rounds of one case.
 pub struct Measured<'a> {
@@ -68,19 +14,51 @@ pub struct Measured<'a> {
     /// Nanoseconds an operation: elapsed and of the processor, each sorted.
     pub elapsed: Vec<f64>,
     pub cpu: Vec<f64>,
+    /// By name, each sorted.
+    pub facts: Vec<(&'static str, Vec<f64>)>,
     pub counted: Sample,
+    operations: u64,
 }
 
 impl Measured<'_> {
     fn add(&mut self, sample: &Sample) {
         let per_operation = |time: Duration| time.as_nanos() as f64 / sample.operations as f64;
-        self.elapsed.push(per_operation(sample.time));
-        self.cpu.push(per_operation(sample.cpu));
+        insert(&mut self.elapsed, per_operation(sample.time));
+        insert(&mut self.cpu, per_operation(sample.cpu));
+        for &(name, value) in &sample.facts {
+            match self.facts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => insert(values, value),
+                None => self.facts.push((name, vec![value])),
+            }
+        }
     }
 
     pub fn per_operation(&self, count: u64) -> f64 {
         count as f64 / self.counted.operations as f64
     }
+
+    /// What ratios are of. On one thread processor time, which other processes disturb least; on two elapsed time,
+    /// because there the two sides may work at once.
+    pub fn time(&self) -> f64 {
+        median(self.times())
+    }
+
+    pub fn times(&self) -> &[f64] {
+        if self.case.threads == Threads::One { &self.cpu } else { &self.elapsed }
+    }
+
+    /// Whether there is nothing but facts: no operations that were timed.
+    pub fn facts_only(&self) -> bool {
+        self.case.facts.is_some()
+    }
+
+    pub fn fact(&self, name: &str) -> Option<f64> {
+        self.facts.iter().find(|(known, _)| *known == name).map(|(_, values)| median(values))
+    }
+}
+
+fn insert(sorted: &mut Vec<f64>, value: f64) {
+    sorted.insert(sorted.partition_point(|&other| other < value), value);
 }
 
 pub fn median(sorted: &[f64]) -> f64 {
@@ -92,60 +70,106 @@ pub fn spread(sorted: &[f64]) -> f64 {
     (sorted[sorted.len() - 1] - sorted[0]) / 2.0 / median(sorted)
 }
 
-/// Runs every case. One that does not come to its end is told on stderr and left out.
-pub fn interleaved(cases: &[Case], threads: usize, rounds: usize) -> Vec<Measured<'_>> {
-    count::switch(true);
-    let mut results: Vec<_> = cases.iter().filter_map(|case| counted(case, threads)).collect();
-    count::switch(false);
-    // Workload by workload: contenders that are compared run within a second of each other.
-    for group in results.chunk_by_mut(|a, b| a.case.workload == b.case.workload) {
-        for _ in 0..rounds {
-            for result in &mut *group {
-                let Some(sample) = run(result.case, threads, result.case.operations) else { continue };
-                result.add(&sample);
-            }
-        }
-        for result in group {
-            result.elapsed.sort_by(f64::total_cmp);
-            result.cpu.sort_by(f64::total_cmp);
-        }
-    }
-    results.retain(|result| !result.cpu.is_empty());
-    results
+/// Results, and a line for each case that did not come to its end.
+pub struct Outcome<'a> {
+    pub results: Vec<Measured<'a>>,
+    pub failures: Vec<String>,
 }
 
-fn counted(case: &Case, threads: usize) -> Option<Measured<'_>> {
-    let counted = run(case, threads, case.operations / 4)?;
-    Some(Measured { case, elapsed: Vec::new(), cpu: Vec::new(), counted })
+/// Runs every case. One that does not come to its end is told on stderr at once.
+pub fn interleaved(cases: &[Case], plan: Plan) -> Outcome<'_> {
+    let mut outcome = Outcome { results: Vec::new(), failures: Vec::new() };
+    let same =
+        |a: &Case, b: &Case| (&a.workload, a.transport, a.threads) == (&b.workload, b.transport, b.threads);
+    // Workload by workload: contenders that are compared run within a second of each other.
+    for group in cases.chunk_by(same) {
+        let case = &group[0];
+        eprintln!("{} {} on {}", case.workload, case.place(), case.threads.name());
+        count::switch(true);
+        let mut running: Vec<_> =
+            group.iter().filter_map(|case| counted(case, plan, &mut outcome.failures)).collect();
+        for round in 0..plan.rounds {
+            for result in &mut running {
+                // The counting run of facts was their first round.
+                if result.case.facts.is_some_and(|most| round + 1 >= most) {
+                    continue;
+                }
+                count::switch(result.case.facts.is_some());
+                if let Some(sample) = run(result.case, result.operations, &mut outcome.failures) {
+                    result.add(&sample);
+                }
+            }
+        }
+        running.retain(|result| !result.cpu.is_empty());
+        outcome.results.extend(running);
+    }
+    outcome
+}
+
+fn counted<'a>(case: &'a Case, plan: Plan, failures: &mut Vec<String>) -> Option<Measured<'a>> {
+    let sample = run(case, case.operations, failures)?;
+    let operations = if case.facts.is_some() { case.operations } else { fitting(&sample, plan) };
+    let (elapsed, cpu, facts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut measured = Measured { case, elapsed, cpu, facts, counted: Sample::default(), operations };
+    if case.facts.is_some() {
+        measured.add(&sample);
+    }
+    measured.counted = sample;
+    Some(measured)
+}
+
+/// As many operations as fill the time that a run is meant to last. Not less than a third of those of the first run:
+/// on a loaded machine that one took long without having done much.
+fn fitting(sample: &Sample, plan: Plan) -> u64 {
+    let each = sample.cpu.min(sample.time).as_nanos() as f64 / sample.operations as f64;
+    let fit = plan.run.as_nanos() as f64 / each.max(1.0);
+    (fit as u64).max(sample.operations / 3).max(1)
 }
 
 /// How long a run may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-fn run(case: &Case, threads: usize, operations: u64) -> Option<Sample> {
-    let runtime = runtime(threads);
-    let sample = runtime.block_on(async {
-        // A task: `block_on` itself is not one of the workers.
-        let task = tokio::spawn((case.run)(operations));
-        tokio::time::timeout(PATIENCE, task).await.ok()
-    });
+fn run(case: &Case, operations: u64, failures: &mut Vec<String>) -> Option<Sample> {
+    let runtime = runtime(case.threads);
+    let sample = match &case.run {
+        Run::Task(run) => runtime.block_on(async {
+            // A task: `block_on` itself is not one of the workers.
+            let task = tokio::spawn(run(operations));
+            tokio::time::timeout(PATIENCE, task).await.map(|joined| joined.map_err(|error| error.to_string()))
+        }),
+        #[cfg(feature = "peers")]
+        Run::Local(run) => {
+            let waited = async { tokio::time::timeout(PATIENCE, run(operations)).await };
+            tokio::task::LocalSet::new().block_on(&runtime, waited).map(Ok)
+        }
+    };
     runtime.shutdown_background();
-    let place = case.transport.unwrap_or("-");
-    match sample {
-        Some(Ok(sample)) => return Some(sample),
-        Some(Err(error)) => eprintln!("{} {place} {}: {error}", case.workload, case.contender),
-        None => eprintln!("{} {place} {}: not done after {PATIENCE:?}", case.workload, case.contender),
-    }
+    let failure = match sample {
+        Ok(Ok(sample)) => return Some(sample),
+        Ok(Err(error)) => error,
+        Err(_) => format!("not done after {PATIENCE:?}"),
+    };
+    let threads = case.threads.name();
+    failures.push(format!("{} {} on {threads}, {}: {failure}", case.workload, case.place(), case.contender));
+    eprintln!("FAILED {}", failures[failures.len() - 1]);
     None
 }
 
-fn runtime(threads: usize) -> Runtime {
+fn runtime(threads: Threads) -> Runtime {
     let mut builder = match threads {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
+        Threads::One => Builder::new_current_thread(),
+        Threads::Two | Threads::TwoOnOneCore => Builder::new_multi_thread(),
     };
-    if threads > 1 {
-        builder.worker_threads(threads);
+    if threads != Threads::One {
+        builder.worker_threads(2);
+    }
+    if threads == Threads::TwoOnOneCore {
+        builder.on_thread_start(|| {
+            let allowed = sched_getaffinity(None).expect("has an affinity");
+            let mut first = CpuSet::new();
+            first.set((0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).unwrap_or(0));
+            sched_setaffinity(None, &first).expect("may run on a core it may run on");
+        });
     }
     builder.enable_all().build().expect("a runtime")
 }

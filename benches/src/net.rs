@@ -1,6 +1,7 @@
 //! Connected sockets in one process, and length-prefixed frames on them, written by hand.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix};
 
 use crate::count;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Transport {
     Tcp,
     Unix,
@@ -40,10 +41,15 @@ pub async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-pub async fn unix_pair() -> io::Result<(UnixStream, UnixStream)> {
+/// A place for a unix socket, another one each time.
+pub fn socket_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("libchan-bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let path = std::env::temp_dir().join(name);
+    std::env::temp_dir().join(name)
+}
+
+pub async fn unix_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let path = socket_path();
     let listener = UnixListener::bind(&path)?;
     let (client, server) = tokio::join!(UnixStream::connect(&path), listener.accept());
     std::fs::remove_file(&path)?;
@@ -78,11 +84,16 @@ pub async fn framed_pair(transport: Transport) -> (Framed, Framed) {
 enum ReadHalf {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
+    /// Frames on something of a peer's, which counts for itself.
+    #[cfg(feature = "peers")]
+    Other(Box<dyn tokio::io::AsyncRead + Send + Sync + Unpin>),
 }
 
 enum WriteHalf {
     Tcp(tcp::OwnedWriteHalf),
     Unix(unix::OwnedWriteHalf),
+    #[cfg(feature = "peers")]
+    Other(Box<dyn tokio::io::AsyncWrite + Send + Sync + Unpin>),
 }
 
 const HEADER: usize = 4;
@@ -100,16 +111,22 @@ impl FrameReader {
         Self { socket, buffer: vec![0; 64 * 1024], start: 0, end: 0 }
     }
 
+    #[cfg(feature = "peers")]
+    pub fn other(stream: impl tokio::io::AsyncRead + Send + Sync + Unpin + 'static) -> Self {
+        Self::new(ReadHalf::Other(Box::new(stream)))
+    }
+
     /// The next frame; `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<&[u8]> {
         while !self.has_frame() {
             self.make_room();
             let room = &mut self.buffer[self.end..];
             let read = match &mut self.socket {
-                ReadHalf::Tcp(socket) => socket.read(room).await,
-                ReadHalf::Unix(socket) => socket.read(room).await,
+                ReadHalf::Tcp(socket) => counted(socket.read(room).await),
+                ReadHalf::Unix(socket) => counted(socket.read(room).await),
+                #[cfg(feature = "peers")]
+                ReadHalf::Other(stream) => stream.read(room).await,
             };
-            count::read();
             match read {
                 Ok(0) | Err(_) => return None,
                 Ok(read) => self.end += read,
@@ -155,6 +172,11 @@ impl FrameWriter {
         Self { socket, buffer: Vec::with_capacity(64 * 1024) }
     }
 
+    #[cfg(feature = "peers")]
+    pub fn other(stream: impl tokio::io::AsyncWrite + Send + Sync + Unpin + 'static) -> Self {
+        Self::new(WriteHalf::Other(Box::new(stream)))
+    }
+
     /// Appends a frame of what `fill` adds.
     pub fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
         let at = self.buffer.len();
@@ -173,7 +195,16 @@ impl FrameWriter {
     pub async fn flush(&mut self) -> bool {
         let done = write_all(&mut self.socket, &self.buffer).await;
         self.buffer.clear();
-        done
+        done && self.push_out().await
+    }
+
+    /// What a peer's stream holds back itself; sockets hold back nothing.
+    async fn push_out(&mut self) -> bool {
+        match &mut self.socket {
+            WriteHalf::Tcp(_) | WriteHalf::Unix(_) => true,
+            #[cfg(feature = "peers")]
+            WriteHalf::Other(stream) => stream.flush().await.is_ok(),
+        }
     }
 
     /// Writes a frame of `body` without copying it.
@@ -183,12 +214,24 @@ impl FrameWriter {
     }
 }
 
+fn counted<T>(read: T) -> T {
+    count::read();
+    read
+}
+
 async fn write_all(socket: &mut WriteHalf, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
-        count::write();
         let written = match socket {
-            WriteHalf::Tcp(socket) => socket.write(bytes).await,
-            WriteHalf::Unix(socket) => socket.write(bytes).await,
+            WriteHalf::Tcp(socket) => {
+                count::write();
+                socket.write(bytes).await
+            }
+            WriteHalf::Unix(socket) => {
+                count::write();
+                socket.write(bytes).await
+            }
+            #[cfg(feature = "peers")]
+            WriteHalf::Other(stream) => stream.write(bytes).await,
         };
         match written {
             Ok(0) | Err(_) => return false,

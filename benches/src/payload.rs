@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The message of every workload. The body encodes as msgpack `bin`, decodes into memory of its own, and is cloned
 /// without a copy, so that making the value to be sent costs no contender anything.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
     pub id: u64,
     pub kind: u32,

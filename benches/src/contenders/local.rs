@@ -1,8 +1,11 @@
 //! Channels in one process: libchan's `pipe` and what a user would take instead. All by one macro, because they
 //! differ in names only.
 
-use super::{Caller, Drain, Feed};
+use super::{Caller, Drain, Feed, Opener};
 use crate::payload::Item;
+
+/// The capacity of the channels that are idle.
+const IDLE_SLOTS: usize = 16;
 
 macro_rules! channel {
     ($module:ident, $sender:ty, $receiver:ty, |$capacity:ident| $make:expr, $send:ident, |$from:ident| $recv:expr) => {
@@ -55,6 +58,24 @@ macro_rules! channel {
 
             pub async fn stream(capacity: usize) -> (End, Inbox) {
                 make(capacity)
+            }
+
+            /// Channels that are kept.
+            pub struct Kept(Vec<(End, Inbox)>);
+
+            pub async fn idle(room: usize) -> Kept {
+                Kept(Vec::with_capacity(room + 1))
+            }
+
+            impl Opener for Kept {
+                async fn open(&mut self, count: usize) {
+                    for _ in 0..count {
+                        let (mut end, mut inbox) = make(IDLE_SLOTS);
+                        end.send().await;
+                        inbox.recv().await;
+                        self.0.push((end, inbox));
+                    }
+                }
             }
 
             impl Feed for End {

@@ -20,6 +20,15 @@ pub async fn caller<C: Coding>(transport: Transport) -> RawCaller<C> {
     RawCaller { reader, writer, message: C::small() }
 }
 
+/// The same on each of so many connections.
+pub async fn many<C: Coding>(transport: Transport, count: usize) -> Vec<RawCaller<C>> {
+    let mut callers = Vec::new();
+    for _ in 0..count {
+        callers.push(caller(transport).await);
+    }
+    callers
+}
+
 async fn serve<C: Coding>(mut reader: FrameReader, mut writer: FrameWriter) {
     while let Some(frame) = reader.next().await {
         let message = C::get(frame);

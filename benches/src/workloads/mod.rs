@@ -1,104 +1,87 @@
-//! The workloads. Each file says what one operation is and who takes part; here is how they are driven.
+//! The workloads. Each file says what one operation is and who takes part; here they are put in order.
 
 mod bulk;
+mod compile;
+mod descriptors;
+mod fairness;
+mod growth;
+mod idle;
 mod local;
+mod many;
 mod nested;
+#[cfg(feature = "peers")]
+mod peers;
 mod pingpong;
 mod pipelined;
+pub mod sessions;
 mod stream;
 
-use std::sync::Arc;
-
-use tokio::sync::Barrier;
-
-use crate::contenders::{Caller, Drain, Feed};
-use crate::measure::{Case, Sample, Stopwatch, warm_up};
+use crate::case::{Case, Plan, Threads};
 use crate::net::Transport;
 
-pub const NAMES: [&str; 7] =
-    ["pingpong", "pipelined", "stream", "nested", "bulk", "local-pingpong", "local-stream"];
+pub const NAMES: &str = "pingpong pipelined nested-1 nested-64 stream-16 stream-64 stream-256 stream-1024 bulk-64k \
+bulk-1m many descriptors idle fairness growth sessions local-pingpong local-stream local-idle compile";
 
-/// Every case of every workload.
-pub fn all(transports: &[Transport]) -> Vec<Case> {
+/// Every case, those that are compared next to each other.
+pub fn all(transports: &[Transport], threads: &[Threads], plan: Plan) -> Vec<Case> {
     let mut cases = Vec::new();
-    for &transport in transports {
-        cases.extend(pingpong::cases(transport));
-        cases.extend(pipelined::cases(transport));
-        cases.extend(nested::cases(transport));
-        cases.extend(stream::cases(transport));
-        cases.extend(bulk::cases(transport));
+    for &threads in threads {
+        for &transport in transports {
+            let mut here = remote(transport, threads, plan);
+            here.iter_mut().for_each(|case| case.transport = Some(transport));
+            add(&mut cases, here, threads);
+        }
+        add(&mut cases, in_process(threads, plan), threads);
     }
-    cases.extend(local::cases());
     cases
 }
 
-/// A case from an expression that makes callers or ends.
-macro_rules! case {
-    ($drive:ident, $workload:expr, $contender:expr, $transport:expr, $operations:expr, || $make:expr) => {
-        $crate::measure::Case {
-            workload: String::from($workload),
-            contender: String::from($contender),
-            transport: $transport,
-            bytes: 0,
-            operations: $operations,
-            run: Box::new(move |operations| {
-                Box::pin(async move { $crate::workloads::$drive($make.await, operations).await })
-            }),
+/// Peers come last in their group, so groups have to be put together.
+fn add(cases: &mut Vec<Case>, mut group: Vec<Case>, threads: Threads) {
+    let mut order: Vec<String> = Vec::new();
+    for case in &mut group {
+        case.threads = threads;
+        if !order.contains(&case.workload) {
+            order.push(case.workload.clone());
         }
-    };
-}
-use case;
-
-/// All callers call at the same time, one request at a time each.
-async fn calls<C: Caller>(callers: Vec<C>, operations: u64) -> Sample {
-    let each = operations / callers.len() as u64;
-    let total = each * callers.len() as u64;
-    let (warm, done) = (Arc::new(Barrier::new(callers.len() + 1)), Arc::new(Barrier::new(callers.len() + 1)));
-    for mut caller in callers {
-        let (warm, done) = (warm.clone(), done.clone());
-        tokio::spawn(async move {
-            for _ in 0..warm_up(each) {
-                caller.call().await;
-            }
-            warm.wait().await;
-            for _ in 0..each {
-                caller.call().await;
-            }
-            done.wait().await;
-        });
     }
-    warm.wait().await;
-    let watch = Stopwatch::start();
-    done.wait().await;
-    watch.stop(total)
+    group.sort_by_key(|case| order.iter().position(|name| *name == case.workload));
+    cases.extend(group);
 }
 
-/// One caller, one request at a time.
-async fn call<C: Caller>(caller: C, operations: u64) -> Sample {
-    calls(vec![caller], operations).await
+fn remote(on: Transport, threads: Threads, plan: Plan) -> Vec<Case> {
+    let mut cases = pipelined::cases(on);
+    cases.extend(nested::cases(on));
+    // The third way of placing threads tells what sharing a core does to many requests at once, and no more.
+    if threads == Threads::TwoOnOneCore {
+        return cases;
+    }
+    cases.extend(pingpong::cases(on));
+    cases.extend(stream::cases(on));
+    cases.extend(bulk::cases(on));
+    cases.extend(many::cases(on, plan));
+    if on == Transport::Unix {
+        cases.extend(descriptors::cases());
+    }
+    cases.extend(fairness::cases(on, plan));
+    if threads == Threads::One {
+        cases.extend(idle::cases(on, plan));
+        cases.extend(growth::cases(on, plan));
+        cases.extend(sessions::cases(on, plan));
+    }
+    #[cfg(feature = "peers")]
+    cases.extend(peers::cases(on, threads, plan));
+    cases
 }
 
-/// One sends, one receives; the watch is the receiver's.
-async fn flow<F: Feed, D: Drain>((mut feed, mut drain): (F, D), operations: u64) -> Sample {
-    let warm = warm_up(operations);
-    let sending = tokio::spawn(async move {
-        for _ in 0..warm + operations {
-            feed.send().await;
-        }
-        feed.finish().await;
-        feed
-    });
-    let receiving = tokio::spawn(async move {
-        for _ in 0..warm {
-            drain.recv().await;
-        }
-        let watch = Stopwatch::start();
-        for _ in 0..operations {
-            drain.recv().await;
-        }
-        watch.stop(operations)
-    });
-    let sample = receiving.await.expect("receives all");
-    drop(sending.await);
-    sample
+fn in_process(threads: Threads, plan: Plan) -> Vec<Case> {
+    if threads == Threads::TwoOnOneCore {
+        return Vec::new();
+    }
+    let mut cases = local::cases();
+    if threads == Threads::One {
+        cases.extend(idle::local());
+        cases.extend(compile::cases(plan));
+    }
+    cases
 }

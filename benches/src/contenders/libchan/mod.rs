@@ -1,41 +1,51 @@
 //! libchan itself, over links that count reads and writes.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
+mod bytes;
+mod counted;
+mod descriptors;
+mod fairness;
+mod growth;
+mod idle;
 
-use libchan::{
-    Link, LinkInfo, LinkReader, LinkWriter, OpenOptions, Receiver, Role, Sender, Session, SessionOptions,
-    pipe,
-};
+use libchan::{Link, OpenOptions, Receiver, Role, Sender, Session, SessionOptions, pipe};
 use libchan_transports::{TcpLink, UnixLink};
 use serde::{Deserialize, Serialize};
 
+pub use self::bytes::bytes;
+use self::counted::Counted;
+pub use self::descriptors::descriptors;
+pub use self::fairness::{Beside, fairness};
+pub use self::growth::{Walk, growth};
+pub use self::idle::{in_messages, named};
 use super::{Caller, Drain, Feed};
-use crate::count;
 use crate::net::{Transport, tcp_pair, unix_pair};
 use crate::payload::Item;
 
 /// A client's session and a server's.
 async fn sessions(transport: Transport) -> (Session, Session) {
+    sessions_with(transport, SessionOptions::default()).await
+}
+
+async fn sessions_with(transport: Transport, options: SessionOptions) -> (Session, Session) {
     match transport {
         Transport::Tcp => {
             let (client, server) = tcp_pair().await.expect("tcp connects");
-            start(TcpLink::new(client).expect("a link"), TcpLink::new(server).expect("a link")).await
+            let link = |socket| TcpLink::new(socket).expect("a link");
+            start(link(client), link(server), options).await
         }
         Transport::Unix => {
             let (client, server) = unix_pair().await.expect("unix connects");
-            start(UnixLink::new(client, "unix:client"), UnixLink::new(server, "unix:server")).await
+            let (client, server) =
+                (UnixLink::new(client, "unix:client"), UnixLink::new(server, "unix:server"));
+            start(client, server, options).await
         }
     }
 }
 
-async fn start(client: impl Link, server: impl Link) -> (Session, Session) {
-    let options = SessionOptions::default;
+async fn start(client: impl Link, server: impl Link, options: SessionOptions) -> (Session, Session) {
     let (client, server) = tokio::join!(
-        Session::start(Counted(client), Role::Dialer, options()),
-        Session::start(Counted(server), Role::Acceptor, options()),
+        Session::start(Counted(client), Role::Dialer, options.clone()),
+        Session::start(Counted(server), Role::Acceptor, options),
     );
     (client.expect("a session"), server.expect("a session"))
 }
@@ -58,11 +68,23 @@ pub struct PairCaller {
 
 /// So many pairs of channels on one session, an echo behind each.
 pub async fn pairs(transport: Transport, count: usize) -> Vec<PairCaller> {
-    let (client, server) = sessions(transport).await;
+    pairs_on(&sessions(transport).await, count).await
+}
+
+/// A pair of channels on each of so many sessions.
+pub async fn many(transport: Transport, count: usize) -> Vec<PairCaller> {
     let mut callers = Vec::new();
     for _ in 0..count {
-        let (requests, inbox) = open(&client, &server, 64).await;
-        let (outbox, replies) = open(&server, &client, 64).await;
+        callers.extend(pairs(transport, 1).await);
+    }
+    callers
+}
+
+async fn pairs_on((client, server): &(Session, Session), count: usize) -> Vec<PairCaller> {
+    let mut callers = Vec::new();
+    for _ in 0..count {
+        let (requests, inbox) = open(client, server, 64).await;
+        let (outbox, replies) = open(server, client, 64).await;
         tokio::spawn(async move {
             while let Ok(Some(item)) = inbox.recv().await {
                 if outbox.send(item).await.is_err() {
@@ -144,6 +166,11 @@ pub async fn stream(transport: Transport, capacity: usize, message: Item) -> (Ch
     (ChanFeed { sender, message, _session: client }, ChanDrain { receiver, _session: server })
 }
 
+/// Messages with a large body.
+pub async fn bulk(transport: Transport, size: usize) -> (ChanFeed, ChanDrain) {
+    stream(transport, 64, Item::bulk(size)).await
+}
+
 impl Feed for ChanFeed {
     async fn send(&mut self) {
         self.sender.send(self.message.clone()).await.expect("sends");
@@ -153,68 +180,5 @@ impl Feed for ChanFeed {
 impl Drain for ChanDrain {
     async fn recv(&mut self) {
         std::hint::black_box(self.receiver.recv().await.expect("an item").expect("an item"));
-    }
-}
-
-// ---- counting
-
-struct Counted<L>(L);
-
-struct CountedReader(Box<dyn LinkReader>);
-
-struct CountedWriter(Box<dyn LinkWriter>);
-
-impl<L: Link> Link for Counted<L> {
-    fn info(&self) -> LinkInfo {
-        self.0.info()
-    }
-
-    fn split(self: Box<Self>) -> (Box<dyn LinkReader>, Box<dyn LinkWriter>) {
-        let (reader, writer) = Box::new(self.0).split();
-        (Box::new(CountedReader(reader)), Box::new(CountedWriter(writer)))
-    }
-}
-
-impl LinkReader for CountedReader {
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-        descriptors: &mut VecDeque<OwnedFd>,
-    ) -> Poll<io::Result<usize>> {
-        let result = self.0.poll_read(cx, buf, descriptors);
-        if result.is_ready() {
-            count::read();
-        }
-        result
-    }
-}
-
-impl LinkWriter for CountedWriter {
-    fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        count::write();
-        self.0.try_write(bufs, descriptors)
-    }
-
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-        descriptors: &mut VecDeque<OwnedFd>,
-    ) -> Poll<io::Result<usize>> {
-        count::write();
-        self.0.poll_write(cx, bufs, descriptors)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_close(cx)
-    }
-
-    fn driver_only(&self) -> bool {
-        self.0.driver_only()
     }
 }
