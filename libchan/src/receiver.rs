@@ -17,6 +17,9 @@ use crate::sync::block_on;
 
 /// The receiving end of a channel. Clones compete: each message goes to one of them. Put it in a message, and the
 /// messages of the channel go to whoever gets it.
+///
+/// What a remote clone has been given and has not taken goes to another one when it leaves in good order. A message with
+/// a [`ByteStream`](crate::ByteStream) in it cannot, because a stream has one end only: it is closed.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
 }
