@@ -7,29 +7,61 @@ use tokio::sync::Barrier;
 use crate::case::{Sample, Stopwatch, warm_up};
 use crate::contenders::{Caller, Drain, Feed};
 
+/// Where callers and the watch meet: all are warm, the watch runs, all are done. The second is not the first, because on
+/// two workers a thousand callers do much before the one who holds the watch is woken.
+pub struct Gates {
+    warm: Barrier,
+    go: Barrier,
+    done: Barrier,
+}
+
+impl Gates {
+    pub fn new(callers: usize) -> Arc<Self> {
+        let barrier = || Barrier::new(callers + 1);
+        Arc::new(Self { warm: barrier(), go: barrier(), done: barrier() })
+    }
+
+    /// A caller is warm, and may go on when the watch runs.
+    pub async fn warm(&self) {
+        self.warm.wait().await;
+        self.go.wait().await;
+    }
+
+    /// A caller has done all.
+    pub async fn done(&self) {
+        self.done.wait().await;
+    }
+
+    /// The side of the watch.
+    pub async fn watch(&self, operations: u64) -> Sample {
+        self.warm.wait().await;
+        let watch = Stopwatch::start();
+        self.go.wait().await;
+        self.done.wait().await;
+        watch.stop(operations)
+    }
+}
+
 /// All callers call at the same time, one request at a time each.
 pub async fn calls<C: Caller>(callers: Vec<C>, operations: u64) -> Sample {
     let each = (operations / callers.len() as u64).max(1);
     let total = each * callers.len() as u64;
-    let (warm, done) = (Arc::new(Barrier::new(callers.len() + 1)), Arc::new(Barrier::new(callers.len() + 1)));
+    let gates = Gates::new(callers.len());
     for mut caller in callers {
-        let (warm, done) = (warm.clone(), done.clone());
+        let gates = gates.clone();
         tokio::spawn(async move {
             // Once at least: what a connection does on its first use is not measured.
             for _ in 0..warm_up(each).max(1) {
                 caller.call().await;
             }
-            warm.wait().await;
+            gates.warm().await;
             for _ in 0..each {
                 caller.call().await;
             }
-            done.wait().await;
+            gates.done().await;
         });
     }
-    warm.wait().await;
-    let watch = Stopwatch::start();
-    done.wait().await;
-    watch.stop(total)
+    gates.watch(total).await
 }
 
 /// One caller, one request at a time.

@@ -9,13 +9,13 @@ use capnp::capability::Rc as ServerRc;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, new_client, twoparty};
 use futures::io::{AsyncReadExt, BufReader, BufWriter};
-use tokio::sync::Barrier;
 use tokio::task::spawn_local;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::socket::{Socket, pair};
 use crate::bench_capnp::{echo, item, replies};
 use crate::case::{Sample, Stopwatch, warm_up};
+use crate::drive::Gates;
 use crate::net::Transport;
 use crate::payload::Item;
 
@@ -99,25 +99,21 @@ async fn call(echo: &echo::Client) {
 /// All callers call at the same time, one request at a time each.
 async fn calls(callers: usize, operations: u64, call: impl AsyncFn(usize) + 'static) -> Sample {
     let each = (operations / callers as u64).max(1);
-    let (warm, done) = (Rc::new(Barrier::new(callers + 1)), Rc::new(Barrier::new(callers + 1)));
-    let call = Rc::new(call);
+    let (gates, call) = (Gates::new(callers), Rc::new(call));
     for caller in 0..callers {
-        let (warm, done, call) = (warm.clone(), done.clone(), call.clone());
+        let (gates, call) = (gates.clone(), call.clone());
         spawn_local(async move {
             for _ in 0..warm_up(each).max(1) {
                 call(caller).await;
             }
-            warm.wait().await;
+            gates.warm().await;
             for _ in 0..each {
                 call(caller).await;
             }
-            done.wait().await;
+            gates.done().await;
         });
     }
-    warm.wait().await;
-    let watch = Stopwatch::start();
-    done.wait().await;
-    watch.stop(each * callers as u64)
+    gates.watch(each * callers as u64).await
 }
 
 /// So many callers on one connection.
