@@ -43,7 +43,7 @@ pub(crate) struct Arrived<'a> {
     pub(crate) codec: AnyCodec,
     pub(crate) payload: &'a [u8],
     /// The payload again, where it can be kept without a copy.
-    pub(crate) shared: Option<Bytes>,
+    pub(crate) shared: Option<&'a Bytes>,
     pub(crate) ends: Ends,
 }
 

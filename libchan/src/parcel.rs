@@ -6,7 +6,7 @@ use libchan_proto::Flaw;
 use crate::attach::{Attached, Attaches, Ends};
 use crate::codec::AnyCodec;
 use crate::error::RecvError;
-use crate::message::{Arrived, Encoded, Erased};
+use crate::message::Encoded;
 use crate::session::Leg;
 
 /// A message that nobody has decoded yet, with counted handles on what it carries.
@@ -81,16 +81,6 @@ impl Parcel {
                 _ => {}
             }
         }
-    }
-
-    pub(crate) fn decode<T>(self, erased: &Erased<T>) -> Result<T, RecvError> {
-        flaw_error(self.flaw, &self.payload)?;
-        (erased.decode)(Arrived {
-            codec: self.codec,
-            payload: &self.payload,
-            shared: Some(self.payload.clone()),
-            ends: self.ends,
-        })
     }
 }
 

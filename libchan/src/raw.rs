@@ -55,7 +55,7 @@ impl Raw {
         crate::message::decode(Arrived {
             codec: self.codec,
             payload: &self.payload,
-            shared: Some(self.payload.clone()),
+            shared: Some(&self.payload),
             ends: self.ends.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
         })
     }
@@ -76,7 +76,7 @@ impl Raw {
     }
 
     pub(crate) fn from_arrived(arrived: Arrived<'_>) -> Self {
-        let payload = arrived.shared.unwrap_or_else(|| Bytes::copy_from_slice(arrived.payload));
+        let payload = arrived.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(arrived.payload));
         Self { codec: arrived.codec, payload, ends: Mutex::new(arrived.ends) }
     }
 

@@ -70,7 +70,7 @@ mod system {
 /// The same from `shuttle`, whose threads and tasks are coroutines on one thread of the system.
 #[cfg(feature = "shuttle")]
 mod scheduled {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     pub(crate) use shuttle::sync::atomic::AtomicU32;
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
@@ -90,6 +90,16 @@ mod scheduled {
 
         pub(crate) fn with_borrow_mut<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
             self.0.with(|value| f(&mut value.borrow_mut()))
+        }
+    }
+
+    impl<T: Copy> Local<Cell<T>> {
+        pub(crate) fn get(&self) -> T {
+            self.0.with(Cell::get)
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            self.0.with(|cell| cell.set(value));
         }
     }
 

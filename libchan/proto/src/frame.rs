@@ -73,11 +73,23 @@ impl Header {
 
 /// Appends a header; `length` is at most 2^24 - 1 because frames are limited to less.
 pub(crate) fn header(out: &mut Vec<u8>, length: usize, kind: Type, id: u32) {
+    header_and(out, length, kind, id, []);
+}
+
+/// Appends a header and the first bytes of the body, which `length` counts.
+#[inline]
+pub(crate) fn header_and<const N: usize>(
+    out: &mut Vec<u8>,
+    length: usize,
+    kind: Type,
+    id: u32,
+    first: [u8; N],
+) {
     let word = ((length as u32) << 8) | u32::from(kind as u8);
-    let mut bytes = [0; HEADER];
-    bytes[..4].copy_from_slice(&word.to_be_bytes());
-    bytes[4..].copy_from_slice(&id.to_be_bytes());
-    out.extend_from_slice(&bytes);
+    out.reserve(HEADER + N);
+    out.extend_from_slice(&word.to_be_bytes());
+    out.extend_from_slice(&id.to_be_bytes());
+    out.extend_from_slice(&first);
 }
 
 /// Reads fields from the front of a body.

@@ -130,6 +130,19 @@ impl Inbox {
         })
     }
 
+    /// Takes the oldest if it is a small message that carries nothing: its codec and payload.
+    #[inline]
+    pub fn pop_plain(&mut self) -> Option<(u8, &[u8])> {
+        let head = self.heads.front()?;
+        if head.attachments > 0 || head.shared || head.flaw != Flaw::None {
+            return None;
+        }
+        let (codec, from) = (head.codec, self.at);
+        self.at += head.length as usize;
+        self.heads.pop_front();
+        Some((codec, &self.bytes[from..self.at]))
+    }
+
     pub(crate) fn push(&mut self, codec: u8, flaw: Flaw, attachments: &[Attachment], payload: Payload<'_>) {
         if self.heads.is_empty() {
             self.rewind();
@@ -186,6 +199,6 @@ impl Payload<'_> {
 }
 
 /// What a message is charged, the same on every link.
-pub(crate) fn charge(payload: usize, attachments: usize) -> u32 {
+pub fn charge(payload: usize, attachments: usize) -> u32 {
     (payload + 16 * attachments + 32) as u32
 }

@@ -34,7 +34,7 @@ pub use self::entry::{Cancel, Close, Scope};
 pub use self::error::{Blocked, Misbehaviour, OpenError, Reason, SessionError, StreamError};
 pub use self::frame::{Metadata, Opening};
 pub use self::hello::{Established, Hello};
-pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload};
+pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, charge};
 pub use self::limits::Limits;
 pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, SendStatus, StreamRead};
 pub use self::output::Output;

@@ -4,7 +4,7 @@
 //! find the stream unclaimed. So a claim makes an end that is not connected, and is connected when the whole
 //! value has decoded and the end is still alive.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
 use libchan_proto::Kind;
@@ -23,12 +23,24 @@ use crate::stream::{ByteStream, DescriptorStream, StreamCore};
 use crate::sync::thread_local;
 
 thread_local! {
-    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    /// The innermost scope that is open on this thread.
+    static OPEN: Cell<Open> = const { Cell::new(Open { form: None, start: 0, len: 0 }) };
 }
 
-struct Scope {
-    form: Placeholder,
-    entries: SmallVec<[Entry; 1]>,
+thread_local! {
+    /// The attachments of all scopes of this thread. The borrow is never held while user code runs.
+    static ENTRIES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where a scope stands. Scopes nest: user code may receive from another channel while it is being deserialised. Most
+/// messages carry nothing, and then this is all that is touched.
+#[derive(Clone, Copy)]
+struct Open {
+    /// `None`: no scope is open.
+    form: Option<Placeholder>,
+    /// Its attachments among the entries.
+    start: u32,
+    len: u32,
 }
 
 /// One attachment of the message and the claim on it, if there is one.
@@ -48,31 +60,54 @@ enum Claim {
 }
 
 /// An open scope; dropping it closes every attachment of the message.
-pub(crate) struct DecodeScope(());
+pub(crate) struct DecodeScope {
+    /// The scope around it.
+    outer: Open,
+}
 
 impl DecodeScope {
+    #[inline]
     pub(crate) fn enter(form: Placeholder, ends: Ends) -> Self {
-        let entries = ends.into_iter().map(|attached| Entry { attached, claim: Claim::None }).collect();
-        SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, entries }));
-        Self(())
+        let outer = OPEN.get();
+        let len = ends.len() as u32;
+        OPEN.set(Open { form: Some(form), start: outer.start + outer.len, len });
+        if len > 0 {
+            let entries = ends.into_iter().map(|attached| Entry { attached, claim: Claim::None });
+            ENTRIES.with_borrow_mut(|known| known.extend(entries));
+        }
+        Self { outer }
     }
 
     /// The value has decoded: connects what it claimed and closes the rest.
+    #[inline]
     pub(crate) fn settle(self) {
-        let scope = SCOPES.with_borrow_mut(Vec::pop);
+        let open = self.leave();
         std::mem::forget(self);
-        for entry in scope.into_iter().flat_map(|scope| scope.entries) {
-            entry.settle();
+        if open.len > 0 {
+            taken(open).into_iter().for_each(Entry::settle);
         }
     }
 
     pub(crate) fn discard(self) {}
+
+    /// Back to the scope around it.
+    #[inline]
+    fn leave(&self) -> Open {
+        let open = OPEN.get();
+        OPEN.set(self.outer);
+        open
+    }
 }
 
 impl Drop for DecodeScope {
     fn drop(&mut self) {
-        drop(SCOPES.with_borrow_mut(Vec::pop));
+        drop(taken(self.leave()));
     }
+}
+
+/// The entries of a scope, for the caller to handle under no borrow.
+fn taken(scope: Open) -> SmallVec<[Entry; 1]> {
+    ENTRIES.with_borrow_mut(|entries| entries.drain(scope.start as usize..).collect())
 }
 
 impl Entry {
@@ -110,8 +145,7 @@ impl Entry {
 }
 
 fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    let form = SCOPES.with_borrow(|scopes| scopes.last().map(|scope| scope.form));
-    let form = form.ok_or_else(|| {
+    let form = OPEN.get().form.ok_or_else(|| {
         D::Error::custom(
             "a libchan end can be deserialised only by receiving it in a message (Receiver::recv); \
              found no receive in progress on this thread",
@@ -121,14 +155,11 @@ fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Erro
 }
 
 fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, String>) -> Result<R, String> {
-    SCOPES.with_borrow_mut(|scopes| {
-        let Some(scope) = scopes.last_mut() else { return Err("no receive in progress".to_owned()) };
-        let count = scope.entries.len();
-        match scope.entries.get_mut(index) {
-            Some(entry) => f(entry),
-            None => Err(format!("attachment {index} is not in the message, which has {count}")),
-        }
-    })
+    let Open { start, len, .. } = OPEN.get();
+    if index >= len as usize {
+        return Err(format!("attachment {index} is not in the message, which has {len}"));
+    }
+    ENTRIES.with_borrow_mut(|entries| f(&mut entries[start as usize + index]))
 }
 
 fn wrong_kind(attached: &Attached, wanted: &str) -> String {

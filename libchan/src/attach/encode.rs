@@ -1,6 +1,6 @@
 //! The encoding side: a scope open on this thread collects the ends that serde meets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use serde::ser::{Serialize, Serializer};
@@ -13,46 +13,81 @@ use crate::stream::StreamCore;
 use crate::sync::thread_local;
 
 thread_local! {
-    /// Scopes nest: user code may send on another channel while it is being serialised. The borrow is never held
-    /// while user code runs.
-    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    /// The innermost scope that is open on this thread.
+    static OPEN: Cell<Open> = const { Cell::new(Open { form: None, start: 0, len: 0, failed: false }) };
 }
 
-struct Scope {
-    form: Placeholder,
-    ends: Ends,
-    failed: Option<SendFailure>,
+thread_local! {
+    /// What all scopes of this thread have collected. The borrow is never held while user code runs.
+    static COLLECTION: RefCell<Collection> =
+        const { RefCell::new(Collection { ends: Vec::new(), failures: Vec::new() }) };
+}
+
+/// Where a scope stands. Scopes nest: user code may send on another channel while it is being serialised. Most messages
+/// carry nothing, and then this is all that is touched.
+#[derive(Clone, Copy)]
+struct Open {
+    /// `None`: no scope is open.
+    form: Option<Placeholder>,
+    /// Its ends in the collection.
+    start: u32,
+    len: u32,
+    /// Its failure is the last of the collection's.
+    failed: bool,
+}
+
+struct Collection {
+    ends: Vec<Attached>,
+    failures: Vec<SendFailure>,
 }
 
 /// An open scope; dropping it (a panic in `Serialize`) gives everything back.
-pub(crate) struct EncodeScope(());
+pub(crate) struct EncodeScope {
+    /// The scope around it.
+    outer: Open,
+}
 
 impl EncodeScope {
+    #[inline]
     pub(crate) fn enter(form: Placeholder) -> Self {
-        SCOPES.with_borrow_mut(|scopes| scopes.push(Scope { form, ends: Ends::new(), failed: None }));
-        Self(())
+        let outer = OPEN.get();
+        OPEN.set(Open { form: Some(form), start: outer.start + outer.len, len: 0, failed: false });
+        Self { outer }
     }
 
     /// What was collected, in the order of the indexes in the payload.
+    #[inline]
     pub(crate) fn finish(self) -> Result<Ends, SendFailure> {
-        let scope = pop();
+        let open = self.leave();
         std::mem::forget(self);
-        match scope {
-            Some(Scope { failed: Some(why), .. }) => Err(why),
-            Some(scope) => Ok(scope.ends),
-            None => Ok(Ends::new()),
-        }
+        if open.len == 0 && !open.failed { Ok(Ends::new()) } else { collected(open) }
+    }
+
+    /// Back to the scope around it.
+    #[inline]
+    fn leave(&self) -> Open {
+        let open = OPEN.get();
+        OPEN.set(self.outer);
+        open
     }
 }
 
 impl Drop for EncodeScope {
     fn drop(&mut self) {
-        drop(pop());
+        drop(collected(self.leave()));
     }
 }
 
-fn pop() -> Option<Scope> {
-    SCOPES.with_borrow_mut(Vec::pop)
+/// What the scope has collected. Dropping it is user code, for the caller to run under no borrow.
+fn collected(scope: Open) -> Result<Ends, SendFailure> {
+    let (ends, failure) = COLLECTION.with_borrow_mut(|collection| {
+        let ends: Ends = collection.ends.drain(scope.start as usize..).collect();
+        (ends, if scope.failed { collection.failures.pop() } else { None })
+    });
+    match failure {
+        Some(why) => Err(why),
+        None => Ok(ends),
+    }
 }
 
 /// Identity makes an entry, not occurrence: the same end twice is one attachment, and a serialisation that is
@@ -61,34 +96,35 @@ fn collect(
     is_same: impl Fn(&Attached) -> bool,
     attach: impl FnOnce() -> Result<Attached, SendFailure>,
 ) -> Result<(Placeholder, u32), String> {
-    let known = SCOPES.with_borrow(|scopes| {
-        let scope = scopes.last()?;
-        let index = scope.ends.iter().position(is_same);
-        Some((scope.form, index, scope.ends.len()))
-    });
-    let Some((form, index, len)) = known else {
+    let mut open = OPEN.get();
+    let Some(form) = open.form else {
         return Err("a libchan end can be serialised only by sending it in a message (Sender::send); \
                     found no send in progress on this thread"
             .to_owned());
     };
-    if let Some(index) = index {
+    let known = |collection: &Collection| collection.ends[open.start as usize..].iter().position(is_same);
+    if let Some(index) = COLLECTION.with_borrow(known) {
         return Ok((form, index as u32));
     }
-    let attached = attach();
-    SCOPES.with_borrow_mut(|scopes| {
-        let Some(scope) = scopes.last_mut() else { return Err("no send in progress".to_owned()) };
-        match attached {
-            Ok(attached) => {
-                scope.ends.push(attached);
-                Ok((form, len as u32))
-            }
-            Err(why) => {
-                let text = why.to_string();
-                scope.failed = Some(why);
-                Err(text)
-            }
+    match attach() {
+        Ok(attached) => {
+            COLLECTION.with_borrow_mut(|collection| collection.ends.push(attached));
+            open.len += 1;
+            OPEN.set(open);
+            Ok((form, open.len - 1))
         }
-    })
+        Err(why) => {
+            let text = why.to_string();
+            COLLECTION.with_borrow_mut(|collection| {
+                if open.failed {
+                    collection.failures.pop();
+                }
+                collection.failures.push(why);
+            });
+            OPEN.set(Open { failed: true, ..open });
+            Err(text)
+        }
+    }
 }
 
 /// An end that has its place in the message; serialises as its placeholder.

@@ -83,6 +83,11 @@ pub(super) struct InHand {
 }
 
 impl Legs {
+    /// One source and nothing else.
+    pub(super) fn has_sole_source(&self) -> bool {
+        matches!(self.ends, Ends::Source(_))
+    }
+
     pub(super) fn sources(&self) -> &[Source] {
         match &self.ends {
             Ends::Source(source) => std::slice::from_ref(source),
@@ -202,6 +207,26 @@ impl Legs {
         for source in self.sources() {
             source.leg.set_awaited(on);
         }
+    }
+
+    /// A message with this charge was taken from the sole source of a channel of this capacity; `others` receivers wait
+    /// besides the one that took it. Reports what is due.
+    #[inline]
+    pub(super) fn account(&mut self, charge: u32, capacity: u32, others: u32) {
+        self.owed.0 += 1;
+        self.owed.1 += charge;
+        let Some(source) = self.sources().first() else { return };
+        if source.on_demand {
+            // Said before what was taken, or the place of this receiver would be asked for again.
+            source.leg.want(others);
+        } else if !self.starved
+            && self.owed.0 < capacity.div_ceil(2).max(1)
+            && self.owed.1 < source.leg.half_window()
+        {
+            return;
+        }
+        self.report_owed();
+        self.starved = false;
     }
 
     /// What was taken is reported to the source it came from.

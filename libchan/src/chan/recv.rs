@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use libchan_proto::{Body, Flaw};
+use libchan_proto::{Body, Flaw, charge};
 
 use super::Chan;
 use super::legs::{Legs, Parked};
@@ -59,7 +59,12 @@ impl<T> Chan<T> {
         place: &mut Place,
     ) -> Poll<Result<Option<T>, RecvError>> {
         let mut scratch = Scratch::take();
-        match self.poll_take(waker, place, &mut scratch) {
+        let mut state = self.lock();
+        if let Some(codec) = self.take_plain(&mut state, place, &mut scratch) {
+            drop(state);
+            return Poll::Ready(self.decode(codec, scratch.bytes(), None, Ends::new()));
+        }
+        match self.poll_take(state, waker, place, &mut scratch) {
             Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
             Poll::Pending => Poll::Pending,
         }
@@ -72,7 +77,7 @@ impl<T> Chan<T> {
         place: &mut Place,
     ) -> Poll<Result<Option<Slot<T>>, RecvError>> {
         let mut scratch = Scratch::take();
-        let got = ready!(self.poll_take(waker, place, &mut scratch));
+        let got = ready!(self.poll_take(self.lock(), waker, place, &mut scratch));
         Poll::Ready(match got {
             Got::Value(value) => Ok(Some(Slot::Value(value))),
             Got::Wire(parcel) => Ok(Some(Slot::Wire(parcel))),
@@ -86,8 +91,30 @@ impl<T> Chan<T> {
         })
     }
 
-    fn poll_take(self: &Arc<Self>, waker: &Waker, place: &mut Place, scratch: &mut Scratch) -> Poll<Got<T>> {
-        let mut state = self.lock();
+    /// The usual case in few steps: one source, no queue, one receiver, and a small message that is here already and
+    /// carries nothing. It concerns nobody else. The payload is in the scratch buffer.
+    #[inline]
+    fn take_plain(&self, state: &mut State<T>, place: &mut Place, scratch: &mut Scratch) -> Option<AnyCodec> {
+        if !state.is_plain() || self.senders() > 0 {
+            return None;
+        }
+        let codec = {
+            let (codec, payload) = state.legs.inbox.as_mut()?.pop_plain()?;
+            scratch.buffer().extend_from_slice(payload);
+            state.legs.sources().first()?.leg.session.codec_by_id(codec)
+        };
+        state.legs.account(charge(scratch.bytes().len(), 0), self.capacity, 0);
+        leave_line(state, place);
+        Some(codec)
+    }
+
+    fn poll_take(
+        self: &Arc<Self>,
+        mut state: Locked<'_, T>,
+        waker: &Waker,
+        place: &mut Place,
+        scratch: &mut Scratch,
+    ) -> Poll<Got<T>> {
         let got = self.take(&mut state, scratch, Some((waker, place)));
         if matches!(got, Got::Nothing) {
             return Poll::Pending;
@@ -131,20 +158,33 @@ impl<T> Chan<T> {
 
     /// Decodes what was taken, under no lock.
     fn finish(&self, got: Got<T>, scratch: &Scratch) -> Result<Option<T>, RecvError> {
-        let erased = self.erased();
-        match (got, erased) {
-            (Got::Value(value), _) => Ok(Some(value)),
-            (Got::Wire(parcel), Some(erased)) => parcel.decode(&erased).map(Some),
-            (Got::Inbox { codec, flaw, shared, ends }, Some(erased)) => {
+        match got {
+            Got::Value(value) => Ok(Some(value)),
+            Got::Wire(parcel) => {
+                flaw_error(parcel.flaw, &parcel.payload)?;
+                self.decode(parcel.codec, &parcel.payload, Some(&parcel.payload), parcel.ends)
+            }
+            Got::Inbox { codec, flaw, shared, ends } => {
                 let payload = shared.as_deref().unwrap_or_else(|| scratch.bytes());
                 flaw_error(flaw, payload)?;
-                (erased.decode)(Arrived { codec, payload, shared: shared.clone(), ends }).map(Some)
+                self.decode(codec, payload, shared.as_ref(), ends)
             }
-            (Got::End(end), _) => end,
-            (Got::Wire(_) | Got::Inbox { .. }, None) => {
-                Err(RecvError::Decode("the channel has no codec".to_owned()))
-            }
-            (Got::Nothing, _) => Ok(None),
+            Got::End(end) => end,
+            Got::Nothing => Ok(None),
+        }
+    }
+
+    /// `shared` is the payload again, where it can be kept without a copy.
+    fn decode(
+        &self,
+        codec: AnyCodec,
+        payload: &[u8],
+        shared: Option<&Bytes>,
+        ends: Ends,
+    ) -> Result<Option<T>, RecvError> {
+        match self.erased() {
+            Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends }).map(Some),
+            None => Err(RecvError::Decode("the channel has no codec".to_owned())),
         }
     }
 
@@ -285,6 +325,7 @@ impl<T> Chan<T> {
 }
 
 /// A `recv` has what it wanted: it waits nowhere any more.
+#[inline]
 fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
     if let (Some(ticket), Some(local)) = (place.ticket.take(), state.local_mut()) {
         local.receivers.leave(ticket);
@@ -335,22 +376,14 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
         }
         Body::Shared(bytes) => Some(bytes),
     };
-    let ends = message.attachments.iter().map(|&attachment| attached(&source.leg, attachment)).collect();
+    let mut ends = Ends::new();
+    if !message.attachments.is_empty() {
+        ends.extend(message.attachments.iter().map(|&attachment| attached(&source.leg, attachment)));
+    }
     let codec = source.leg.session.codec_by_id(message.codec);
     let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
-    let (on_demand, half_window) = (source.on_demand, source.leg.half_window());
-    if on_demand {
-        // Said before what was taken, or the place of this receiver would be asked for again.
-        source.leg.want(others);
-    }
     legs.inbox = Some(inbox);
-    legs.owed.0 += 1;
-    legs.owed.1 += charge;
-    let half = capacity.div_ceil(2).max(1);
-    if legs.starved || on_demand || legs.owed.0 >= half || legs.owed.1 >= half_window {
-        legs.report_owed();
-        legs.starved = false;
-    }
+    legs.account(charge, capacity, others);
     Some(got)
 }
 

@@ -9,7 +9,7 @@ use super::Chan;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
-use crate::attach::{Attached, Attaches};
+use crate::attach::Attached;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
 use crate::parcel::Parcel;
@@ -88,8 +88,8 @@ impl<T> Chan<T> {
             Err(why) => return Begun::Done(Err(SendError::new(value, why))),
         };
         // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
-        let plain = |end: &Attached| matches!(end, Attached::Sender(_));
-        if direct && encoded.ends.iter().all(plain) {
+        let unbound = |end: &Attached| matches!(end, Attached::Sender(_));
+        if direct && encoded.ends.iter().all(unbound) {
             match send_direct(leg, &mut encoded, scratch.bytes()) {
                 Ok(()) => return Begun::Done(Ok(())),
                 Err(Blocked::Gone) => return Begun::Done(Err(SendError::new(value, self.gone(leg)))),
@@ -109,22 +109,14 @@ impl<T> Chan<T> {
         let Some(erased) = self.erased() else {
             return Err(SendFailure::Encode("the channel has no codec".to_owned()));
         };
-        let mut encoded = (erased.encode)(value, leg.session.codec(), scratch.for_encoding())?;
-        let limits = leg.session.limits();
+        let (codec, limits) = leg.session.terms();
+        let mut encoded = (erased.encode)(value, codec, scratch.for_encoding())?;
         let size = encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len();
         if size > limits.max_message as usize {
             return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
         }
-        if encoded.ends.len() > limits.max_attachments as usize {
-            return Err(SendFailure::TooManyAttachments {
-                count: encoded.ends.len(),
-                limit: limits.max_attachments as usize,
-            });
-        }
-        if leg.session.passes_descriptors() {
-            check_budget(&encoded.ends, limits.max_descriptors as usize)?;
-        } else {
-            check_pumpable(&encoded.ends)?;
+        if !encoded.ends.is_empty() {
+            check_ends(leg, &encoded.ends)?;
         }
         if encoded.shared.is_none() {
             encoded.shared = scratch.take_large(LARGE);
@@ -236,23 +228,36 @@ impl<T> Chan<T> {
 
 /// Sends past the queue. On failure nothing is bound.
 fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
-    let attachments = if encoded.ends.is_empty() {
-        Attaches::new()
-    } else {
-        // Limits that are passed are told by the way through the queue.
-        bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?
-    };
     let payload = match &encoded.shared {
         Some(shared) => Payload::Share(shared.clone()),
         None => Payload::Copy(bytes),
     };
     let codec = encoded.codec.id().0;
+    if encoded.ends.is_empty() {
+        return leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &[], payload });
+    }
+    // Limits that are passed are told by the way through the queue.
+    let attachments = bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?;
     let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, payload });
     match sent {
         Ok(()) => announce_all(leg, &attachments, std::mem::take(&mut encoded.ends)),
         Err(_) => unbind_all(leg, &attachments, &encoded.ends),
     }
     sent
+}
+
+/// What can be known about the ends of a message before any of them is bound.
+fn check_ends(leg: &Leg, ends: &[Attached]) -> Result<(), SendFailure> {
+    let limits = leg.session.limits();
+    if ends.len() > limits.max_attachments as usize {
+        let limit = limits.max_attachments as usize;
+        return Err(SendFailure::TooManyAttachments { count: ends.len(), limit });
+    }
+    if leg.session.passes_descriptors() {
+        check_budget(ends, limits.max_descriptors as usize)
+    } else {
+        check_pumpable(ends)
+    }
 }
 
 /// A message with more descriptors than may be on their way at once could never leave.

@@ -101,6 +101,15 @@ impl<T> State<T> {
         self.local.as_ref().map_or(0, |local| local.receivers.len())
     }
 
+    /// One source, which has not ended, and nothing and nobody that waits here.
+    pub(super) fn is_plain(&self) -> bool {
+        let idle = |local: &Local<T>| local.queue.is_empty() && local.receivers.len() == 0;
+        self.legs.has_sole_source()
+            && self.end == End::Open
+            && self.refused.is_none()
+            && self.local.as_deref().is_none_or(idle)
+    }
+
     /// Nothing waits here, and nothing is being moved.
     pub(super) fn is_idle(&self) -> bool {
         !self.has_queued() && self.reserved() == 0 && !self.legs.pumping

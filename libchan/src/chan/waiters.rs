@@ -22,12 +22,11 @@ impl Wakes {
 }
 
 impl Drop for Wakes {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.first.take() {
             waker.wake();
-        }
-        for waker in self.more.drain(..) {
-            waker.wake();
+            std::mem::take(&mut self.more).into_iter().for_each(Waker::wake);
         }
     }
 }

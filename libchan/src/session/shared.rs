@@ -197,29 +197,35 @@ impl Shared {
     }
 
     pub(crate) fn codec(&self) -> &AnyCodec {
-        const RAW: &AnyCodec = &AnyCodec::raw();
-        self.agreed.get().map_or(RAW, |agreed| &agreed.codec)
+        self.terms().0
+    }
+
+    /// What values are encoded with, and the limits in force: the strictest possible before the hellos are in.
+    #[inline]
+    pub(crate) fn terms(&self) -> (&AnyCodec, &Limits) {
+        match self.agreed.get() {
+            Some(agreed) => (&agreed.codec, &agreed.established.limits),
+            None => unknown_terms(),
+        }
     }
 
     pub(super) fn established(&self) -> Option<&Established> {
         self.agreed.get().map(|agreed| &agreed.established)
     }
 
-    /// The smaller of both sides' limits; the strictest possible before they are known.
+    /// The smaller of both sides' limits.
     pub(crate) fn limits(&self) -> &Limits {
-        static UNKNOWN: OnceLock<Limits> = OnceLock::new();
-        match self.agreed.get() {
-            Some(agreed) => &agreed.established.limits,
-            None => UNKNOWN.get_or_init(Limits::default),
-        }
+        self.terms().1
     }
 
     /// The codec that a message names; messages may name any, because relays forward what they did not encode.
+    #[inline]
     pub(crate) fn codec_by_id(&self, id: u8) -> AnyCodec {
         let preferred = self.codec();
-        if preferred.id().0 == id {
-            return preferred.clone();
-        }
+        if preferred.id().0 == id { preferred.clone() } else { self.another_codec(id) }
+    }
+
+    fn another_codec(&self, id: u8) -> AnyCodec {
         let own = self.codecs.iter().find(|codec| codec.id().0 == id).cloned();
         own.or_else(|| AnyCodec::builtin(CodecId(id))).unwrap_or_else(|| AnyCodec::unknown(CodecId(id)))
     }
@@ -363,6 +369,13 @@ impl Shared {
         };
         driver.into_iter().for_each(Waker::wake);
     }
+}
+
+#[cold]
+fn unknown_terms() -> (&'static AnyCodec, &'static Limits) {
+    static UNKNOWN: OnceLock<Limits> = OnceLock::new();
+    const RAW: &AnyCodec = &AnyCodec::raw();
+    (RAW, UNKNOWN.get_or_init(Limits::default))
 }
 
 impl State {

@@ -19,12 +19,9 @@ impl Machine {
     ///
     /// # Errors
     /// Why not now. Unless it is [`Blocked::Gone`], [`Event::Writable`] follows when it may have changed.
+    #[inline]
     pub fn try_send(&mut self, key: Key, message: Outgoing<'_>) -> Result<(), Blocked> {
-        let Some(half) = self.entries.send(key) else { return Err(Blocked::Gone) };
-        if half.backlog {
-            return Err(if half.cancelled().is_some() { Blocked::Gone } else { Blocked::Backlog });
-        }
-        self.send_backlog(key, message)
+        self.send(key, message, false)
     }
 
     /// The same for the holder of the channel's backlog.
@@ -32,6 +29,10 @@ impl Machine {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn send_backlog(&mut self, key: Key, message: Outgoing<'_>) -> Result<(), Blocked> {
+        self.send(key, message, true)
+    }
+
+    fn send(&mut self, key: Key, message: Outgoing<'_>, backlog: bool) -> Result<(), Blocked> {
         let congested = self.out.len() > HIGH_WATER;
         let window = self.limits.initial_window as i32;
         let max_frame = self.limits.max_frame as usize;
@@ -39,6 +40,9 @@ impl Machine {
         let descriptor_credit = self.descriptor_credit;
         let over = self.over.is_some() || self.said_goodbye.is_some();
         let Some(half) = self.entries.send(key) else { return Err(Blocked::Gone) };
+        if half.backlog && !backlog {
+            return Err(if half.cancelled().is_some() { Blocked::Gone } else { Blocked::Backlog });
+        }
         let refused = half.refuses().or({
             if over {
                 Some(Blocked::Gone)
@@ -52,17 +56,7 @@ impl Machine {
         });
         if let Some(why) = refused {
             half.watched = true;
-            let line = match why {
-                Blocked::Congested => Some(&mut self.congested),
-                Blocked::Descriptors => Some(&mut self.descriptor_waiters),
-                _ => None,
-            };
-            // Who asks again and again stands in line once.
-            if let Some(line) = line
-                && line.last() != Some(&key)
-            {
-                line.push(key);
-            }
+            self.stand_in_line(key, why);
             return Err(why);
         }
         let n = message.attachments.len();
@@ -84,16 +78,28 @@ impl Machine {
         Ok(())
     }
 
+    /// A send that was refused is told when it may be repeated.
+    fn stand_in_line(&mut self, key: Key, why: Blocked) {
+        let line = match why {
+            Blocked::Congested => &mut self.congested,
+            Blocked::Descriptors => &mut self.descriptor_waiters,
+            _ => return,
+        };
+        // Who asks again and again stands in line once.
+        if line.last() != Some(&key) {
+            line.push(key);
+        }
+    }
+
     fn write_message(&mut self, id: u32, length: usize, message: Outgoing<'_>) {
-        let n = message.attachments.len();
-        let start = self.out.len() as u64;
-        let mut flags = flaw_flag(message.flaw);
-        frame::header(&mut self.out.bytes, length, Type::Message, id);
-        if n == 0 {
-            self.out.bytes.extend_from_slice(&[flags, message.codec]);
+        let flags = flaw_flag(message.flaw);
+        if message.attachments.is_empty() {
+            frame::header_and(&mut self.out.bytes, length, Type::Message, id, [flags, message.codec]);
         } else {
-            flags |= flag::ATTACHMENTS;
-            self.out.bytes.extend_from_slice(&[flags, message.codec, n as u8]);
+            let start = self.out.len() as u64;
+            let head = [flags | flag::ATTACHMENTS, message.codec];
+            frame::header_and(&mut self.out.bytes, length, Type::Message, id, head);
+            self.out.bytes.push(message.attachments.len() as u8);
             let mut table = std::mem::take(&mut self.out.bytes);
             let mut tokens = Vec::new();
             self.write_table(message.attachments, &mut table, &mut tokens);
@@ -175,6 +181,12 @@ impl Machine {
     // ---- receiving
 
     pub(super) fn on_message(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+        if let [0, codec, payload @ ..] = body {
+            return match self.on_plain(id, *codec, payload)? {
+                true => Ok(()),
+                false => self.check_control(),
+            };
+        }
         let mut reader = Reader(body);
         let (flags, codec) = (reader.u8()?, reader.u8()?);
         let flaw = parse_flags(flags)?;
@@ -229,15 +241,27 @@ impl Machine {
                 self.begin_partial(key, partial);
             }
             None => {
-                let payload = match payload.len() {
-                    ..SMALL => Payload::Copy(payload),
-                    _ => Payload::Share(Bytes::copy_from_slice(payload)),
-                };
-                self.deliver(key, codec, flaw, &attachments, payload);
+                self.deliver(key, codec, flaw, &attachments, kept(payload));
                 self.table = attachments;
             }
         }
         Ok(())
+    }
+
+    /// A message without flags: nothing but a payload, all of it here. False: it is for nobody.
+    fn on_plain(&mut self, id: u32, codec: u8, payload: &[u8]) -> Result<bool, SessionError> {
+        if payload.len() > self.limits.max_message as usize {
+            return Err(Misbehaviour::MessageTooLarge.into());
+        }
+        let window = self.limits.initial_window;
+        let Some(key) = self.lookup(id)? else { return Ok(false) };
+        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        half.admit(charge(payload.len(), 0), window)?;
+        if half.cancelled {
+            return Ok(false);
+        }
+        self.deliver(key, codec, Flaw::None, &[], kept(payload));
+        Ok(true)
     }
 
     /// Enters the attachments that a message brings.
@@ -359,6 +383,14 @@ impl RecvHalf {
         }
         self.arrived = self.arrived.wrapping_add(1);
         Ok(())
+    }
+}
+
+/// Small payloads are copied into the inbox, large ones kept as they are.
+fn kept(payload: &[u8]) -> Payload<'_> {
+    match payload.len() {
+        ..SMALL => Payload::Copy(payload),
+        _ => Payload::Share(Bytes::copy_from_slice(payload)),
     }
 }
 
