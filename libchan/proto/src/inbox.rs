@@ -172,7 +172,7 @@ impl Inbox {
     }
 
     /// Whether it is worth keeping for another channel; empties it.
-    pub(crate) fn recycle(&mut self) -> bool {
+    pub fn recycle(&mut self) -> bool {
         self.heads.clear();
         self.large.clear();
         self.rewind();

@@ -6,7 +6,8 @@
 //! # The driver's contract
 //!
 //! **Whenever something was fed in, drain [`poll_event`](Machine::poll_event); whenever
-//! [`has_output`](Machine::has_output) says so, take and write the output.**
+//! [`is_urgent`](Machine::is_urgent) says so, take and write the output.** (What is not urgent may wait for the next write:
+//! credit that its sender does not need yet. [`has_output`](Machine::has_output) sees that too.)
 //!
 //! 1. [`handle_input`](Machine::handle_input) with what was read, [`handle_eof`](Machine::handle_eof) at its end.
 //! 2. [`handle_tick`](Machine::handle_tick) every few seconds.

@@ -5,6 +5,7 @@ use std::mem;
 
 use libchan_proto::Inbox;
 
+use super::spare;
 use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
 
@@ -83,6 +84,11 @@ pub(super) struct InHand {
 }
 
 impl Legs {
+    /// Neither sources nor sinks.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self.ends, Ends::None)
+    }
+
     /// One source and nothing else.
     pub(super) fn has_sole_source(&self) -> bool {
         matches!(self.ends, Ends::Source(_))
@@ -206,6 +212,14 @@ impl Legs {
     pub(super) fn await_sources(&self, on: bool) {
         for source in self.sources() {
             source.leg.set_awaited(on);
+        }
+    }
+
+    /// Keeps the inbox for another channel if it was emptied.
+    #[inline]
+    pub(super) fn put_inbox_aside(&mut self) {
+        if let Some(inbox) = self.inbox.take_if(|inbox| inbox.is_empty()) {
+            spare::put(inbox);
         }
     }
 

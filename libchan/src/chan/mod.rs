@@ -10,7 +10,7 @@
 //! leaves a *leg* behind: a source where a sender went, a sink where a receiver went. A leg is an entry in the
 //! session's protocol machine, not a task: the session calls [`AnyChan::ready`] when there is news.
 //!
-//! Two shapes carry nearly all traffic and skip the queue:
+//! Inside one process [`here`] has the short way. Across a session two shapes carry nearly all traffic and skip the queue:
 //! - one sink and nothing else to serve (`Chan::sink`): a send appends to the session's output directly;
 //! - one source and only local receivers ([`Chan::is_direct`]): a receive takes from the session's inbox directly.
 //!
@@ -20,6 +20,7 @@
 //! kind. User code (`Serialize`, `Deserialize`, `Drop` of values, wakers) runs under neither.
 
 mod end;
+mod here;
 mod legs;
 mod news;
 mod pump;
@@ -27,6 +28,7 @@ mod queue;
 mod recv;
 mod reserve;
 mod send;
+pub(crate) mod spare;
 mod state;
 mod travel;
 mod waiters;

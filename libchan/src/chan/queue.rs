@@ -137,6 +137,28 @@ impl<T> Queue<T> {
         Some(slot)
     }
 
+    /// Takes the next value if that concerns nobody but the send it may complete, whose waker comes with it.
+    #[inline]
+    pub(crate) fn pop_value(&mut self, capacity: u32) -> Option<(T, Option<Waker>)> {
+        match self.waiting.front() {
+            None => match self.accepted.pop_front()? {
+                Slot::Value(value) => Some((value, None)),
+                wire @ Slot::Wire(_) => {
+                    self.accepted.push_front(wire);
+                    None
+                }
+            },
+            Some(Waiting { offer: Offer::Value(_), .. }) if capacity == 0 && self.accepted.is_empty() => {
+                let waiting = self.waiting.pop_front()?;
+                match waiting.offer {
+                    Offer::Value(value) => Some((value, waiting.waker)),
+                    _ => None,
+                }
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
     pub(crate) fn take_offered(&mut self, wakes: &mut Wakes) -> Option<T> {
         let at = self.waiting.iter().position(|waiting| matches!(waiting.offer, Offer::Value(_)))?;

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use libchan_proto::{Body, Flaw, charge};
 
 use super::Chan;
+use super::here::Received;
 use super::legs::{Legs, Parked};
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
+use super::waiters::Waiters;
 use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
@@ -18,6 +20,7 @@ use crate::message::Arrived;
 use crate::parcel::{Parcel, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Refill};
+use crate::sync::lock;
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {
@@ -52,19 +55,45 @@ pub(crate) struct Place {
     parked: Option<Parked>,
 }
 
+impl Place {
+    pub(super) fn wait(&mut self, line: &mut Waiters, waker: &Waker) {
+        line.wait(&mut self.ticket, waker);
+    }
+
+    pub(super) fn leave(&mut self, line: &mut Waiters) {
+        if let Some(ticket) = self.ticket.take() {
+            line.leave(ticket);
+        }
+    }
+}
+
 impl<T> Chan<T> {
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
         waker: &Waker,
         place: &mut Place,
     ) -> Poll<Result<Option<T>, RecvError>> {
+        let mut state = lock(&self.state);
+        match state.take_here(self.capacity, waker, place) {
+            Received::Taken(value, sender, receiver) => {
+                drop(state);
+                if let Some(sender) = sender {
+                    sender.wake();
+                }
+                if let Some(receiver) = receiver {
+                    receiver.wake();
+                }
+                return Poll::Ready(Ok(Some(value)));
+            }
+            Received::Waits => return Poll::Pending,
+            Received::Unclear => {}
+        }
         let mut scratch = Scratch::take();
-        let mut state = self.lock();
         if let Some(codec) = self.take_plain(&mut state, place, &mut scratch) {
             drop(state);
             return Poll::Ready(self.decode(codec, scratch.bytes(), None, Ends::new()));
         }
-        match self.poll_take(state, waker, place, &mut scratch) {
+        match self.poll_take(state.into(), waker, place, &mut scratch) {
             Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
             Poll::Pending => Poll::Pending,
         }
@@ -98,11 +127,10 @@ impl<T> Chan<T> {
         if !state.is_plain() || self.senders() > 0 {
             return None;
         }
-        let codec = {
-            let (codec, payload) = state.legs.inbox.as_mut()?.pop_plain()?;
-            scratch.buffer().extend_from_slice(payload);
-            state.legs.sources().first()?.leg.session.codec_by_id(codec)
-        };
+        let (codec, payload) = state.legs.inbox.as_mut()?.pop_plain()?;
+        scratch.buffer().extend_from_slice(payload);
+        let codec = state.legs.sources().first()?.leg.session.codec_by_id(codec);
+        state.legs.put_inbox_aside();
         state.legs.account(charge(scratch.bytes().len(), 0), self.capacity, 0);
         leave_line(state, place);
         Some(codec)
@@ -222,7 +250,7 @@ impl<T> Chan<T> {
         }
         if let Some((waker, place)) = wait {
             state.legs.await_sources(true);
-            state.local().receivers.wait(&mut place.ticket, waker);
+            place.wait(&mut state.local().receivers, waker);
             self.ask_sources(state);
             self.admit_reserve(state);
         }
@@ -327,8 +355,8 @@ impl<T> Chan<T> {
 /// A `recv` has what it wanted: it waits nowhere any more.
 #[inline]
 fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
-    if let (Some(ticket), Some(local)) = (place.ticket.take(), state.local_mut()) {
-        local.receivers.leave(ticket);
+    if let Some(local) = state.local_mut() {
+        place.leave(&mut local.receivers);
     }
     if place.parked.is_some() && state.legs.parked == place.parked {
         state.legs.parked = None;
@@ -383,6 +411,7 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
     let codec = source.leg.session.codec_by_id(message.codec);
     let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
     legs.inbox = Some(inbox);
+    legs.put_inbox_aside();
     legs.account(charge, capacity, others);
     Some(got)
 }

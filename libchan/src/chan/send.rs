@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
+use super::here::Sent;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
@@ -15,6 +16,7 @@ use crate::message::Encoded;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::Leg;
+use crate::sync::lock;
 
 /// From this size on a payload is handed on as it is rather than copied into the session's output.
 const LARGE: usize = 4096;
@@ -31,7 +33,20 @@ impl<T> Chan<T> {
         if let Some(leg) = self.sink.get() {
             return self.send_encoded(leg, value, true);
         }
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
+        let (begun, receiver) = match state.send_here(value, self.capacity) {
+            Sent::Accepted(receiver) => (Begun::Done(Ok(())), receiver),
+            Sent::Offered(id, receiver) => (Begun::Waits(id), receiver),
+            Sent::Unclear(value) => return self.begin_send_anywhere(state.into(), value),
+        };
+        drop(state);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        begun
+    }
+
+    fn begin_send_anywhere(self: &Arc<Self>, mut state: Locked<'_, T>, value: T) -> Begun<T> {
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
         }

@@ -191,7 +191,7 @@ pub(super) struct Locked<'a, T> {
 
 impl<'a, T> Locked<'a, T> {
     pub(super) fn new(mutex: &'a Mutex<State<T>>) -> Self {
-        Self { state: lock(mutex), wakes: Wakes::default() }
+        Self::from(lock(mutex))
     }
 
     pub(super) fn wake(&mut self, waker: Option<std::task::Waker>) {
@@ -244,6 +244,13 @@ impl<'a, T> Locked<'a, T> {
                 local.queue.admit(capacity, outside, wakes);
             }
         }
+    }
+}
+
+impl<'a, T> From<MutexGuard<'a, State<T>>> for Locked<'a, T> {
+    #[inline]
+    fn from(state: MutexGuard<'a, State<T>>) -> Self {
+        Self { state, wakes: Wakes::default() }
     }
 }
 

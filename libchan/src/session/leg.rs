@@ -9,6 +9,7 @@ use super::port::Port;
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
 use crate::attach::AnyChan;
+use crate::chan::spare;
 use crate::error::Closed;
 use crate::fd::Fd;
 use crate::stream::RemoteStream;
@@ -119,17 +120,18 @@ impl Leg {
         rendezvous: bool,
         park: Option<&Waker>,
     ) -> Refill {
+        let mut spare = inbox.take().or_else(spare::take);
         self.session.quiet(|state| {
             if *owed != (0, 0) {
                 state.machine.taken(self.key, owed.0, owed.1);
                 *owed = (0, 0);
             }
             if rendezvous && lost(&state.machine.recv_status(self.key)) {
-                if let Some(inbox) = state.machine.take_inbox(self.key, inbox.take()) {
+                if let Some(inbox) = state.machine.take_inbox(self.key, spare.take()) {
                     state.machine.discard(self.key, inbox);
                 }
             } else {
-                *inbox = state.machine.take_inbox(self.key, inbox.take());
+                *inbox = state.machine.take_inbox(self.key, spare.take());
             }
             let waiting = inbox.as_ref().map_or(0, |inbox| inbox.len());
             state.came_back(self.key, waiting > 1);

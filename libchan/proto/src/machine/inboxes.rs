@@ -10,24 +10,17 @@ use crate::inbox::{Attachment, Inbox, Kind};
 const SPARE: usize = 256;
 
 impl Machine {
-    /// Everything that waits, in exchange for an emptied inbox. `None`: nothing waits, and the emptied one is kept for
-    /// other channels.
+    /// Everything that waits, in exchange for an emptied inbox, which is kept for whatever channel needs one next.
     pub fn take_inbox(&mut self, key: Key, spare: Option<Box<Inbox>>) -> Option<Box<Inbox>> {
-        let waiting = self.entries.recv(key).and_then(|half| half.inbox.take());
-        match waiting {
-            Some(inbox) if !inbox.is_empty() => {
-                if let (Some(spare), Some(half)) = (spare, self.entries.recv(key)) {
-                    half.inbox = Some(spare);
-                }
-                Some(inbox)
-            }
-            empty => {
-                for inbox in [spare, empty].into_iter().flatten() {
-                    self.keep_inbox(inbox);
-                }
-                None
-            }
+        if let Some(spare) = spare {
+            self.keep_inbox(spare);
         }
+        let inbox = self.entries.recv(key).and_then(|half| half.inbox.take())?;
+        if inbox.is_empty() {
+            self.keep_inbox(inbox);
+            return None;
+        }
+        Some(inbox)
     }
 
     pub(super) fn keep_inbox(&mut self, mut inbox: Box<Inbox>) {
