@@ -50,6 +50,8 @@ pub mod tls;
 #[cfg(feature = "unix")]
 mod unix;
 mod url;
+#[cfg(feature = "tcp")]
+mod writing;
 
 pub use authorize::{Authorize, Candidate, Refusal};
 pub use dial::{DialOptions, dial, dial_with};

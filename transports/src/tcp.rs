@@ -21,6 +21,7 @@ use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
 use crate::url::{TcpAddress, UrlError};
+use crate::writing::refuse_descriptors;
 
 /// A tcp connection as a link.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ struct Writer(OwnedWriteHalf);
 
 impl LinkWriter for Writer {
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        refuse_descriptors(descriptors)?;
+        refuse_descriptors("tcp", descriptors)?;
         // The vectored call costs the kernel more, and nearly every write is one buffer.
         match bufs {
             [buf] => self.0.try_write(buf),
@@ -90,7 +91,7 @@ impl LinkWriter for Writer {
         bufs: &[IoSlice<'_>],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
-        refuse_descriptors(descriptors)?;
+        refuse_descriptors("tcp", descriptors)?;
         match bufs {
             [buf] => Pin::new(&mut self.0).poll_write(cx, buf),
             bufs => Pin::new(&mut self.0).poll_write_vectored(cx, bufs),
@@ -99,13 +100,6 @@ impl LinkWriter for Writer {
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-fn refuse_descriptors(descriptors: &VecDeque<OwnedFd>) -> io::Result<()> {
-    match descriptors.is_empty() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "tcp cannot pass descriptors")),
     }
 }
 

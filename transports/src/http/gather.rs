@@ -1,8 +1,6 @@
 //! Copies between the session's buffers and those of the http libraries, which own what they are given.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -33,14 +31,6 @@ pub(super) fn hand_out(chunk: &mut Bytes, buf: &mut [u8]) -> usize {
         *chunk = Bytes::new();
     }
     count
-}
-
-/// Http passes bytes alone.
-pub(super) fn refuse_descriptors(descriptors: &VecDeque<OwnedFd>) -> io::Result<()> {
-    match descriptors.is_empty() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "http cannot pass descriptors")),
-    }
 }
 
 #[cfg(test)]

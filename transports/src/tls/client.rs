@@ -116,8 +116,10 @@ impl TlsClientOptions {
 
     fn build(&self) -> Result<Prepared, TlsConfigError> {
         let trust = Arc::new(self.trust()?);
-        let verifier = Verifier { trust: trust.clone(), refused: Arc::default() };
-        let config = ClientConfig::builder_with_provider(provider())
+        let provider = provider();
+        let known = provider.signature_verification_algorithms;
+        let verifier = Verifier { trust: trust.clone(), refused: Arc::default(), known };
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("both providers have suites for every version")
             .dangerous()
@@ -139,7 +141,7 @@ impl TlsClientOptions {
             let others = !self.roots.is_empty() || self.platform_roots || !self.revocation_lists.is_empty();
             return match others {
                 true => Err(TlsConfigError::PinAndRoots),
-                false => Ok(Trust::Pins(self.pins.clone(), provider())),
+                false => Ok(Trust::Pins(self.pins.clone())),
             };
         }
         let mut roots = read_roots(&self.roots)?;
@@ -159,8 +161,9 @@ impl Prepared {
     /// What one connection is made with, and where it will say why it refused the server.
     pub(super) fn connection(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<OnceLock<TlsError>>) {
         let refused = Arc::new(OnceLock::new());
-        let verifier = Verifier { trust: self.trust.clone(), refused: refused.clone() };
         let mut config = self.config.clone();
+        let known = config.crypto_provider().signature_verification_algorithms;
+        let verifier = Verifier { trust: self.trust.clone(), refused: refused.clone(), known };
         config.alpn_protocols = alpn.iter().map(|id| id.to_vec()).collect();
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         (Arc::new(config), refused)

@@ -16,7 +16,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use libchan::{Link, LinkInfo, LinkReader, LinkWriter};
 use rustls::Connection;
@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::error::TlsError;
+use crate::writing::{at_once, refuse_descriptors, try_by_poll};
 
 /// Ciphertext read at a time, in bytes: two full records.
 const READ_SIZE: usize = 32 * 1024;
@@ -125,10 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> LinkReader for Half<S> 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> LinkWriter for Half<S> {
     /// Only for a last word: it takes the place of the waker that waits for room.
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        match self.poll_write(&mut Context::from_waker(Waker::noop()), bufs, descriptors) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        try_by_poll(self, bufs, descriptors)
     }
 
     fn poll_write(
@@ -137,10 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> LinkWriter for Half<S> 
         bufs: &[IoSlice<'_>],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
-        if !descriptors.is_empty() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "tls cannot pass descriptors");
-            return Poll::Ready(Err(error));
-        }
+        refuse_descriptors("tls", descriptors)?;
         self.lock().poll_write(cx, bufs)
     }
 
@@ -293,12 +288,5 @@ impl<S: AsyncWrite + Unpin> Write for Socket<'_, '_, S> {
 
     fn flush(&mut self) -> io::Result<()> {
         at_once(Pin::new(&mut *self.io).poll_flush(self.cx))
-    }
-}
-
-fn at_once<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -4,20 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use super::error::TlsError;
 use super::fingerprint::Fingerprint;
 
-/// Whom to believe. Both check that the server holds the key of its certificate.
+/// Whom to believe.
 #[derive(Debug)]
 pub(super) enum Trust {
     /// Whoever has a certificate for the name from one of these.
     Roots(Arc<WebPkiServerVerifier>),
     /// Whoever has one of these certificates.
-    Pins(Vec<Fingerprint>, Arc<CryptoProvider>),
+    Pins(Vec<Fingerprint>),
 }
 
 impl Trust {
@@ -32,7 +32,7 @@ impl Trust {
                 let checked = roots.verify_server_cert(certificate, intermediates, name, ocsp, now);
                 checked.map_err(|error| (TlsError::from(&error).about(certificate), error))
             }
-            Self::Pins(pins, _) => {
+            Self::Pins(pins) => {
                 let found = Fingerprint::of(certificate);
                 if pins.contains(&found) {
                     return Ok(ServerCertVerified::assertion());
@@ -47,11 +47,14 @@ impl Trust {
 /// What we say, and what the peer is told by way of an alert.
 type Refusal = (TlsError, rustls::Error);
 
-/// The verifier of one connection: it remembers why it refused, because rustls passes on less than was seen.
+/// The verifier of one connection: it remembers why it refused, because rustls passes on less than was seen. Whatever
+/// the trust rests on, the server has to hold the key of its certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) trust: Arc<Trust>,
     pub(super) refused: Arc<OnceLock<TlsError>>,
+    /// What signatures the provider can check.
+    pub(super) known: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -75,13 +78,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match &*self.trust {
-            Trust::Roots(roots) => roots.verify_tls12_signature(message, certificate, signature),
-            Trust::Pins(_, provider) => {
-                let known = &provider.signature_verification_algorithms;
-                verify_tls12_signature(message, certificate, signature, known)
-            }
-        }
+        verify_tls12_signature(message, certificate, signature, &self.known)
     }
 
     fn verify_tls13_signature(
@@ -90,19 +87,10 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match &*self.trust {
-            Trust::Roots(roots) => roots.verify_tls13_signature(message, certificate, signature),
-            Trust::Pins(_, provider) => {
-                let known = &provider.signature_verification_algorithms;
-                verify_tls13_signature(message, certificate, signature, known)
-            }
-        }
+        verify_tls13_signature(message, certificate, signature, &self.known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        match &*self.trust {
-            Trust::Roots(roots) => roots.supported_verify_schemes(),
-            Trust::Pins(_, provider) => provider.signature_verification_algorithms.supported_schemes(),
-        }
+        self.known.supported_schemes()
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{Connection, ResponseFuture};
@@ -21,10 +21,11 @@ use tokio::time::{sleep, timeout};
 
 use super::super::answer::refusal;
 use super::super::error::HttpError;
-use super::super::gather::{gather, hand_out, refuse_descriptors};
+use super::super::gather::{gather, hand_out};
 use super::super::options::{ContentType, HttpDialOptions};
 use super::{CONNECTION_WINDOW, Http2Link, LINGER, MAX_FRAME, SEND_BUFFER, STREAM_WINDOW};
 use crate::url::HttpAddress;
+use crate::writing::{refuse_descriptors, try_by_poll};
 
 /// The most bytes of one DATA frame.
 const CHUNK: usize = MAX_FRAME as usize;
@@ -308,10 +309,7 @@ struct Writer {
 
 impl LinkWriter for Writer {
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        match self.poll_write(&mut Context::from_waker(Waker::noop()), bufs, descriptors) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        try_by_poll(self, bufs, descriptors)
     }
 
     fn poll_write(
@@ -320,7 +318,7 @@ impl LinkWriter for Writer {
         bufs: &[IoSlice<'_>],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
-        refuse_descriptors(descriptors)?;
+        refuse_descriptors("http", descriptors)?;
         let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
         if offered == 0 {
             return Poll::Ready(Ok(0));

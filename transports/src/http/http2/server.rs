@@ -16,8 +16,9 @@ use http_body::Body;
 use libchan::{LinkInfo, LinkReader, LinkWriter};
 use tokio::time::{Sleep, sleep};
 
-use super::super::gather::{gather, hand_out, refuse_descriptors};
+use super::super::gather::{gather, hand_out};
 use super::{Http2Link, LINGER, SEND_BUFFER};
+use crate::writing::{refuse_descriptors, try_by_poll};
 
 /// The link over a request's body, and the body of its response. `kept` lives as long as the response does.
 pub(in crate::http) fn accept<B>(body: B, info: LinkInfo, kept: Box<dyn Send>) -> (Http2Link, ResponseStream)
@@ -132,10 +133,7 @@ struct Writer {
 
 impl LinkWriter for Writer {
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        match self.poll_write(&mut Context::from_waker(Waker::noop()), bufs, descriptors) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        try_by_poll(self, bufs, descriptors)
     }
 
     fn poll_write(
@@ -144,7 +142,7 @@ impl LinkWriter for Writer {
         bufs: &[IoSlice<'_>],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
-        refuse_descriptors(descriptors)?;
+        refuse_descriptors("http", descriptors)?;
         let mut pipe = lock(&self.pipe);
         if pipe.over {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));

@@ -23,7 +23,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 pub(super) use self::handshake::{answer, is_upgrade};
-use super::gather::{gather, hand_out, refuse_descriptors};
+use super::gather::{gather, hand_out};
+use crate::writing::{refuse_descriptors, try_by_poll};
 
 /// The longest message and the longest frame that a peer may send. It is held in memory until it is whole, so this
 /// bounds what a peer can make us hold.
@@ -259,11 +260,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     fn try_write(&mut self, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.poll_write(&mut cx, bufs, descriptors) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        try_by_poll(self, bufs, descriptors)
     }
 
     fn poll_write(
@@ -272,7 +269,7 @@ where
         bufs: &[IoSlice<'_>],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
-        refuse_descriptors(descriptors)?;
+        refuse_descriptors("http", descriptors)?;
         let mut state = lock(&self.0);
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
