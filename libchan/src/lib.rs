@@ -57,7 +57,7 @@ mod stream;
 mod sync;
 mod transport;
 
-pub use libchan_proto::{Limits, Metadata, Misbehaviour};
+pub use libchan_proto::{Denial, Limits, Metadata, Misbehaviour};
 
 pub use self::codec::{AnyCodec, Codec, CodecId};
 pub use self::copy::{CopyError, copy};
@@ -72,6 +72,6 @@ pub use self::pipe::{pipe, pipe_with};
 pub use self::raw::Raw;
 pub use self::receiver::{Receiver, ReceiverStream};
 pub use self::sender::{Permit, Sender, SenderSink};
-pub use self::session::{Incoming, OpenOptions, Role, Session, SessionOptions};
+pub use self::session::{Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions};
 pub use self::stream::ByteStream;
 pub use self::transport::{End, EndWatch, Shipped, Transport};

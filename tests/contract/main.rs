@@ -1,5 +1,6 @@
 //! The contract (DESIGN section 4) as tests: one source, run over every transport on both runtimes.
 
+mod authorize;
 mod blocking;
 mod cancel_safety;
 mod capacity;

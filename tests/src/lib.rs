@@ -17,11 +17,12 @@ pub use help::{
 pub use libchan::codec::{Codec, CodecError, Placeholder};
 pub use libchan::{
     AnyCodec, ByteStream, Closed, CodecId, CopyError, Fd, Link, LinkInfo, LinkReader, LinkWriter, Message,
-    OpenError, OpenOptions, Raw, Receiver, RecvError, RemoteError, Role, SendError, SendFailure, Sender,
-    Session, SessionError, SessionOptions, TryRecvError, TrySendError, copy, pipe, pipe_with,
+    OpenError, OpenOptions, PendingSession, Raw, Receiver, RecvError, RemoteError, Role, SendError,
+    SendFailure, Sender, Session, SessionError, SessionOptions, TryRecvError, TrySendError, copy, pipe,
+    pipe_with,
 };
 pub use libchan_proto::Limits;
-pub use on::{Case, Flavor, On, channel, run, run_paused, tls};
+pub use on::{Case, Flavor, On, Place, channel, run, run_paused, tls};
 pub use plugin::JsonPlugin;
 pub use wire::{Switch, Way, WireLink, wire};
 
@@ -45,6 +46,21 @@ macro_rules! contract_links {
         $crate::contract_on!(http2, Http2, [$($case),*]);
         $crate::contract_on!(websocket, WebSocket, [$($case),*]);
         $crate::contract_on!(wire, Wire, [$($case),*]);
+    };
+}
+
+/// The same for the transports that have a URL, http over TLS among them: what a listener does.
+#[macro_export]
+macro_rules! contract_urls {
+    ($($case:ident),* $(,)?) => {
+        $crate::contract_on!(memory, Memory, [$($case),*]);
+        $crate::contract_on!(unix, Unix, [$($case),*]);
+        $crate::contract_on!(tcp, Tcp, [$($case),*]);
+        $crate::contract_on!(tls, Tls, [$($case),*]);
+        $crate::contract_on!(http2, Http2, [$($case),*]);
+        $crate::contract_on!(websocket, WebSocket, [$($case),*]);
+        $crate::contract_on!(https, Https, [$($case),*]);
+        $crate::contract_on!(wss, Wss, [$($case),*]);
     };
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libchan::{Message, OpenOptions, Receiver, Role, Sender, Session, SessionOptions};
 use libchan_transports::tls::{DevCertificate, Fingerprint, TlsClientOptions, TlsServer};
-use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
+use libchan_transports::{DialError, DialOptions, ListenOptions, Listener, dial_with, listen_with};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::help::{Rng, Scratch, soon};
@@ -49,13 +49,21 @@ impl On {
 
     /// The same with options.
     pub async fn pair_with(self, dialer: SessionOptions, acceptor: SessionOptions) -> (Session, Session) {
+        if self == Self::Wire {
+            let (a, b, _) = self.switched_with(dialer, acceptor).await;
+            return (a, b);
+        }
+        let place = self.listen(ListenOptions::default().session(acceptor)).await;
+        let (dialed, accepted) = place.meet(dialer).await;
+        (dialed.expect("dial"), accepted)
+    }
+
+    /// A listener, and how it is dialed. Our own link has none.
+    pub async fn listen(self, mut options: ListenOptions) -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let scratch;
+        let mut scratch = None;
         let url = match self {
-            Self::Wire => {
-                let (a, b, _) = self.switched_with(dialer, acceptor).await;
-                return (a, b);
-            }
+            Self::Wire => panic!("there is no URL for it"),
             Self::Memory => {
                 format!("mem:contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
             }
@@ -66,21 +74,17 @@ impl On {
             Self::Https => "https://127.0.0.1:0".to_owned(),
             Self::Wss => "wss://127.0.0.1:0".to_owned(),
             Self::Unix => {
-                scratch = Scratch::new();
-                format!("unix://{}", scratch.path("s").display())
+                let path = scratch.insert(Scratch::new()).path("s");
+                format!("unix://{}", path.display())
             }
         };
-        let (mut listening, mut dialing) = (ListenOptions::default(), DialOptions::default());
+        let mut dialing = DialOptions::default();
         if matches!(self, Self::Tls | Self::Https | Self::Wss) {
             let (server, pin) = tls();
-            (listening, dialing) = (listening.tls(server), dialing.tls(TlsClientOptions::new().pin(pin)));
+            (options, dialing) = (options.tls(server), dialing.tls(TlsClientOptions::new().pin(pin)));
         }
-        let listening = listening.session(acceptor);
-        let listener = listen_with(&url, listening).await.expect("listen");
-        let url = listener.url().to_owned();
-        let dialing = dial_with(&url, dialing.session(dialer));
-        let (dialed, accepted) = soon(async { tokio::join!(dialing, listener.accept()) }).await;
-        (dialed.expect("dial"), accepted.expect("accept"))
+        let listener = listen_with(&url, options).await.expect("listen");
+        Place { listener, dialing, _scratch: scratch }
     }
 
     /// Two sessions over our own link, and the switch that breaks it.
@@ -109,6 +113,37 @@ impl On {
     /// Whether descriptors themselves cross, rather than their bytes.
     pub fn passes_descriptors(self) -> bool {
         matches!(self, Self::Memory | Self::Unix)
+    }
+}
+
+/// A listener, and how it is dialed.
+#[derive(Debug)]
+pub struct Place {
+    /// Where to accept.
+    pub listener: Listener,
+    dialing: DialOptions,
+    _scratch: Option<Scratch>,
+}
+
+impl Place {
+    /// Dials, with these options of the session.
+    pub async fn dial(&self, session: SessionOptions) -> Result<Session, DialError> {
+        let options = self.dialing.clone().session(session);
+        soon(dial_with(self.listener.url(), options)).await
+    }
+
+    /// Dials and accepts. The dial may fail, and somebody must be accepted.
+    pub async fn meet(&self, session: SessionOptions) -> (Result<Session, DialError>, Session) {
+        let (dialed, accepted) = tokio::join!(self.dial(session), soon(self.listener.accept()));
+        (dialed, accepted.expect("accept"))
+    }
+
+    /// Dials in vain: nobody must be accepted. The listener goes on meanwhile.
+    pub async fn turned_away(&self, session: SessionOptions) -> DialError {
+        tokio::select! {
+            dialed = self.dial(session) => dialed.expect_err("a session for somebody who may not"),
+            accepted = self.listener.accept() => panic!("accepted {accepted:?}"),
+        }
     }
 }
 

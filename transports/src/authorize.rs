@@ -1,41 +1,45 @@
-//! Who may have a session: one hook for every transport, asked before the session starts.
+//! Who may have a session, under which name, and what it may open: one hook for every transport.
 
 use std::fmt;
-#[cfg(any(feature = "unix", feature = "tcp"))]
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libchan::LinkInfo;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+use libchan::{Denial, Link, PendingSession, Role};
+use libchan::{Incoming, LinkInfo, Metadata, Session, SessionError, SessionOptions};
 
 #[cfg(any(feature = "unix", feature = "tcp"))]
 use crate::error::AcceptError;
+use crate::listen::ListenOptions;
+
+/// The headers of a request; nothing where no transport has requests.
+#[cfg(feature = "_http")]
+type Headers = http::HeaderMap;
+#[cfg(not(feature = "_http"))]
+type Headers = ();
 
 /// A peer that asks for a session, as a listener's hook sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     info: &'a LinkInfo,
-    #[cfg(feature = "_http")]
-    headers: Option<&'a http::HeaderMap>,
+    #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "there are none"))]
+    headers: Option<&'a Headers>,
+    metadata: Option<&'a Metadata>,
 }
 
 impl<'a> Candidate<'a> {
-    #[cfg(any(feature = "unix", feature = "tcp"))]
-    pub(crate) fn new(info: &'a LinkInfo) -> Self {
-        Self {
-            info,
-            #[cfg(feature = "_http")]
-            headers: None,
-        }
+    fn new(info: &'a LinkInfo) -> Self {
+        Self { info, headers: None, metadata: None }
     }
 
     #[cfg(feature = "_http")]
     pub(crate) fn with_headers(info: &'a LinkInfo, headers: &'a http::HeaderMap) -> Self {
-        Self { info, headers: Some(headers) }
+        Self { headers: Some(headers), ..Self::new(info) }
     }
 
-    /// The peer's address, its credentials where the kernel tells them, and whether the link is secure. Behind a
-    /// proxy the address is the proxy's.
+    /// The peer's address, its credentials where the kernel tells them, its certificates, and whether the link is
+    /// secure. Behind a proxy the address is the proxy's.
     pub fn info(&self) -> &'a LinkInfo {
         self.info
     }
@@ -48,26 +52,111 @@ impl<'a> Candidate<'a> {
         static NONE: std::sync::OnceLock<http::HeaderMap> = std::sync::OnceLock::new();
         self.headers.unwrap_or_else(|| NONE.get_or_init(http::HeaderMap::new))
     }
+
+    /// What the peer says of itself in its hello; empty in [`Authorize::link`], which is asked before.
+    pub fn metadata(&self) -> &'a Metadata {
+        static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
+        self.metadata.unwrap_or_else(|| NONE.get_or_init(Metadata::default))
+    }
+
+    /// The bearer token: of the header `authorization`, or of the hello's metadata under the same key, where
+    /// [`SessionOptions::bearer`] puts it. The header goes first.
+    pub fn bearer(&self) -> Option<&'a str> {
+        #[cfg(feature = "_http")]
+        if let Some(token) =
+            self.headers().get(http::header::AUTHORIZATION).and_then(|value| token(value.as_bytes()))
+        {
+            return Some(token);
+        }
+        self.metadata().get("authorization").and_then(token)
+    }
 }
 
-/// Decides who may have a session, and under which name.
+/// What follows `Bearer`.
+fn token(value: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// Decides who may have a session, under which name, and which channels it may open.
 ///
-/// A closure will do where nothing has to be awaited:
+/// One value serves every transport. It is asked up to three times: when a link stands, when the peer's hello is in,
+/// and for each named channel. A refusal at the link is an http status where the transport has one; at the hello it is
+/// the session's goodbye; both are [`DialError::refusal`](crate::DialError::refusal) for the dialer. A channel that is
+/// refused fails its opener's sends with the reason.
+///
+/// Where certificates, credentials of the kernel or headers are all that counts, a closure will do; it is asked at the
+/// link:
 ///
 /// ```
 /// use libchan_transports::{Candidate, ListenOptions, Refusal};
 ///
-/// let options = ListenOptions::default().authorize(|candidate: &Candidate<'_>| {
-///     match candidate.info().credentials {
-///         Some(peer) if peer.uid == 0 => Ok("root".to_owned()),
+/// let options = ListenOptions::default().authorize(|peer: &Candidate<'_>| {
+///     match peer.info().credentials {
+///         Some(process) if process.uid == 0 => Ok("root".to_owned()),
 ///         _ => Err(Refusal::forbidden("root only")),
 ///     }
 /// });
 /// ```
+///
+/// Where a token is all that counts, [`bearer`] will. A hook that looks at everything:
+///
+/// ```
+/// use async_trait::async_trait;
+/// use libchan::Incoming;
+/// use libchan_transports::{Authorize, Candidate, Refusal};
+///
+/// struct Gate;
+///
+/// #[async_trait]
+/// impl Authorize for Gate {
+///     /// Who comes by the unix socket is known; everybody else has to say who they are.
+///     async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+///         Ok(peer.info().credentials.map(|process| format!("uid {}", process.uid)))
+///     }
+///
+///     async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+///         match peer.bearer() {
+///             Some("token-of-alice") => Ok("alice".to_owned()),
+///             Some(_) => Err(Refusal::unauthorized("the token is not valid")),
+///             None => Err(Refusal::unauthorized("a token, please")),
+///         }
+///     }
+///
+///     fn channel(&self, channel: &Incoming) -> Result<(), Refusal> {
+///         match (channel.principal(), channel.name()) {
+///             (Some("uid 0"), _) | (_, "status") => Ok(()),
+///             _ => Err(Refusal::forbidden("only root may open this")),
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Authorize: Send + Sync + 'static {
-    /// The peer's name, which becomes [`LinkInfo::principal`] of its session, or why it gets none.
-    async fn authorize(&self, candidate: Candidate<'_>) -> Result<String, Refusal>;
+    /// Asked when a link stands: over tls after its handshake, over http before the answer. The peer's name, if the
+    /// link is enough to know it; `None`, which is the default, leaves it to [`hello`](Self::hello).
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+        let _ = peer;
+        Ok(None)
+    }
+
+    /// Asked when the peer's hello is in, unless [`link`](Self::link) has named the peer. The listener's hello waits
+    /// for the answer, so the dial of a peer that is refused fails, and the dialer's hello timeout is how long there
+    /// is to decide (3 s before an `https:` dial tries its other carrier). Unless it is written, nobody is let in here.
+    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+        let _ = peer;
+        Err(Refusal::unauthorized("nothing says who this peer is"))
+    }
+
+    /// Asked for each named channel that the peer opens, before [`Session::accept`] gives it; by default all may be
+    /// opened. It runs inside `accept` and must not block: what takes time is found out in [`hello`](Self::hello), or
+    /// after `accept`, where [`Incoming::refuse`] does the same.
+    ///
+    /// Channels inside messages are not asked about: whoever sends or takes the message decides.
+    fn channel(&self, channel: &Incoming) -> Result<(), Refusal> {
+        let _ = channel;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -75,12 +164,46 @@ impl<F> Authorize for F
 where
     F: Fn(&Candidate<'_>) -> Result<String, Refusal> + Send + Sync + 'static,
 {
-    async fn authorize(&self, candidate: Candidate<'_>) -> Result<String, Refusal> {
-        self(&candidate)
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+        self(&peer).map(Some)
     }
 }
 
-/// Why a peer gets no session. Over http it is the answer; other transports drop the connection.
+/// A hook that asks `user` whose token it is: that of the request's `authorization` header, where a wrong one is status
+/// 401, or else that of the hello ([`SessionOptions::bearer`]), which is also what a browser has.
+///
+/// ```
+/// use libchan_transports::{ListenOptions, Refusal, bearer};
+///
+/// let options = ListenOptions::default().authorize(bearer(|token: &str| match token {
+///     "token-of-alice" => Ok("alice".to_owned()),
+///     _ => Err(Refusal::unauthorized("the token is not valid")),
+/// }));
+/// ```
+pub fn bearer<F>(user: F) -> impl Authorize
+where
+    F: Fn(&str) -> Result<String, Refusal> + Send + Sync + 'static,
+{
+    Bearer(user)
+}
+
+struct Bearer<F>(F);
+
+#[async_trait]
+impl<F> Authorize for Bearer<F>
+where
+    F: Fn(&str) -> Result<String, Refusal> + Send + Sync + 'static,
+{
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+        peer.bearer().map(&self.0).transpose()
+    }
+
+    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+        peer.bearer().map_or_else(|| Err(Refusal::unauthorized("a bearer token is wanted")), &self.0)
+    }
+}
+
+/// Why a peer gets no session, or may not open a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub(crate) status: u16,
@@ -90,7 +213,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(status: u16, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into(), retry_after: None, challenge: None }
     }
 
@@ -105,7 +228,7 @@ impl Refusal {
         Self::new(403, reason)
     }
 
-    /// Status 429: this peer asks too often.
+    /// Status 429: this peer asks too often. After the hello it is told as 503.
     pub fn too_many(reason: impl Into<String>, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(429, reason) }
     }
@@ -122,7 +245,7 @@ impl Refusal {
         self
     }
 
-    /// The http status: 401, 403, 429 or 503.
+    /// The http status, also where nothing is http: 401, 403, 429 or 503.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -130,6 +253,32 @@ impl Refusal {
     /// What the peer is told.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// When the peer may come again, if that was said: an http status can, a goodbye cannot.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The refusal that a peer has told by its goodbye.
+    pub(crate) fn told(error: &SessionError) -> Option<Self> {
+        use libchan::Denial;
+        let (denial, reason) = error.denial()?;
+        let status = match denial {
+            Denial::Unauthorized => 401,
+            Denial::Unavailable => 503,
+            _ => 403,
+        };
+        Some(Self::new(status, reason))
+    }
+
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    fn denial(&self) -> Denial {
+        match self.status {
+            401 => Denial::Unauthorized,
+            429 | 503 => Denial::Unavailable,
+            _ => Denial::Forbidden,
+        }
     }
 }
 
@@ -141,15 +290,115 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Asks the hook, if there is one, about a peer without a request, and notes its answer.
-#[cfg(any(feature = "unix", feature = "tcp"))]
-pub(crate) async fn admit(
-    hook: Option<&Arc<dyn Authorize>>,
-    info: &mut LinkInfo,
-    peer: &str,
-) -> Result<(), AcceptError> {
-    let Some(hook) = hook else { return Ok(()) };
-    let answer = hook.authorize(Candidate::new(info)).await;
-    info.principal = Some(answer.map_err(|refusal| AcceptError::Refused { peer: peer.to_owned(), refusal })?);
-    Ok(())
+/// What a listener's peers meet: the hook, if there is one, and the options of their sessions.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    pub(crate) session: SessionOptions,
+    hook: Option<Arc<dyn Authorize>>,
+}
+
+impl Admission {
+    pub(crate) fn of(options: &ListenOptions) -> Self {
+        Self { session: options.session.clone(), hook: options.authorize.clone() }
+    }
+
+    /// Whether anybody is asked.
+    #[cfg(any(feature = "memory", feature = "_http"))]
+    pub(crate) fn asks(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// Asks the hook about a link.
+    #[cfg(feature = "_http")]
+    pub(crate) async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+        match &self.hook {
+            Some(hook) => hook.link(peer).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Asks the hook about a peer in this process, all at once.
+    #[cfg(feature = "memory")]
+    pub(crate) async fn local(&self, info: &LinkInfo, said: &Metadata) -> Result<Option<String>, Refusal> {
+        let Some(hook) = &self.hook else { return Ok(None) };
+        let peer = Candidate::new(info);
+        match hook.link(peer).await? {
+            None => hook.hello(Candidate { metadata: Some(said), ..peer }).await.map(Some),
+            named => Ok(named),
+        }
+    }
+
+    /// A session over a link that was not asked about yet.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) async fn begin(&self, link: impl Link) -> Result<Session, AcceptError> {
+        let Some(hook) = &self.hook else { return self.start(link).await };
+        let info = link.info();
+        let answer = hook.link(Candidate::new(&info)).await;
+        self.decide(hook, link, None, answer).await
+    }
+
+    /// A session over the link of a request with these headers, for which the hook has given this answer.
+    #[cfg(feature = "_http")]
+    pub(crate) async fn begin_request(
+        &self,
+        link: impl Link,
+        headers: &http::HeaderMap,
+        answer: Option<String>,
+    ) -> Result<Session, AcceptError> {
+        let Some(hook) = &self.hook else { return self.start(link).await };
+        self.decide(hook, link, Some(headers), Ok(answer)).await
+    }
+
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    async fn start(&self, link: impl Link) -> Result<Session, AcceptError> {
+        let peer = link.info().peer;
+        let started = Session::start(link, Role::Acceptor, self.session.clone()).await;
+        started.map_err(|source| AcceptError::Handshake { peer, source })
+    }
+
+    /// Hears the peer's hello, and asks about it if the link has not said enough.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    async fn decide(
+        &self,
+        hook: &Arc<dyn Authorize>,
+        link: impl Link,
+        headers: Option<&Headers>,
+        answer: Result<Option<String>, Refusal>,
+    ) -> Result<Session, AcceptError> {
+        let peer = link.info().peer;
+        let heard = PendingSession::accept(link, self.session.clone()).await;
+        let pending = match (heard, &answer) {
+            (Ok(pending), _) => pending,
+            (Err(_), Err(refusal)) => return Err(AcceptError::Refused { peer, refusal: refusal.clone() }),
+            (Err(source), Ok(_)) => return Err(AcceptError::Handshake { peer, source }),
+        };
+        let answer = match answer {
+            Ok(None) => {
+                let (info, metadata) = (pending.info(), Some(pending.metadata()));
+                hook.hello(Candidate { info, headers, metadata }).await
+            }
+            Ok(Some(name)) => Ok(name),
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
+            Ok(name) => {
+                let session = pending.admit(Some(name)).await;
+                Ok(self.guard(session.map_err(|source| AcceptError::Handshake { peer, source })?))
+            }
+            Err(refusal) => {
+                pending.deny(refusal.denial(), refusal.reason()).await;
+                Err(AcceptError::Refused { peer, refusal })
+            }
+        }
+    }
+
+    /// Has the hook asked about each channel that the peer opens.
+    pub(crate) fn guard(&self, session: Session) -> Session {
+        match self.hook.clone() {
+            Some(hook) => {
+                session.guarded(move |channel| hook.channel(channel).map_err(|refusal| refusal.reason))
+            }
+            None => session,
+        }
+    }
 }

@@ -107,7 +107,7 @@ pub async fn dial_with(url: &str, options: DialOptions) -> Result<Session, DialE
         #[cfg(feature = "_tls")]
         "tls" => crate::tls::dial(address.rest(), options).await,
         #[cfg(feature = "memory")]
-        "mem" => crate::memory::dial(address.rest(), options).map_err(|error| error.dialing(url)),
+        "mem" => crate::memory::dial(address.rest(), url, options).await,
         #[cfg(feature = "_http")]
         "h2c" | "http" | "https" | "ws" | "wss" => crate::http::dial(&address, options).await,
         scheme => {

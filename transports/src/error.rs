@@ -99,6 +99,14 @@ pub enum DialError {
         /// What the other said.
         second: Box<Self>,
     },
+    /// The other side's authorize hook gave no session, and said so in the session's goodbye. Over http it may be a
+    /// status instead, [`Http`](Self::Http): [`refusal`](Self::refusal) is both.
+    NotAdmitted {
+        /// What was dialed.
+        url: String,
+        /// What the other side said.
+        refusal: Refusal,
+    },
     /// The connection stands, but the two sides did not agree on a session.
     Session(SessionError),
     /// Anything else the system said.
@@ -111,6 +119,36 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// Why the other side's authorize hook gave no session, whether it said so by an http status or in the session's
+    /// goodbye.
+    ///
+    /// ```
+    /// # async fn doc() -> Result<(), libchan_transports::DialError> {
+    /// match libchan_transports::dial("https://build.example").await {
+    ///     Err(error) if error.refusal().is_some_and(|refusal| refusal.status() == 401) => { /* a new token */ }
+    ///     dialed => drop(dialed?),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::NotAdmitted { refusal, .. } => Some(refusal.clone()),
+            #[cfg(feature = "_http")]
+            Self::Http { source, .. } => source.refusal(),
+            #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+            Self::NoCarrier { first, second } => second.refusal().or_else(|| first.refusal()),
+            _ => None,
+        }
+    }
+
+    /// Sorts what ended the exchange of hellos with `url`.
+    pub(crate) fn starting(url: String, error: SessionError) -> Self {
+        match Refusal::told(&error) {
+            Some(refusal) => Self::NotAdmitted { url, refusal },
+            None => Self::Session(error),
+        }
+    }
+
     /// Sorts what the system said about a connection to `url`.
     #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn connecting(url: String, error: io::Error) -> Self {
@@ -157,6 +195,7 @@ impl fmt::Display for DialError {
             Self::NoCarrier { first, second } => {
                 write!(f, "{}; and by the other carrier, {}", Whole(first), Whole(second))
             }
+            Self::NotAdmitted { url, refusal } => write!(f, "{url}: the server gives no session: {refusal}"),
             Self::Session(_) => f.write_str("connected, but no session came about"),
             Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
         }

@@ -53,7 +53,7 @@ mod url;
 #[cfg(feature = "tcp")]
 mod writing;
 
-pub use authorize::{Authorize, Candidate, Refusal};
+pub use authorize::{Authorize, Candidate, Refusal, bearer};
 pub use dial::{DialOptions, dial, dial_with};
 pub use error::{AcceptError, DialError, ListenError, OsError};
 pub use listen::{ListenOptions, Listener, listen, listen_with};

@@ -93,8 +93,8 @@ impl ListenOptions {
         self
     }
 
-    /// Asks `hook` about each peer before its session starts. Without one everybody who can connect gets a session.
-    /// The memory transport asks nobody: who is in the process is trusted.
+    /// Asks `hook` about each peer before its session starts, and about each channel that it opens; see [`Authorize`].
+    /// Without a hook everybody who can connect gets a session.
     #[must_use]
     pub fn authorize(mut self, hook: impl Authorize) -> Self {
         self.authorize = Some(Arc::new(hook));

@@ -14,8 +14,11 @@ use libchan::{
     End, EndWatch, LinkInfo, Metadata, OpenError, OpenOptions, Session, SessionError, Shipped, Transport,
 };
 
+use tokio::sync::oneshot;
+
+use crate::authorize::{Admission, Refusal};
 use crate::dial::DialOptions;
-use crate::error::{DialError, ListenError};
+use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
 
 /// Named channels of one side that wait to be accepted.
@@ -36,19 +39,21 @@ const BACKLOG: usize = 128;
 /// # }).unwrap();
 /// ```
 pub fn pair() -> (Session, Session) {
-    named_pair("", Metadata::default(), Metadata::default())
+    let info = info("");
+    connect([(info.clone(), Metadata::default()), (info, Metadata::default())])
 }
 
-/// Two sessions; each side sees what the other said of itself.
-fn named_pair(name: &str, first: Metadata, second: Metadata) -> (Session, Session) {
+fn info(name: &str) -> LinkInfo {
+    LinkInfo::new(format!("mem:{name}")).passing_descriptors().secured()
+}
+
+/// Two sessions; what each sees of the other.
+fn connect([first, second]: [(LinkInfo, Metadata); 2]) -> (Session, Session) {
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let side = |at, peer_metadata| MemoryTransport {
-        info: LinkInfo::new(format!("mem:{name}")).passing_descriptors().secured(),
-        peer_metadata,
-        at,
-        shared: shared.clone(),
+    let side = |at, (info, peer_metadata)| {
+        Session::over(MemoryTransport { info, peer_metadata, at, shared: shared.clone() })
     };
-    (Session::over(side(0, second)), Session::over(side(1, first)))
+    (side(0, first), side(1, second))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -194,13 +199,29 @@ fn wait(list: &mut Vec<Waker>, cx: &Context<'_>) {
 
 // ---- names
 
-/// Sessions on their way to the listener of a name.
+/// Peers on their way to the listener of a name.
 #[derive(Default)]
 struct Backlog {
     /// What the listener says of itself.
     metadata: Metadata,
-    sessions: VecDeque<Session>,
+    /// Whether it asks a hook.
+    asks: bool,
+    callers: VecDeque<Caller>,
     waiting: Vec<Waker>,
+}
+
+/// A peer that has dialed.
+enum Caller {
+    /// It has its session already; this is the listener's.
+    Connected(Session),
+    /// It says this of itself, and waits for what the hook says.
+    Asking(Metadata, oneshot::Sender<Result<Session, Refusal>>),
+}
+
+impl Caller {
+    fn has_given_up(&self) -> bool {
+        matches!(self, Self::Asking(_, answer) if answer.is_closed())
+    }
 }
 
 type Names = BTreeMap<String, Weak<Mutex<Backlog>>>;
@@ -210,61 +231,58 @@ fn names() -> MutexGuard<'static, Names> {
     lock(NAMES.get_or_init(Mutex::default))
 }
 
-/// Why a name cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NameError {
-    /// Nobody listens.
-    NoListener,
-    /// Somebody listens already.
-    InUse,
-    /// The listener does not accept as fast as others dial.
-    BacklogFull,
-}
-
-impl NameError {
-    pub(crate) fn dialing(self, url: &str) -> DialError {
-        let url = url.to_owned();
-        match self {
-            Self::NoListener | Self::InUse => DialError::Refused { url },
-            Self::BacklogFull => {
-                DialError::Os { url, source: io::Error::from(io::ErrorKind::WouldBlock).into() }
-            }
+/// A session with whoever listens on `name`. If the listener asks a hook, it has as long to accept as for a hello.
+pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<Session, DialError> {
+    let nobody = || DialError::Refused { url: url.to_owned() };
+    let patience = options.session.limits.hello_timeout;
+    let answer = {
+        let backlog = names().get(name).and_then(Weak::upgrade).ok_or_else(nobody)?;
+        let mut backlog = lock(&backlog);
+        backlog.callers.retain(|caller| !caller.has_given_up());
+        if backlog.callers.len() >= BACKLOG {
+            let source = io::Error::from(io::ErrorKind::WouldBlock).into();
+            return Err(DialError::Os { url: url.to_owned(), source });
         }
+        let (caller, answer) = call(name, options.session.metadata, &backlog);
+        backlog.callers.push_back(caller);
+        let wakers = std::mem::take(&mut backlog.waiting);
+        drop(backlog);
+        wakers.into_iter().for_each(Waker::wake);
+        answer
+    };
+    let answer = match answer {
+        Ok(session) => return Ok(session),
+        Err(answer) => tokio::time::timeout(patience, answer).await,
+    };
+    match answer {
+        Ok(Ok(Ok(session))) => Ok(session),
+        Ok(Ok(Err(refusal))) => Err(DialError::NotAdmitted { url: url.to_owned(), refusal }),
+        Ok(Err(_)) => Err(nobody()),
+        Err(_) => Err(SessionError::HelloTimeout.into()),
     }
 }
 
-/// A session with whoever listens on `name`.
-pub(crate) fn dial(name: &str, options: DialOptions) -> Result<Session, NameError> {
-    let backlog = names().get(name).and_then(Weak::upgrade).ok_or(NameError::NoListener)?;
-    let mut backlog = lock(&backlog);
-    if backlog.sessions.len() >= BACKLOG {
-        return Err(NameError::BacklogFull);
+/// What the listener will find of a dialer, and the dialer's session or where it will come.
+#[expect(clippy::type_complexity, reason = "used once")]
+fn call(
+    name: &str,
+    said: Metadata,
+    backlog: &Backlog,
+) -> (Caller, Result<Session, oneshot::Receiver<Result<Session, Refusal>>>) {
+    if backlog.asks {
+        let (answer, waiting) = oneshot::channel();
+        return (Caller::Asking(said, answer), Err(waiting));
     }
-    let (ours, theirs) = named_pair(name, options.session.metadata, backlog.metadata.clone());
-    backlog.sessions.push_back(theirs);
-    let wakers = std::mem::take(&mut backlog.waiting);
-    drop(backlog);
-    wakers.into_iter().for_each(Waker::wake);
-    Ok(ours)
+    let (ours, theirs) = connect([(info(name), backlog.metadata.clone()), (info(name), said)]);
+    (Caller::Connected(theirs), Ok(ours))
 }
 
 /// Listens on a name until dropped.
-pub(crate) struct MemoryListener {
+struct MemoryListener {
     name: String,
     url: String,
+    admission: Admission,
     backlog: Arc<Mutex<Backlog>>,
-}
-
-impl MemoryListener {
-    pub(crate) fn bind(name: &str, metadata: Metadata) -> Result<Self, NameError> {
-        let mut names = names();
-        if names.get(name).is_some_and(|known| known.strong_count() > 0) {
-            return Err(NameError::InUse);
-        }
-        let backlog = Arc::new(Mutex::new(Backlog { metadata, ..Backlog::default() }));
-        names.insert(name.to_owned(), Arc::downgrade(&backlog));
-        Ok(Self { url: format!("mem:{name}"), name: name.to_owned(), backlog })
-    }
 }
 
 #[async_trait]
@@ -274,26 +292,64 @@ impl Acceptor for MemoryListener {
     }
 
     async fn accept(&self) -> io::Result<Arrival> {
-        let session = poll_fn(|cx| {
+        let caller = poll_fn(|cx| {
             let mut backlog = lock(&self.backlog);
-            if let Some(session) = backlog.sessions.pop_front() {
-                return Poll::Ready(session);
+            if let Some(caller) = backlog.callers.pop_front() {
+                return Poll::Ready(caller);
             }
             wait(&mut backlog.waiting, cx);
             Poll::Pending
         })
         .await;
-        // Both sides are here: there is nothing to agree on.
-        Ok(Box::pin(ready(Ok(session))))
+        Ok(match caller {
+            // Both sides are here: there is nothing to agree on.
+            Caller::Connected(session) => Box::pin(ready(Ok(session))),
+            Caller::Asking(said, answer) => {
+                let (admission, info) = (self.admission.clone(), info(&self.name));
+                Box::pin(admit(admission, info, said, answer))
+            }
+        })
+    }
+}
+
+/// Asks the hook about a dialer that waits for the answer.
+async fn admit(
+    admission: Admission,
+    info: LinkInfo,
+    said: Metadata,
+    answer: oneshot::Sender<Result<Session, Refusal>>,
+) -> Result<Session, AcceptError> {
+    let peer = info.peer.clone();
+    let principal = match admission.local(&info, &said).await {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            let _ = answer.send(Err(refusal.clone()));
+            return Err(AcceptError::Refused { peer, refusal });
+        }
+    };
+    let mut named = info.clone();
+    named.principal = principal;
+    let (ours, theirs) = connect([(info, admission.session.metadata.clone()), (named, said)]);
+    match answer.send(Ok(ours)) {
+        Ok(()) => Ok(admission.guard(theirs)),
+        Err(_) => {
+            Err(AcceptError::PeerGone { peer, source: io::Error::from(io::ErrorKind::TimedOut).into() })
+        }
     }
 }
 
 /// Listens on a name.
 pub(crate) fn listen(name: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
-    match MemoryListener::bind(name, options.session.metadata.clone()) {
-        Ok(listener) => Ok(Box::new(listener)),
-        Err(_) => Err(ListenError::AddressInUse { url: format!("mem:{name}") }),
+    let (admission, url) = (Admission::of(options), format!("mem:{name}"));
+    let mut names = names();
+    if names.get(name).is_some_and(|known| known.strong_count() > 0) {
+        return Err(ListenError::AddressInUse { url });
     }
+    let metadata = options.session.metadata.clone();
+    let backlog = Backlog { metadata, asks: admission.asks(), ..Backlog::default() };
+    let backlog = Arc::new(Mutex::new(backlog));
+    names.insert(name.to_owned(), Arc::downgrade(&backlog));
+    Ok(Box::new(MemoryListener { name: name.to_owned(), url, admission, backlog }))
 }
 
 impl Drop for MemoryListener {

@@ -5,18 +5,17 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError, SessionOptions};
+use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::authorize::{Authorize, admit};
+use crate::authorize::Admission;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
@@ -113,8 +112,9 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
     let stream = connect(&address.host, address.port, &url, options.connect_timeout).await?;
     let link = TcpLink::new(stream).map_err(|error| DialError::connecting(url.clone(), error))?;
     match Session::start(link, Role::Dialer, options.session).await {
+        Ok(session) => Ok(session),
         Err(error) if speaks_tls(&error) => Err(DialError::SpeaksTls { url }),
-        started => Ok(started?),
+        Err(error) => Err(DialError::starting(url, error)),
     }
 }
 
@@ -159,8 +159,8 @@ fn host_not_found(host: &str, error: io::Error) -> DialError {
 pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
     let address = TcpAddress::parse(rest)?;
     let (listener, local) = bind(&address.host, address.port, &address.to_string()).await?;
-    let (session, authorize) = (options.session.clone(), options.authorize.clone());
-    Ok(Box::new(TcpAcceptor { listener, url: format!("tcp://{local}"), session, authorize }))
+    let admission = Admission::of(options);
+    Ok(Box::new(TcpAcceptor { listener, url: format!("tcp://{local}"), admission }))
 }
 
 /// A listening socket on the first address of the host that can be had, and that address. `url` is what errors name.
@@ -178,8 +178,7 @@ pub(crate) async fn bind(host: &str, port: u16, url: &str) -> Result<(TcpListene
 struct TcpAcceptor {
     listener: TcpListener,
     url: String,
-    session: SessionOptions,
-    authorize: Option<Arc<dyn Authorize>>,
+    admission: Admission,
 }
 
 #[async_trait]
@@ -190,19 +189,18 @@ impl Acceptor for TcpAcceptor {
 
     async fn accept(&self) -> io::Result<Arrival> {
         let (stream, peer) = self.listener.accept().await?;
-        let (peer, session, authorize) =
-            (format!("tcp://{peer}"), self.session.clone(), self.authorize.clone());
+        let (peer, admission) = (format!("tcp://{peer}"), self.admission.clone());
         Ok(Box::pin(async move {
             // A peer that has reset the connection already is that peer's failure, not the listener's.
-            let mut link = match TcpLink::new(stream) {
+            let link = match TcpLink::new(stream) {
                 Err(error) => return Err(AcceptError::PeerGone { peer, source: error.into() }),
                 Ok(link) => link,
             };
-            admit(authorize.as_ref(), &mut link.info, &peer).await?;
-            match Session::start(link, Role::Acceptor, session).await {
-                Ok(session) => Ok(session),
-                Err(error) if speaks_tls(&error) => Err(AcceptError::SpeaksTls { peer }),
-                Err(source) => Err(AcceptError::Handshake { peer, source }),
+            match admission.begin(link).await {
+                Err(AcceptError::Handshake { source, .. }) if speaks_tls(&source) => {
+                    Err(AcceptError::SpeaksTls { peer })
+                }
+                begun => begun,
             }
         }))
     }

@@ -9,17 +9,16 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libchan::{Role, Session, SessionOptions};
+use libchan::{Role, Session};
 use tokio::net::{UnixListener, UnixStream};
 
 pub use self::link::UnixLink;
-use crate::authorize::{Authorize, admit};
+use crate::authorize::Admission;
 use crate::dial::DialOptions;
-use crate::error::{AcceptError, DialError, ListenError};
+use crate::error::{DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
 use crate::url::UnixAddress;
 
@@ -77,7 +76,8 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         Ok(Err(error)) => return Err(not_connected(&address, error)),
         Ok(Ok(stream)) => stream,
     };
-    Ok(Session::start(UnixLink::new(stream, url), Role::Dialer, options.session).await?)
+    let started = Session::start(UnixLink::new(stream, url.clone()), Role::Dialer, options.session).await;
+    started.map_err(|error| DialError::starting(url, error))
 }
 
 async fn connect(address: &UnixAddress) -> io::Result<UnixStream> {
@@ -120,8 +120,7 @@ pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dy
             (bound.map_err(|error| ListenError::binding(url.clone(), error))?, None)
         }
     };
-    let (session, authorize) = (options.session.clone(), options.authorize.clone());
-    Ok(Box::new(UnixAcceptor { _file: file, listener, url, session, authorize }))
+    Ok(Box::new(UnixAcceptor { _file: file, listener, url, admission: Admission::of(options) }))
 }
 
 struct UnixAcceptor {
@@ -129,8 +128,7 @@ struct UnixAcceptor {
     _file: Option<bind::SocketFile>,
     listener: UnixListener,
     url: String,
-    session: SessionOptions,
-    authorize: Option<Arc<dyn Authorize>>,
+    admission: Admission,
 }
 
 #[async_trait]
@@ -142,13 +140,8 @@ impl Acceptor for UnixAcceptor {
     async fn accept(&self) -> io::Result<Arrival> {
         // The peer's end has no name of its own, so it goes by ours.
         let (stream, _) = self.listener.accept().await?;
-        let (peer, session, authorize) = (self.url.clone(), self.session.clone(), self.authorize.clone());
-        Ok(Box::pin(async move {
-            let mut link = UnixLink::new(stream, peer.clone());
-            admit(authorize.as_ref(), link.info_mut(), &peer).await?;
-            let started = Session::start(link, Role::Acceptor, session).await;
-            started.map_err(|source| AcceptError::Handshake { peer, source })
-        }))
+        let (peer, admission) = (self.url.clone(), self.admission.clone());
+        Ok(Box::pin(async move { admission.begin(UnixLink::new(stream, peer)).await }))
     }
 }
 

@@ -32,7 +32,11 @@ pub const PING_FLOOD: u16 = 13;
 pub const PEER_NOT_READING: u16 = 14;
 /// More descriptors than granted, or fewer than announced.
 pub const DESCRIPTORS: u16 = 15;
-/// The application refused the channel.
+/// The hello holds no credential, or a wrong one.
+pub const UNAUTHORIZED: u16 = 16;
+/// There is no session now; later there may be.
+pub const UNAVAILABLE: u16 = 17;
+/// The application refused the channel, or the session.
 pub const REFUSED: u16 = 32;
 /// Too many channels wait to be accepted.
 pub const ACCEPT_QUEUE_FULL: u16 = 33;
@@ -66,6 +70,8 @@ pub fn describe(code: u16) -> &'static str {
         PING_FLOOD => "too many pings",
         PEER_NOT_READING => "the peer does not read",
         DESCRIPTORS => "descriptors do not match what was announced",
+        UNAUTHORIZED => "a valid credential is wanted",
+        UNAVAILABLE => "no session can be had now",
         REFUSED => "refused",
         ACCEPT_QUEUE_FULL => "too many channels wait to be accepted",
         CLOSED => "the channel was closed",

@@ -26,6 +26,33 @@ impl Reason {
     }
 }
 
+/// Why an acceptor gives a peer that has said hello no session. It is said by a GOODBYE in the place of the hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// There is no credential in the hello, or a wrong one.
+    Unauthorized,
+    /// The peer is known and may not.
+    Forbidden,
+    /// Not now; later it may be different.
+    Unavailable,
+}
+
+impl Denial {
+    /// The code that the peer is told.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Unauthorized => code::UNAUTHORIZED,
+            Self::Forbidden => code::REFUSED,
+            Self::Unavailable => code::UNAVAILABLE,
+        }
+    }
+
+    fn of(code: u16) -> Option<Self> {
+        [Self::Unauthorized, Self::Forbidden, Self::Unavailable].into_iter().find(|kind| kind.code() == code)
+    }
+}
+
 /// What the peer did that no peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -128,6 +155,14 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The peer gave no session because of who asked for it: which way, and its words.
+    pub fn denial(&self) -> Option<(Denial, &str)> {
+        match self {
+            Self::PeerClosed(reason) => Some((Denial::of(reason.code)?, &reason.text)),
+            _ => None,
+        }
+    }
+
     /// What the peer is told, if anything.
     pub fn code(&self) -> u16 {
         match self {

@@ -32,7 +32,7 @@ mod machine;
 mod output;
 
 pub use self::entry::{Cancel, Close, Scope};
-pub use self::error::{Blocked, Misbehaviour, OpenError, Reason, SessionError, StreamError};
+pub use self::error::{Blocked, Denial, Misbehaviour, OpenError, Reason, SessionError, StreamError};
 pub use self::frame::{Metadata, Opening};
 pub use self::hello::{Established, Hello};
 pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, charge};

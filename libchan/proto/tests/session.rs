@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use libchan_proto::{
-    Attach, Blocked, Close, Event, Key, Kind, Limits, Machine, Metadata, Misbehaviour, OpenError, Output,
-    Reason, Role, Scope, SessionError, StreamError, StreamRead, code,
+    Attach, Blocked, Close, Denial, Event, Key, Kind, Limits, Machine, Metadata, Misbehaviour, OpenError,
+    Output, Reason, Role, Scope, SessionError, StreamError, StreamRead, code,
 };
 use support::*;
 
@@ -92,6 +92,24 @@ fn hello_must_come_in_time() {
     let said = frames(&output(&mut machine));
     assert_eq!(said.last().map(|frame| (frame.kind, frame.body[1])), Some((GOODBYE, 11)));
     assert_eq!(machine.handle_tick(Duration::from_secs(111)), Err(SessionError::HelloTimeout));
+}
+
+#[test]
+fn a_hello_is_answered_by_a_denial() {
+    for (denial, code) in [(Denial::Unauthorized, 16), (Denial::Unavailable, 17), (Denial::Forbidden, 32)] {
+        let mut dialer = Machine::new(Role::Dialer, hello(limits()), Duration::ZERO);
+        let mut acceptor = Machine::new(Role::Acceptor, hello(limits()), Duration::ZERO);
+        acceptor.handle_input(&output(&mut dialer)).unwrap();
+        acceptor.deny(denial, "not you");
+        let said = output(&mut acceptor);
+        let goodbye = frames(&said);
+        assert_eq!(goodbye.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [GOODBYE]);
+        let error = dialer.handle_input(&said).unwrap_err();
+        assert_eq!(error, SessionError::PeerClosed(Reason { code, text: "not you".to_owned() }));
+        assert_eq!(error.denial(), Some((denial, "not you")));
+        assert!(dialer.established().is_none() && output(&mut acceptor).is_empty());
+    }
+    assert_eq!(SessionError::PeerClosed(Reason::of(1)).denial(), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Rings every so often.
 pub(super) struct Alarm {
@@ -33,9 +33,18 @@ impl Wake for Bell {
 
 impl Alarm {
     pub(super) fn every(period: Duration) -> Self {
-        let mut interval = interval(period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self { began: Instant::now(), interval, bell: None }
+        let began = Instant::now();
+        Self { began, interval: ticks(began, period), bell: None }
+    }
+
+    /// Rings every so often from now on, if it did not do so already; takes effect with the next poll, which has to
+    /// follow. How long it has been set goes on.
+    pub(super) fn change(&mut self, period: Duration) {
+        if self.interval.period() != period {
+            self.interval = ticks(Instant::now() + period, period);
+            // No bell is set on the new timer yet.
+            self.bell = None;
+        }
     }
 
     /// How long it has been set, if it has rung since it was asked last. The task of `cx` is woken when it rings.
@@ -56,4 +65,10 @@ impl Alarm {
         }
         rung.then(|| self.began.elapsed())
     }
+}
+
+fn ticks(first: Instant, period: Duration) -> Interval {
+    let mut interval = interval_at(first, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
 }

@@ -33,8 +33,9 @@ const YIELDS: u32 = 2;
 const YIELD_BELOW: usize = 32 * 1024;
 /// Writes in one turn at the most.
 const WRITES: usize = 16;
-/// How often the machine is told the time.
+/// How often the machine is told the time, and how often at the most.
 const TICK: Duration = Duration::from_secs(5);
+const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
@@ -42,6 +43,8 @@ pub(super) struct Driver {
     buffer: ReadBuffer,
     descriptors: VecDeque<OwnedFd>,
     alarm: Alarm,
+    /// How often the alarm is to ring once both hellos are in.
+    tick: Duration,
     yields: u32,
     /// The link has not pushed out yet what was written.
     unflushed: bool,
@@ -67,18 +70,35 @@ enum Effect {
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, reader: Box<dyn LinkReader>) -> Self {
+        let limits = shared.lock().machine.limits().clone();
+        let tick = TICK.min(limits.ping_after / 3).min(limits.dead_after / 9).max(SHORTEST_TICK);
         Self {
             shared,
             reader,
             buffer: ReadBuffer::new(),
             descriptors: VecDeque::new(),
-            alarm: Alarm::every(TICK),
+            // The hello's deadline may be shorter.
+            alarm: Alarm::every(tick.min(limits.hello_timeout).max(SHORTEST_TICK)),
+            tick,
             yields: 0,
             unflushed: false,
             farewell: Farewell::No,
             deadline: None,
             done: false,
         }
+    }
+
+    /// The driver of a session whose first bytes have been read already.
+    pub(super) fn resuming(
+        shared: Arc<Shared>,
+        reader: Box<dyn LinkReader>,
+        buffer: ReadBuffer,
+        descriptors: VecDeque<OwnedFd>,
+    ) -> Self {
+        let mut driver = Self::new(shared, reader);
+        driver.buffer = buffer;
+        driver.descriptors = descriptors;
+        driver
     }
 
     /// One turn. `Err` is the end of the session, and why.
@@ -111,6 +131,9 @@ impl Driver {
         }
         if let Some(now) = self.alarm.poll(cx) {
             shared.lock().machine.handle_tick(now)?;
+            if shared.established().is_some() {
+                self.alarm.change(self.tick);
+            }
             more = true;
         }
         if more {

@@ -62,6 +62,8 @@ pub struct Incoming {
     name: String,
     metadata: Metadata,
     capacity: u32,
+    /// Who has opened it, where no leg knows.
+    principal: Option<String>,
     end: Option<IncomingEnd>,
 }
 
@@ -72,15 +74,16 @@ enum IncomingEnd {
 }
 
 impl Incoming {
-    pub(crate) fn shipped(shipped: Shipped) -> Self {
+    pub(crate) fn shipped(shipped: Shipped, principal: Option<String>) -> Self {
         let Shipped { name, options, end } = shipped;
         let capacity = options.capacity_u32();
-        Self { name, metadata: options.metadata, capacity, end: Some(IncomingEnd::Shipped(end)) }
+        let end = Some(IncomingEnd::Shipped(end));
+        Self { name, metadata: options.metadata, capacity, principal, end }
     }
 
     fn remote(leg: Leg, opening: Opening) -> Self {
         let Opening { name, capacity, metadata, .. } = opening;
-        Self { name, metadata, capacity, end: Some(IncomingEnd::Leg(leg)) }
+        Self { name, metadata, capacity, principal: None, end: Some(IncomingEnd::Leg(leg)) }
     }
 
     /// The name it was opened under.
@@ -91,6 +94,14 @@ impl Incoming {
     /// What the opener said with it.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Who has opened it: the session's [principal](crate::Session::principal).
+    pub fn principal(&self) -> Option<&str> {
+        match &self.end {
+            Some(IncomingEnd::Leg(leg)) => leg.session.info.principal.as_deref(),
+            _ => self.principal.as_deref(),
+        }
     }
 
     /// Accepts the channel. Messages that do not decode as `T` are errors of `recv`, one each.
@@ -110,6 +121,11 @@ impl Incoming {
     /// Refuses the channel; the opener's sends fail with `reason`.
     pub fn refuse(mut self, reason: impl Into<RemoteError>) {
         self.refuse_as(Closed::Refused(reason.into()));
+    }
+
+    /// The same in the name of the protocol: the code is REFUSED.
+    pub(super) fn forbid(mut self, reason: String) {
+        self.refuse_as(Closed::Refused(RemoteError::with_wire_code(libchan_proto::code::REFUSED, reason)));
     }
 
     fn refuse_as(&mut self, why: Closed) {

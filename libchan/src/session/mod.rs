@@ -8,6 +8,7 @@ mod incoming;
 mod leg;
 pub(crate) mod loopback;
 mod options;
+mod pending;
 mod port;
 mod read;
 mod shared;
@@ -26,11 +27,13 @@ use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
 pub(crate) use self::leg::Leg;
 pub use self::options::{Role, SessionOptions};
+pub use self::pending::PendingSession;
 pub(crate) use self::shared::{Refill, Shared};
 use crate::attach::{AnyChan, AnyReceiver};
 use crate::chan::Chan;
+use crate::codec::AnyCodec;
 use crate::error::OpenError;
-use crate::link::{Link, LinkInfo};
+use crate::link::{Link, LinkInfo, LinkWriter};
 use crate::message::Message;
 use crate::sender::Sender;
 use crate::sync::spawn;
@@ -57,7 +60,11 @@ use crate::transport::{End, Transport};
 /// ```
 pub struct Session {
     inner: Inner,
+    guard: Option<Guard>,
 }
+
+/// Says which channels the peer may open.
+type Guard = Arc<dyn Fn(&Incoming) -> Result<(), String> + Send + Sync>;
 
 enum Inner {
     /// Our protocol over a link.
@@ -86,36 +93,41 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
         let info = link.info();
-        let mut limits = options.limits;
-        if !info.passes_descriptors {
-            limits.max_descriptors = 0;
-        } else if limits.max_descriptors == 0 || limits.max_descriptors > MAX_DESCRIPTORS {
-            limits.max_descriptors = MAX_DESCRIPTORS;
-        }
-        let hello = Hello {
-            limits,
-            codecs: options.codecs.iter().map(|codec| codec.id().0).collect(),
-            features: 0,
-            metadata: options.metadata,
-        };
-        let role = match role {
-            Role::Dialer => libchan_proto::Role::Dialer,
-            Role::Acceptor => libchan_proto::Role::Acceptor,
-        };
+        let machine = machine(&info, role, &options);
         let (reader, writer) = link.split();
-        let machine = Machine::new(role, hello, Duration::ZERO);
-        let shared = Shared::new(machine, info, options.codecs, options.close_timeout, writer);
-        let session = Self { inner: Inner::Protocol(shared.clone()) };
-        spawn(Driver::new(shared.clone(), reader));
-        let mut guard = AbortUnlessStarted(Some(&shared));
-        shared.started().await?;
-        guard.0 = None;
-        Ok(session)
+        let SessionOptions { codecs, close_timeout, .. } = options;
+        let start = Start { machine, info, codecs, close_timeout, writer };
+        start.with(|shared| Driver::new(shared, reader)).await
     }
 
     /// A session over a transport that has a way of its own.
     pub fn over(transport: impl Transport) -> Self {
-        Self { inner: Inner::Foreign(Arc::new(transport)) }
+        Self { inner: Inner::Foreign(Arc::new(transport)), guard: None }
+    }
+
+    /// The same session, whose [`accept`](Self::accept) asks `guard` about each channel that the peer opens. One for
+    /// which it gives an error is refused with that text, and `accept` goes on to the next. Clones that are made from
+    /// now on ask as well.
+    ///
+    /// It runs inside `accept`, so it must not block.
+    ///
+    /// ```
+    /// # async fn doc(session: libchan::Session) -> Result<(), Box<dyn std::error::Error>> {
+    /// let session = session.guarded(|incoming| match (incoming.principal(), incoming.name()) {
+    ///     (Some("root"), _) | (_, "status") => Ok(()),
+    ///     _ => Err("root only".to_owned()),
+    /// });
+    /// while let Some(incoming) = session.accept().await? { /* may be opened */ }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn guarded(
+        mut self,
+        guard: impl Fn(&Incoming) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.guard = Some(Arc::new(guard));
+        self
     }
 
     /// Opens a named channel to the peer and gives its sender. Does not wait: the peer may refuse it, which is then
@@ -152,15 +164,29 @@ impl Session {
 
     /// The next channel that the peer opens; `None` when the session has ended cleanly. Cancel-safe.
     ///
-    /// An [`Incoming`] that is dropped refuses its channel.
+    /// An [`Incoming`] that is dropped refuses its channel. Those that a [guard](Self::guarded) refuses are passed over.
     ///
     /// # Errors
     /// Why the session is over, unless one of the two sides closed it.
     pub async fn accept(&self) -> Result<Option<Incoming>, SessionError> {
+        loop {
+            let incoming = self.next_incoming().await?;
+            match (&self.guard, &incoming) {
+                (Some(guard), Some(opened)) => match guard(opened) {
+                    Ok(()) => return Ok(incoming),
+                    Err(reason) => incoming.into_iter().for_each(|incoming| incoming.forbid(reason.clone())),
+                },
+                _ => return Ok(incoming),
+            }
+        }
+    }
+
+    async fn next_incoming(&self) -> Result<Option<Incoming>, SessionError> {
         match &self.inner {
             Inner::Foreign(transport) => {
                 let shipped = poll_fn(|cx| transport.poll_accept(cx)).await?;
-                Ok(shipped.map(Incoming::shipped))
+                let principal = &transport.info().principal;
+                Ok(shipped.map(|shipped| Incoming::shipped(shipped, principal.clone())))
             }
             Inner::Protocol(shared) => {
                 let mut waiting = Waiting { shared, ticket: None };
@@ -211,6 +237,11 @@ impl Session {
         }
     }
 
+    /// Who the peer is, as the listener's authorize hook or the transport's authentication said.
+    pub fn principal(&self) -> Option<&str> {
+        self.info().principal.as_deref()
+    }
+
     /// What the peer said of itself in its hello.
     pub fn peer_metadata(&self) -> &Metadata {
         static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
@@ -241,6 +272,49 @@ impl Session {
 
 /// The most descriptors that one system call can carry on Linux.
 const MAX_DESCRIPTORS: u32 = 253;
+
+/// The protocol's side of a session over a link like this, with its hello ready to leave.
+fn machine(info: &LinkInfo, role: Role, options: &SessionOptions) -> Machine {
+    let mut limits = options.limits.clone();
+    if !info.passes_descriptors {
+        limits.max_descriptors = 0;
+    } else if limits.max_descriptors == 0 || limits.max_descriptors > MAX_DESCRIPTORS {
+        limits.max_descriptors = MAX_DESCRIPTORS;
+    }
+    let hello = Hello {
+        limits,
+        codecs: options.codecs.iter().map(|codec| codec.id().0).collect(),
+        features: 0,
+        metadata: options.metadata.clone(),
+    };
+    let role = match role {
+        Role::Dialer => libchan_proto::Role::Dialer,
+        Role::Acceptor => libchan_proto::Role::Acceptor,
+    };
+    Machine::new(role, hello, Duration::ZERO)
+}
+
+/// What a session over a link is made of, but for the driver's half.
+struct Start {
+    machine: Machine,
+    info: LinkInfo,
+    codecs: Vec<AnyCodec>,
+    close_timeout: Duration,
+    writer: Box<dyn LinkWriter>,
+}
+
+impl Start {
+    /// Sets the driver going and waits until both hellos are in.
+    async fn with(self, driver: impl FnOnce(Arc<Shared>) -> Driver) -> Result<Session, SessionError> {
+        let shared = Shared::new(self.machine, self.info, self.codecs, self.close_timeout, self.writer);
+        let session = Session { inner: Inner::Protocol(shared.clone()), guard: None };
+        spawn(driver(shared.clone()));
+        let mut guard = AbortUnlessStarted(Some(&shared));
+        shared.started().await?;
+        guard.0 = None;
+        Ok(session)
+    }
+}
 
 /// Ends a session whose start was cancelled.
 struct AbortUnlessStarted<'a>(Option<&'a Arc<Shared>>);
@@ -312,7 +386,7 @@ impl Clone for Session {
                 Inner::Protocol(shared.clone())
             }
         };
-        Self { inner }
+        Self { inner, guard: self.guard.clone() }
     }
 }
 

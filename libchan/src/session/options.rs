@@ -69,6 +69,15 @@ impl SessionOptions {
         self
     }
 
+    /// Shows a bearer token: metadata `authorization`, as the header of http of that name. For what is no browser, a
+    /// header of the request does as well where the transport has one.
+    ///
+    /// The other side sees the token: show it to a peer that you have authenticated, over a link that nobody reads.
+    #[must_use]
+    pub fn bearer(self, token: impl AsRef<str>) -> Self {
+        self.metadata("authorization", format!("Bearer {}", token.as_ref()))
+    }
+
     /// How long `close` waits for the peer to take what was accepted. 5 s unless set.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {

@@ -96,7 +96,7 @@ where
     let started = Session::start(link, Role::Dialer, options.session).await;
     started.map_err(|error| match verdict.take() {
         Some(verdict) => answered(address, verdict),
-        None => error.into(),
+        None => DialError::starting(address.to_string(), error),
     })
 }
 
@@ -134,7 +134,8 @@ where
     let connected = tokio::time::timeout_at(deadline, connecting).await;
     let timed_out = |_| DialError::TimedOut { url: address.to_string(), after: options.connect_timeout };
     let link = connected.map_err(timed_out)?.map_err(|error| answered(address, error))?;
-    Ok(Session::start(link, Role::Dialer, options.session).await?)
+    let started = Session::start(link, Role::Dialer, options.session).await;
+    started.map_err(|error| DialError::starting(address.to_string(), error))
 }
 
 fn answered(address: &HttpAddress, source: HttpError) -> DialError {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::authorize::Refusal;
+
 /// What an http server answered instead of a session. [`DialError::Http`](crate::DialError::Http) carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,6 +60,20 @@ pub enum HttpError {
         /// What was wrong.
         detail: String,
     },
+}
+
+impl HttpError {
+    /// What an authorize hook, or a proxy before it, has said.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Unauthorized { reason } => Some(Refusal::new(401, reason)),
+            Self::Forbidden { reason } => Some(Refusal::new(403, reason)),
+            Self::Busy { status, retry_after, reason } => {
+                Some(Refusal { retry_after: *retry_after, ..Refusal::new(*status, reason) })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for HttpError {

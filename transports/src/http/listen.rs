@@ -185,8 +185,8 @@ mod tls {
                 Err(source) => return service.report(AcceptError::Tls { peer: name, source }),
             };
             if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
-                let (session, authorize) = (service.session().clone(), service.hook());
-                return service.hand(Box::pin(begin(stream, name, session, authorize, begun)));
+                let admission = service.admission().clone();
+                return service.hand(Box::pin(begin(stream, name, admission, begun)));
             }
             let peer = HttpPeer::new(peer_info(&stream, name), Some(address.ip()));
             server.serve_until(Stream::tls(stream), peer, place, stop).await;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::ORIGIN;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use libchan::{Link, LinkInfo, Role, Session, SessionOptions};
+use libchan::{Link, LinkInfo, SessionOptions};
 use tokio::sync::{Mutex, mpsc};
 
 use super::body::LibchanBody;
@@ -22,7 +22,7 @@ use super::options::HttpListenOptions;
 use super::problem::{problem, refused};
 use super::proxies::remove_identity;
 use super::server::Carriers;
-use crate::authorize::{Authorize, Candidate, Refusal};
+use crate::authorize::{Admission, Candidate, Refusal};
 use crate::error::AcceptError;
 use crate::listen::{Acceptor, Arrival, ListenOptions, Listener};
 
@@ -111,20 +111,14 @@ pub struct LibchanService {
 pub(super) type Keeper = Arc<dyn Fn() -> Box<dyn Send> + Send + Sync>;
 
 struct Shared {
-    session: SessionOptions,
+    admission: Admission,
     http: HttpListenOptions,
-    authorize: Option<Arc<dyn Authorize>>,
     queue: mpsc::Sender<Arrival>,
 }
 
 impl LibchanService {
     pub(super) fn new(options: &ListenOptions, queue: mpsc::Sender<Arrival>) -> Self {
-        let shared = Shared {
-            session: options.session.clone(),
-            http: options.http.clone(),
-            authorize: options.authorize.clone(),
-            queue,
-        };
+        let shared = Shared { admission: Admission::of(options), http: options.http.clone(), queue };
         let peer = HttpPeer::new(LinkInfo::new("http"), None);
         Self { shared: Arc::new(shared), peer, carriers: Carriers::all(), kept: None }
     }
@@ -144,12 +138,12 @@ impl LibchanService {
     }
 
     pub(super) fn session(&self) -> &SessionOptions {
-        &self.shared.session
+        &self.shared.admission.session
     }
 
     #[cfg(feature = "_tls")]
-    pub(super) fn hook(&self) -> Option<Arc<dyn Authorize>> {
-        self.shared.authorize.clone()
+    pub(super) fn admission(&self) -> &Admission {
+        &self.shared.admission
     }
 
     /// Tells the listener of a failure, if it has the room to hear it.
@@ -183,21 +177,19 @@ impl LibchanService {
         let carrier =
             self.carrier(&request).map_err(|(status, detail)| problem(status, detail, self.carriers))?;
         let peer = request.extensions().get::<HttpPeer>().unwrap_or(&self.peer).clone();
-        let info = self
-            .authorized(peer, request.headers())
-            .await
-            .map_err(|refusal| refused(&refusal, self.carriers))?;
+        let asked =
+            self.ask(peer, request.headers()).await.map_err(|refusal| refused(&refusal, self.carriers))?;
         let no_room = || {
             refused(&Refusal::unavailable("too many peers wait to be accepted", COME_AGAIN), self.carriers)
         };
         let place = self.shared.queue.try_reserve().map_err(|_| no_room())?;
         let (response, arrival) = match carrier {
             #[cfg(feature = "http2")]
-            Carrier::Http2 => self.http2(&request, body, info),
+            Carrier::Http2 => self.http2(&request, body, asked),
             #[cfg(feature = "websocket")]
             Carrier::WebSocket(response) => {
                 drop(body);
-                (response, self.websocket(request, info))
+                (response, self.websocket(request, asked))
             }
         };
         place.send(arrival);
@@ -238,26 +230,27 @@ impl LibchanService {
     }
 
     /// Asks the hook, which sees what a proxy says of its client only if the proxy is a trusted one.
-    async fn authorized(&self, peer: HttpPeer, headers: &HeaderMap) -> Result<LinkInfo, Refusal> {
-        let HttpPeer { mut info, address } = peer;
-        let Some(hook) = &self.shared.authorize else { return Ok(info) };
+    async fn ask(&self, peer: HttpPeer, headers: &HeaderMap) -> Result<Asked, Refusal> {
+        let HttpPeer { info, address } = peer;
+        if !self.shared.admission.asks() {
+            return Ok(Asked { info, headers: HeaderMap::new(), principal: None });
+        }
         let mut headers = headers.clone();
         let trusted = &self.shared.http.trusted_proxies;
         if !address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address))) {
             remove_identity(&mut headers, &self.shared.http.identity_headers);
         }
-        match hook.authorize(Candidate::with_headers(&info, &headers)).await {
-            Ok(principal) => info.principal = Some(principal),
+        match self.shared.admission.link(Candidate::with_headers(&info, &headers)).await {
+            Ok(principal) => Ok(Asked { info, headers, principal }),
             Err(refusal) => {
                 self.report(AcceptError::Refused { peer: info.peer, refusal: refusal.clone() });
-                return Err(refusal);
+                Err(refusal)
             }
         }
-        Ok(info)
     }
 
     #[cfg(feature = "http2")]
-    fn http2<B>(&self, request: &Request<()>, body: B, info: LinkInfo) -> (Response<LibchanBody>, Arrival)
+    fn http2<B>(&self, request: &Request<()>, body: B, asked: Asked) -> (Response<LibchanBody>, Arrival)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
@@ -266,31 +259,33 @@ impl LibchanService {
         use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let (link, stream) = super::http2::accept(body, info, self.keep());
+        let (link, stream) = super::http2::accept(body, asked.info.clone(), self.keep());
         let mut response = Response::new(LibchanBody::stream(stream));
         let headers = response.headers_mut();
         headers.extend(content_type.map(|content_type| (CONTENT_TYPE, content_type)));
         headers.insert(CACHE_CONTROL, NO_CACHE);
         // nginx buffers what it is not told to pass on.
         headers.insert("x-accel-buffering", http::HeaderValue::from_static("no"));
-        (response, self.begin(link))
+        (response, self.begin(link, asked))
     }
 
     #[cfg(feature = "websocket")]
-    fn websocket(&self, mut request: Request<()>, info: LinkInfo) -> Arrival {
+    fn websocket(&self, mut request: Request<()>, asked: Asked) -> Arrival {
         use hyper_util::rt::TokioIo;
         use tokio::time::timeout;
 
         let upgrading = hyper::upgrade::on(&mut request);
-        let (service, limit) = (self.clone(), self.shared.session.limits.hello_timeout);
+        let (service, limit) = (self.clone(), self.session().limits.hello_timeout);
         let kept = self.keep();
         Box::pin(async move {
-            let not_upgraded = |detail: String| AcceptError::NotHttp { peer: info.peer.clone(), detail };
+            let not_upgraded =
+                |detail: String| AcceptError::NotHttp { peer: asked.info.peer.clone(), detail };
             let upgraded = timeout(limit, upgrading).await;
             let upgraded = upgraded.map_err(|_| not_upgraded("the upgrade took too long".to_owned()))?;
             drop(kept);
             let stream = TokioIo::new(upgraded.map_err(|error| not_upgraded(error.to_string()))?);
-            service.begin(super::WebSocketLink::accept(stream, info).await).await
+            let link = super::WebSocketLink::accept(stream, asked.info.clone()).await;
+            service.begin(link, asked).await
         })
     }
 
@@ -298,14 +293,20 @@ impl LibchanService {
         self.kept.as_ref().map_or_else(|| Box::new(()) as Box<dyn Send>, |kept| kept())
     }
 
-    fn begin(&self, link: impl Link) -> Arrival {
-        let session = self.shared.session.clone();
-        Box::pin(async move {
-            let peer = link.info().peer;
-            let started = Session::start(link, Role::Acceptor, session).await;
-            started.map_err(|source| AcceptError::Handshake { peer, source })
-        })
+    fn begin(&self, link: impl Link, asked: Asked) -> Arrival {
+        let shared = self.shared.clone();
+        let Asked { headers, principal, .. } = asked;
+        Box::pin(async move { shared.admission.begin_request(link, &headers, principal).await })
     }
+}
+
+/// A request that the hook has let pass.
+struct Asked {
+    info: LinkInfo,
+    /// What the hook has seen, and sees again with the hello.
+    headers: HeaderMap,
+    /// Who sends it, if that is known already.
+    principal: Option<String>,
 }
 
 /// What a request asks for, and the answer where it is known already.

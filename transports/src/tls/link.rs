@@ -73,11 +73,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsLink<S> {
         Self { info, tls: Arc::new(Mutex::new(tls)), fault }
     }
 
-    /// For what is known of the peer besides.
-    pub(super) fn info_mut(&mut self) -> &mut LinkInfo {
-        &mut self.info
-    }
-
     /// Where the link will say what went wrong in terms of TLS.
     pub(super) fn fault(&self) -> Fault {
         self.fault.clone()

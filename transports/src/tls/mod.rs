@@ -32,10 +32,9 @@ mod source;
 mod verify;
 
 use std::io;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use libchan::{Role, Session, SessionOptions};
+use libchan::{Role, Session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsStream;
@@ -52,7 +51,7 @@ pub use self::link::TlsLink;
 pub(crate) use self::link::peer_info;
 pub use self::server::{TlsServer, TlsServerOptions};
 pub use self::source::TlsSource;
-use crate::authorize::{Authorize, admit};
+use crate::authorize::Admission;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
@@ -84,7 +83,7 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
     match (Session::start(link, Role::Dialer, options.session).await, fault.get()) {
         (Ok(session), _) => Ok(session),
         (Err(_), Some(source)) => Err(DialError::Tls { url, source: source.clone() }),
-        (Err(error), None) => Err(error.into()),
+        (Err(error), None) => Err(DialError::starting(url, error)),
     }
 }
 
@@ -108,16 +107,14 @@ pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dy
     let server = options.tls.clone().ok_or(ListenError::TlsConfig(TlsConfigError::NoServer))?;
     let (listener, local) = tcp::bind(&address.host, address.port, &format!("tls:{rest}")).await?;
     let url = format!("tls://{local}");
-    let (session, authorize) = (options.session.clone(), options.authorize.clone());
-    Ok(Box::new(TlsAcceptor { listener, url, server, session, authorize }))
+    Ok(Box::new(TlsAcceptor { listener, url, server, admission: Admission::of(options) }))
 }
 
 struct TlsAcceptor {
     listener: TcpListener,
     url: String,
     server: TlsServer,
-    session: SessionOptions,
-    authorize: Option<Arc<dyn Authorize>>,
+    admission: Admission,
 }
 
 #[async_trait]
@@ -128,9 +125,8 @@ impl Acceptor for TlsAcceptor {
 
     async fn accept(&self) -> io::Result<Arrival> {
         let (stream, peer) = self.listener.accept().await?;
-        let (server, session, authorize) =
-            (self.server.clone(), self.session.clone(), self.authorize.clone());
-        Ok(Box::pin(arrive(stream, format!("tls://{peer}"), server, session, authorize)))
+        let (server, admission) = (self.server.clone(), self.admission.clone());
+        Ok(Box::pin(arrive(stream, format!("tls://{peer}"), server, admission)))
     }
 }
 
@@ -139,15 +135,14 @@ async fn arrive(
     stream: TcpStream,
     peer: String,
     server: TlsServer,
-    session: SessionOptions,
-    authorize: Option<Arc<dyn Authorize>>,
+    admission: Admission,
 ) -> Result<Session, AcceptError> {
     if let Err(error) = stream.set_nodelay(true) {
         return Err(AcceptError::PeerGone { peer, source: error.into() });
     }
-    let (begun, limit) = (Instant::now(), session.limits.hello_timeout);
+    let (begun, limit) = (Instant::now(), admission.session.limits.hello_timeout);
     match accept_tls(stream, &server, &[ALPN], limit).await {
-        Ok(stream) => begin(stream, peer, session, authorize, begun).await,
+        Ok(stream) => begin(stream, peer, admission, begun).await,
         Err(source) => Err(AcceptError::Tls { peer, source }),
     }
 }
@@ -156,19 +151,18 @@ async fn arrive(
 pub(crate) async fn begin(
     stream: TlsStream<TcpStream>,
     peer: String,
-    mut session: SessionOptions,
-    authorize: Option<Arc<dyn Authorize>>,
+    mut admission: Admission,
     begun: Instant,
 ) -> Result<Session, AcceptError> {
-    let limit = &mut session.limits.hello_timeout;
+    let limit = &mut admission.session.limits.hello_timeout;
     *limit = limit.saturating_sub(begun.elapsed());
-    let mut link = TlsLink::new(stream, peer.clone());
-    admit(authorize.as_ref(), link.info_mut(), &peer).await?;
+    let link = TlsLink::new(stream, peer.clone());
     let fault = link.fault();
-    match (Session::start(link, Role::Acceptor, session).await, fault.get()) {
-        (Ok(session), _) => Ok(session),
-        (Err(_), Some(source)) => Err(AcceptError::Tls { peer, source: source.clone() }),
-        (Err(source), None) => Err(AcceptError::Handshake { peer, source }),
+    match (admission.begin(link).await, fault.get()) {
+        (Err(AcceptError::Handshake { .. }), Some(source)) => {
+            Err(AcceptError::Tls { peer, source: source.clone() })
+        }
+        (begun, _) => begun,
     }
 }
 

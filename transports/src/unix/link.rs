@@ -73,10 +73,6 @@ impl UnixLink {
         Self { info, reader: Reader(reader), writer: Writer(writer) }
     }
 
-    pub(super) fn info_mut(&mut self) -> &mut LinkInfo {
-        &mut self.info
-    }
-
     /// Two links that are connected to each other, without a name.
     ///
     /// # Errors

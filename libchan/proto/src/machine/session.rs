@@ -6,7 +6,7 @@ use super::{Event, GoodbyeState, Machine};
 use crate::code;
 use crate::credit::Pool;
 use crate::entry::{Cancel, Close, Entry, Scope};
-use crate::error::{Misbehaviour, Reason, SessionError};
+use crate::error::{Denial, Misbehaviour, Reason, SessionError};
 use crate::frame::{self, PREFACE, Type};
 use crate::hello::Hello;
 
@@ -34,6 +34,16 @@ impl Machine {
         self.established = Some(established);
         self.events.push_back(Event::Established);
         Ok(())
+    }
+
+    /// Says goodbye in the place of our hello, which must not have been handed out yet: there will be no session.
+    pub fn deny(&mut self, why: Denial, text: &str) {
+        self.out.clear();
+        self.out.bytes.extend_from_slice(&PREFACE);
+        let reason = Reason { code: why.code(), text: text.to_owned() };
+        frame::with_reason(&mut self.out.bytes, Type::Goodbye, 0, &[], &reason);
+        self.said_goodbye = Some(GoodbyeState::Sent);
+        self.over = Some(SessionError::Closed);
     }
 
     /// The link has ended or failed.

@@ -1,6 +1,6 @@
 //! Sessions over tls: who is at the other end, a lot of bytes, a link that is cut.
 
-use libchan::{ByteStream, RecvError, SessionError};
+use libchan::{ByteStream, RecvError, SessionError, SessionOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
