@@ -16,6 +16,10 @@ for pair in python3:python3 nginx:nginx-light haproxy:haproxy caddy:caddy apache
   fi
 done
 
+if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
+  missing+=(libnginx-mod-stream)
+fi
+
 if [ "${#missing[@]}" -gt 0 ]; then
   # Debian's packages start their services unless this file says no.
   policy=/usr/sbin/policy-rc.d
