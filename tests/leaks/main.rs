@@ -1,6 +1,8 @@
 //! Leaks and costs, counted: tasks by the runtime's metrics, descriptors by `/proc/self/fd`, allocations by the global
 //! allocator. One test at a time: each counts for the whole process.
 
+mod slow;
+
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;

@@ -373,6 +373,9 @@ pub enum AcceptError {
     DescriptorLimit,
     /// The listener itself is in trouble; told once, it is tried again after a pause.
     Os(OsError),
+    /// One peer took longer than others could wait, with all of
+    /// [`max_handshakes`](crate::ListenOptions::max_handshakes) taken. Only the `on_failed_handshake` callback sees this.
+    NoRoom,
     /// One peer was gone before its handshake began. Only the `on_failed_handshake` callback sees this.
     PeerGone {
         /// The peer's address.
@@ -423,6 +426,9 @@ impl fmt::Display for AcceptError {
             Self::Closed => f.write_str("the listener is closed"),
             Self::DescriptorLimit => descriptor_limit(f),
             Self::Os(_) => f.write_str("the listener is in trouble; it will try again"),
+            Self::NoRoom => {
+                f.write_str("a slow peer had to make room for others (ListenOptions::max_handshakes)")
+            }
             Self::PeerGone { peer, .. } => write!(f, "{peer} connected and was gone"),
             Self::SpeaksTls { peer } => {
                 write!(f, "{peer} spoke TLS to a plain listener: dial tcp:// there, or listen with tls://")

@@ -41,6 +41,7 @@ pub mod http;
 mod listen;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod places;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(all(test, feature = "unix"))]

@@ -20,6 +20,7 @@ use crate::authorize::Authorize;
 use crate::error::{AcceptError, ListenError, OsError, is_descriptor_limit};
 #[cfg(feature = "_http")]
 use crate::http::HttpListenOptions;
+use crate::places::{Place, Places};
 #[cfg(feature = "_tls")]
 use crate::tls::TlsServer;
 use crate::url::{Address, UrlError};
@@ -47,8 +48,9 @@ pub struct ListenOptions {
     /// Limits, codecs and metadata of each session; also the deadline for a peer's hello, TLS included.
     pub session: SessionOptions,
     /// How many connections may be between their arrival and `accept` at a time. Default 128, at least 1. It
-    /// bounds what peers that connect and stay silent can make us hold; further ones wait in the kernel's backlog,
-    /// at most until the hello deadline of the first has passed.
+    /// bounds what peers that connect and stay silent can make us hold. Further ones wait in the kernel's backlog:
+    /// while all places are taken, a peer has a second in the place of the hello timeout, hook included, and then
+    /// goes for the next one.
     pub max_handshakes: usize,
     /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
     /// the umask decides.
@@ -183,8 +185,8 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
 /// Accepts sessions at a URL. Dropping it stops listening; sessions that were accepted live on.
 pub struct Listener {
     url: String,
-    max_handshakes: usize,
     on_failed_handshake: Option<OnFailedHandshake>,
+    places: Arc<Places>,
     closed: watch::Sender<bool>,
     /// Held by the one `accept` that is at work; others queue for it.
     state: Mutex<State>,
@@ -201,14 +203,14 @@ struct State {
 enum Event {
     Closed,
     Shaken(Result<Result<Session, AcceptError>, JoinError>),
-    Arrived(io::Result<Arrival>),
+    Arrived(Place, io::Result<Arrival>),
 }
 
 impl Listener {
     pub(crate) fn new(acceptor: Box<dyn Acceptor>, options: ListenOptions) -> Self {
         Self {
             url: acceptor.url().to_owned(),
-            max_handshakes: options.max_handshakes.max(1),
+            places: Places::new(options.max_handshakes),
             on_failed_handshake: options.on_failed_handshake,
             closed: watch::Sender::new(false),
             state: Mutex::new(State {
@@ -242,12 +244,13 @@ impl Listener {
         loop {
             let State { acceptor, handshakes, trouble } = &mut *state;
             let Some(acceptor) = acceptor else { return Err(AcceptError::Closed) };
-            let room = handshakes.len() < self.max_handshakes;
             let event = tokio::select! {
                 biased;
                 _ = closed.wait_for(|closed| *closed) => Event::Closed,
                 Some(shaken) = handshakes.join_next() => Event::Shaken(shaken),
-                arrival = next_arrival(acceptor.as_ref(), trouble), if room => Event::Arrived(arrival),
+                (place, arrival) = next_arrival(acceptor.as_ref(), trouble, &self.places) => {
+                    Event::Arrived(place, arrival)
+                }
             };
             match event {
                 Event::Closed => return Err(AcceptError::Closed),
@@ -262,11 +265,11 @@ impl Listener {
                     std::panic::resume_unwind(error.into_panic())
                 }
                 Event::Shaken(Err(_)) => return Err(AcceptError::Closed),
-                Event::Arrived(Ok(arrival)) => {
+                Event::Arrived(place, Ok(arrival)) => {
                     trouble.over();
-                    handshakes.spawn(arrival);
+                    handshakes.spawn(shake(place, arrival));
                 }
-                Event::Arrived(Err(error)) => {
+                Event::Arrived(_, Err(error)) => {
                     if let Some(error) = trouble.meet(error) {
                         return Err(error);
                     }
@@ -291,12 +294,28 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Waits out the pause, if there is one, and accepts.
-async fn next_arrival(acceptor: &dyn Acceptor, trouble: &Trouble) -> io::Result<Arrival> {
+/// Waits out the pause, if there is one, and for a place, and accepts.
+async fn next_arrival(
+    acceptor: &dyn Acceptor,
+    trouble: &Trouble,
+    places: &Arc<Places>,
+) -> (Place, io::Result<Arrival>) {
     if let Some(instant) = trouble.resume_at {
         sleep_until(instant).await;
     }
-    acceptor.accept().await
+    let place = places.take().await;
+    let arrival = acceptor.accept().await;
+    place.begin();
+    (place, arrival)
+}
+
+/// A handshake, for as long as it has a place.
+async fn shake(place: Place, arrival: Arrival) -> Result<Session, AcceptError> {
+    tokio::select! {
+        biased;
+        shaken = arrival => shaken,
+        () = place.lost() => Err(AcceptError::NoRoom),
+    }
 }
 
 /// The pauses after failures of the listening socket: one such failure is likely to be followed by the same one.

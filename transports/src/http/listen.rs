@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::server::{Carriers, Server};
 use super::service::{HttpPeer, LibchanService};
 use super::stream::Stream;
-use crate::error::ListenError;
+use crate::error::{AcceptError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::places::{Place, Places};
 use crate::url::{Address, HttpAddress};
 
 /// Listens at an address of one of the http schemes.
@@ -32,7 +33,8 @@ pub(crate) async fn listen(
     let tls = address.is_encrypted().then(|| tls::Tls::new(options, carriers)).transpose()?;
     let (listener, bound) = crate::tcp::bind(&address.host, address.port, &address.to_string()).await?;
     (address.host, address.port) = (bound.ip().to_string(), bound.port());
-    let (queue, arrivals) = mpsc::channel(options.max_handshakes.max(1));
+    // Room for as many failures as sessions: what is told of the one must not keep the other out.
+    let (queue, arrivals) = mpsc::channel(2 * options.max_handshakes.max(1));
     let service = LibchanService::new(options, queue);
     Ok(Box::new(HttpAcceptor {
         url: address.to_string(),
@@ -44,7 +46,7 @@ pub(crate) async fn listen(
             scheme: address.scheme,
         },
         arrivals: Mutex::new(arrivals),
-        places: Arc::new(Semaphore::new(options.max_handshakes.max(1))),
+        places: Places::new(options.max_handshakes),
         stop: watch::Sender::new(false),
     }))
 }
@@ -57,16 +59,16 @@ struct HttpAcceptor {
     door: Door,
     arrivals: Mutex<mpsc::Receiver<Arrival>>,
     /// For connections that have had no session yet.
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     stop: watch::Sender<bool>,
 }
 
 impl HttpAcceptor {
     /// The next connection, when there is a place for it.
-    async fn connection(&self) -> io::Result<(TcpStream, SocketAddr, Option<OwnedSemaphorePermit>)> {
-        // The semaphore is never closed.
-        let place = self.places.clone().acquire_owned().await.ok();
+    async fn connection(&self) -> io::Result<(TcpStream, SocketAddr, Place)> {
+        let place = self.places.take().await;
         let (stream, peer) = self.listener.accept().await?;
+        place.begin();
         // The session does its own gathering.
         stream.set_nodelay(true)?;
         Ok((stream, peer, place))
@@ -83,11 +85,20 @@ struct Door {
 }
 
 impl Door {
-    async fn serve(
+    /// Serves a connection to its end, or until it has lost its place: with its first session it needs none.
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place, stop: watch::Receiver<bool>) {
+        let (service, lost) = (self.server.service().clone(), place.lost());
+        tokio::select! {
+            () = self.serve_placed(stream, peer, place, stop) => {}
+            () = lost => service.report(AcceptError::NoRoom),
+        }
+    }
+
+    async fn serve_placed(
         self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Option<OwnedSemaphorePermit>,
+        place: Place,
         stop: watch::Receiver<bool>,
     ) {
         #[cfg(feature = "_tls")]
@@ -96,7 +107,7 @@ impl Door {
             return tls.serve(self.server, stream, (name, peer), place, stop).await;
         }
         let peer = HttpPeer::tcp(&self.scheme, peer);
-        self.server.serve_until(Stream::Clear(stream), peer, place, stop).await;
+        self.server.serve_until(Stream::Clear(stream), peer, Some(place), stop).await;
     }
 }
 
@@ -133,7 +144,7 @@ mod tls {
     use std::net::SocketAddr;
 
     use tokio::net::TcpStream;
-    use tokio::sync::{OwnedSemaphorePermit, watch};
+    use tokio::sync::watch;
     use tokio::time::Instant;
 
     use super::super::server::{Carriers, Server};
@@ -142,6 +153,7 @@ mod tls {
     use super::super::{ALPN_HTTP1, ALPN_HTTP2};
     use crate::error::{AcceptError, ListenError};
     use crate::listen::ListenOptions;
+    use crate::places::Place;
     use crate::tls::{ALPN, TlsConfigError, TlsServer, accept_tls, begin, peer_info};
 
     #[derive(Clone)]
@@ -171,7 +183,7 @@ mod tls {
             server: Server,
             stream: TcpStream,
             (name, address): (String, SocketAddr),
-            place: Option<OwnedSemaphorePermit>,
+            place: Place,
             mut stop: watch::Receiver<bool>,
         ) {
             let service = server.service();
@@ -189,7 +201,7 @@ mod tls {
                 return service.hand(Box::pin(begin(stream, name, admission, begun)));
             }
             let peer = HttpPeer::new(peer_info(&stream, name), Some(address.ip()));
-            server.serve_until(Stream::tls(stream), peer, place, stop).await;
+            server.serve_until(Stream::tls(stream), peer, Some(place), stop).await;
         }
     }
 }

@@ -10,12 +10,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::problem::problem;
 use super::service::{HttpPeer, LibchanService};
 use crate::error::AcceptError;
+use crate::places::Place;
 
 /// Requests that one connection may have open. Proxies put many clients on one.
 const STREAMS: u32 = 1024;
@@ -110,7 +111,6 @@ impl Server {
         self.carriers
     }
 
-    #[cfg(feature = "_tls")]
     pub(super) fn service(&self) -> &LibchanService {
         &self.service
     }
@@ -130,7 +130,7 @@ impl Server {
         &self,
         stream: S,
         peer: HttpPeer,
-        mut place: Option<OwnedSemaphorePermit>,
+        mut place: Option<Place>,
         mut stop: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -49,6 +49,24 @@ async fn handshakes_are_bounded_and_make_room() {
     good.await.unwrap();
 }
 
+/// While all places are taken, silence is not waited for as long as the hello deadline.
+#[tokio::test]
+async fn a_silent_peer_makes_room_for_others() {
+    let seen = Arc::new(StdMutex::new(Vec::new()));
+    let log = seen.clone();
+    let options = ListenOptions::default().max_handshakes(1);
+    let listener = tcp(options.on_failed_handshake(move |error| log.lock().unwrap().push(error.to_string())));
+    let listener = listener.await;
+    let mut silent_one = silent(&listener).await;
+    let good = dialing(&listener);
+    let _session = soon(listener.accept()).await.unwrap();
+    good.await.unwrap();
+    let mut said = Vec::new();
+    let _ = soon(silent_one.read_to_end(&mut said)).await;
+    let expected = "a slow peer had to make room for others (ListenOptions::max_handshakes)";
+    assert_eq!(*seen.lock().unwrap(), [expected]);
+}
+
 #[tokio::test]
 async fn a_failed_handshake_is_skipped_and_reported() {
     let seen = Arc::new(StdMutex::new(Vec::new()));

@@ -300,6 +300,19 @@ async fn silent_connections_are_bounded() {
     }
 }
 
+/// While all places are taken, silence is not waited for as long as the hello deadline.
+#[tokio::test]
+async fn a_silent_connection_makes_room_for_others() {
+    for url in BOTH {
+        let listener = listen_with(url, ListenOptions::default().max_handshakes(1)).await.unwrap();
+        let address = listener.url().split('/').nth(2).unwrap().to_owned();
+        let _silent = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let (dialed, accepted) = soon(async { tokio::join!(dial(listener.url()), listener.accept()) }).await;
+        dialed.unwrap();
+        accepted.unwrap();
+    }
+}
+
 /// A server that is gone between the tcp connection and its answer.
 #[tokio::test]
 async fn a_server_that_hangs_up() {
