@@ -25,6 +25,10 @@ pub(crate) struct Traps {
     pub(crate) hold_response: bool,
     /// T1: holds the request until its first DATA.
     pub(crate) hold_request: bool,
+    /// Holds the request until it has ended.
+    pub(crate) buffer_request: bool,
+    /// Holds the response until it has ended.
+    pub(crate) buffer_response: bool,
     /// T2: resets the request when the response has ended.
     pub(crate) kill_request: bool,
     /// T2: resets the response so long after the request has ended.
@@ -110,9 +114,10 @@ impl Proxy {
 
     async fn stream(self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let (head, mut from_client) = request.into_parts();
-        let first = match self.traps.hold_request {
-            true => from_client.data().await,
-            false => None,
+        let first = match (self.traps.hold_request, self.traps.buffer_request) {
+            (_, true) => collect(&mut from_client).await,
+            (true, false) => from_client.data().await,
+            (false, false) => None,
         };
         let mut upstream = self.upstream().await.ready().await.unwrap();
         let (response, mut to_server) = upstream.send_request(Request::from_parts(head, ()), false).unwrap();
@@ -122,9 +127,10 @@ impl Proxy {
         let up = tokio::spawn(self.clone().pump(from_client, to_server, self.traps.body_limit));
         let Ok(response) = response.await else { return respond.send_reset(self.code(Reason::CANCEL)) };
         let (head, mut from_server) = response.into_parts();
-        let first = match self.traps.hold_response {
-            true => from_server.data().await,
-            false => None,
+        let first = match (self.traps.hold_response, self.traps.buffer_response) {
+            (_, true) => collect(&mut from_server).await,
+            (true, false) => from_server.data().await,
+            (false, false) => None,
         };
         let mut to_client = respond.send_response(Response::from_parts(head, ()), false).unwrap();
         if let Some(Ok(data)) = first {
@@ -183,6 +189,16 @@ impl Proxy {
     fn code(&self, default: Reason) -> Reason {
         self.traps.code.unwrap_or(default)
     }
+}
+
+/// All of a direction, once it has ended.
+async fn collect(from: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
+    let mut all = Vec::new();
+    while let Some(Ok(data)) = from.data().await {
+        let _ = from.flow_control().release_capacity(data.len());
+        all.extend_from_slice(&data);
+    }
+    Some(Ok(all.into()))
 }
 
 /// Passes one chunk on as far as windows allow, and gives the window back then. False: nobody takes it.

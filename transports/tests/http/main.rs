@@ -1,6 +1,7 @@
 //! The http carriers: over loopback, embedded in a foreign server, over TLS, refused in every way, and behind a
 //! hostile proxy.
 
+mod browser;
 mod carriers;
 mod embedding;
 mod fallback;

@@ -104,6 +104,9 @@ async fn answers_that_are_no_session() {
             let error = failure(&url).await;
             let text = error.to_string();
             assert!(text.contains(&status.to_string()) && text.starts_with(&url), "{text}");
+            if let HttpError::NotLibchan { content_type: Some(kind), .. } = &expected {
+                assert!(text.contains(kind), "{text}");
+            }
             assert_eq!(answer(error), expected, "{url}");
         }
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use h2::Reason;
 use http::{HeaderName, HeaderValue};
-use libchan::{LinkInfo, OpenOptions, RecvError, RemoteError, Session};
+use libchan::{LinkInfo, OpenOptions, RecvError, RemoteError, Session, SessionError, SessionOptions};
 use libchan_transports::http::{Carriers, HttpDialOptions, Server, dial_http2, service};
-use libchan_transports::{Address, Candidate, DialOptions, HttpAddress, ListenOptions, Listener};
+use libchan_transports::{
+    Address, Candidate, DialError, DialOptions, HttpAddress, ListenOptions, Listener, bearer,
+};
 use serde_bytes::ByteBuf;
 use tokio::time::sleep;
 
@@ -54,6 +56,40 @@ async fn t1_both_hellos_leave_at_once() {
         let (dialed, accepted, _) = through(Traps { hold_response, hold_request, ..Traps::default() }).await;
         ping(&dialed, &accepted).await;
         ping(&accepted, &dialed).await;
+    }
+}
+
+/// A proxy that waits for the end of what never ends: the dial says that no hello came, and nobody is left behind.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_buffers_is_a_dial_without_a_hello() {
+    for (buffer_request, buffer_response) in [(true, false), (false, true), (true, true)] {
+        for asks in [false, true] {
+            let traps = Traps { buffer_request, buffer_response, ..Traps::default() };
+            let options = match asks {
+                true => ListenOptions::default().authorize(bearer(|name: &str| Ok(name.to_owned()))),
+                false => ListenOptions::default(),
+            };
+            let (proxy, listener) = behind(traps, options);
+            let address = address();
+            let session = SessionOptions::new().bearer("ann");
+            let dialing = dial_http2(
+                proxy.connect(),
+                &address,
+                LinkInfo::new("test"),
+                DialOptions::default().session(session),
+            );
+            let accepting = async {
+                loop {
+                    // One whose answer is held is a session for the listener, until the dialer has gone.
+                    assert!(listener.accept().await.unwrap().closed().await.is_err());
+                }
+            };
+            let error = tokio::select! {
+                dialed = dialing => dialed.unwrap_err(),
+                () = accepting => unreachable!(),
+            };
+            assert!(matches!(error, DialError::Session(SessionError::HelloTimeout)), "{error:?}");
+        }
     }
 }
 
