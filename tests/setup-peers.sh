@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the ignored tests need beyond the Rust toolchain: python3, and the proxies of tests/proxies. May be run any number
+# What the ignored tests need beyond the Rust toolchain: python3, curl, and the proxies of tests/proxies. May be run any number
 # of times. No service is started.
 set -euo pipefail
 
@@ -9,7 +9,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 missing=()
-for pair in python3:python3 nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2; do
+for pair in python3:python3 curl:curl nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2; do
   # A user's PATH may lack the folder where servers are.
   if ! PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null; then
     missing+=("${pair##*:}")
@@ -32,6 +32,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
-for program in python3 nginx haproxy caddy apache2; do
+for program in python3 curl nginx haproxy caddy apache2; do
   echo "$program: $(PATH="$PATH:/usr/sbin" command -v "$program")"
 done

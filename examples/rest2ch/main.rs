@@ -7,6 +7,7 @@ mod notes;
 mod server;
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 
@@ -14,7 +15,17 @@ const USAGE: &str =
     "usage: rest2ch serve [ADDRESS] | add URL TEXT | watch URL (the token is in REST2CH_TOKEN)";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rest2ch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
