@@ -33,7 +33,7 @@ pub(crate) struct Path {
 impl Path {
     pub(crate) async fn new(kind: Kind) -> Self {
         let proxies: IpPrefix = "127.0.0.0/8".parse().unwrap();
-        let http = HttpListenOptions::default().origin(ORIGIN).trusted_proxy(proxies);
+        let http = HttpListenOptions::default().origin(ORIGIN).trusted_proxy(proxies).extended_connect();
         let options = ListenOptions::default().authorize(Known).http(http);
         let listener = listen_with("http://127.0.0.1:0", options).await.unwrap();
         let (server, client) = (certificate("localhost"), certificate("alice"));

@@ -6,12 +6,15 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use libchan_tests::soon;
 use libchan_transports::tls::{DevCertificate, Fingerprint};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
+
+/// How long a proxy may take to start or to reload.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A proxy that the tests know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,8 +221,9 @@ impl Proxy {
             }
             false
         };
-        let said = soon(listening).await;
-        assert!(said, "{:?} has ended without {words:?}:\n{}", self.kind, before.join("\n"));
+        let said = tokio::time::timeout(PATIENCE, listening).await;
+        let name = self.kind.name();
+        assert!(said == Ok(true), "{name} has not said {words:?}, but:\n{}", before.join("\n"));
     }
 }
 

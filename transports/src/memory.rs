@@ -263,7 +263,6 @@ pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<
 }
 
 /// What the listener will find of a dialer, and the dialer's session or where it will come.
-#[expect(clippy::type_complexity, reason = "used once")]
 fn call(
     name: &str,
     said: Metadata,

@@ -107,6 +107,11 @@ pub struct HttpListenOptions {
     pub trusted_proxies: Vec<IpPrefix>,
     /// Further headers that only a trusted proxy may send, beside the usual names.
     pub identity_headers: Vec<HeaderName>,
+    /// Takes a WebSocket inside an HTTP/2 request too (extended CONNECT, RFC 8441). Off by default: some proxies and
+    /// browsers use it as soon as it is announced, and not all of them well. Our dialer does not. A server that the
+    /// service is mounted in has to announce it itself.
+    #[cfg(feature = "websocket")]
+    pub extended_connect: bool,
 }
 
 impl HttpListenOptions {
@@ -128,6 +133,13 @@ impl HttpListenOptions {
     #[must_use]
     pub fn identity_header(mut self, name: HeaderName) -> Self {
         self.identity_headers.push(name);
+        self
+    }
+    /// Takes a WebSocket inside an HTTP/2 request too (extended CONNECT, RFC 8441).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn extended_connect(mut self) -> Self {
+        self.extended_connect = true;
         self
     }
 }

@@ -102,7 +102,12 @@ impl Server {
     /// A server that answers for `path` alone.
     pub fn new(service: LibchanService, path: impl Into<String>, carriers: Carriers) -> Self {
         let service = service.restricted(carriers);
-        let builder = builder(service.session().limits.hello_timeout);
+        #[cfg_attr(not(feature = "websocket"), expect(unused_mut, reason = "nothing is announced"))]
+        let mut builder = builder(service.session().limits.hello_timeout);
+        #[cfg(feature = "websocket")]
+        if carriers.websocket() && service.takes_extended_connect() {
+            builder.http2().enable_connect_protocol();
+        }
         Self { service, path: path.into(), carriers, builder }
     }
 

@@ -196,6 +196,11 @@ impl LibchanService {
         Ok(response)
     }
 
+    #[cfg(feature = "websocket")]
+    pub(super) fn takes_extended_connect(&self) -> bool {
+        self.shared.http.extended_connect
+    }
+
     /// What a request asks for.
     fn carrier(&self, request: &Request<()>) -> Result<Carrier, (StatusCode, &'static str)> {
         if let Some(origin) = request.headers().get(ORIGIN)
@@ -217,7 +222,15 @@ impl LibchanService {
             (&Method::GET, Version::HTTP_11)
                 if self.carriers.websocket() && super::websocket::is_upgrade(request) =>
             {
-                super::websocket::answer(request.headers()).map(Carrier::WebSocket)
+                super::websocket::answer(request).map(Carrier::WebSocket)
+            }
+            #[cfg(feature = "websocket")]
+            (&Method::CONNECT, Version::HTTP_2)
+                if self.carriers.websocket()
+                    && self.takes_extended_connect()
+                    && super::websocket::is_extended_connect(request) =>
+            {
+                super::websocket::answer(request).map(Carrier::WebSocket)
             }
             (&Method::GET, _) if self.carriers.websocket() => {
                 Err((StatusCode::UPGRADE_REQUIRED, "a WebSocket is spoken here"))
@@ -274,6 +287,7 @@ impl LibchanService {
         use hyper_util::rt::TokioIo;
         use tokio::time::timeout;
 
+        let is_shared = request.version() == Version::HTTP_2;
         let upgrading = hyper::upgrade::on(&mut request);
         let (service, limit) = (self.clone(), self.session().limits.hello_timeout);
         let kept = self.keep();
@@ -282,9 +296,10 @@ impl LibchanService {
                 |detail: String| AcceptError::NotHttp { peer: asked.info.peer.clone(), detail };
             let upgraded = timeout(limit, upgrading).await;
             let upgraded = upgraded.map_err(|_| not_upgraded("the upgrade took too long".to_owned()))?;
-            drop(kept);
             let stream = TokioIo::new(upgraded.map_err(|error| not_upgraded(error.to_string()))?);
             let link = super::WebSocketLink::accept(stream, asked.info.clone()).await;
+            // Inside HTTP/2 the connection has to be served on; after an upgrade of HTTP/1.1 nothing is left of it.
+            let link = if is_shared { link.keeping(kept) } else { link };
             service.begin(link, asked).await
         })
     }

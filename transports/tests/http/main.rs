@@ -4,6 +4,7 @@
 mod browser;
 mod carriers;
 mod embedding;
+mod extended_connect;
 mod fallback;
 mod hostile;
 mod refusals;

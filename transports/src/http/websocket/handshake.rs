@@ -5,6 +5,7 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::ext::Protocol;
 use libchan::LinkInfo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::client_async_with_config;
@@ -73,10 +74,16 @@ pub(in crate::http) fn is_upgrade<B>(request: &Request<B>) -> bool {
         && has_token(request.headers(), &UPGRADE, |token| token.eq_ignore_ascii_case("websocket"))
 }
 
-/// The answer that accepts an upgrade, or what is wrong with the request.
-pub(in crate::http) fn answer(
-    headers: &HeaderMap,
+/// Whether a CONNECT asks for a WebSocket (RFC 8441).
+pub(in crate::http) fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_ref() == b"websocket")
+}
+
+/// The answer that accepts an upgrade or an extended CONNECT, or what is wrong with the request.
+pub(in crate::http) fn answer<B>(
+    request: &Request<B>,
 ) -> Result<Response<LibchanBody>, (StatusCode, &'static str)> {
+    let headers = request.headers();
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "version 13 of WebSocket is spoken here"));
     }
@@ -87,12 +94,15 @@ pub(in crate::http) fn answer(
         ));
     }
     let mut response = Response::new(LibchanBody::whole(bytes::Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    if request.version() == Version::HTTP_11 {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
     let answer = response.headers_mut();
-    answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    // A proxy that translates from HTTP/2 may send no key, and wants no proof then.
+    // HTTP/2 has no key, and a proxy that translates from it may send none. One that translates to it may pass the key of
+    // its client on, who wants the proof.
     if let Some(key) = headers.get(SEC_WEBSOCKET_KEY)
         && let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
     {

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-pub(super) use self::handshake::{answer, is_upgrade};
+pub(super) use self::handshake::{answer, is_extended_connect, is_upgrade};
 use super::gather::{gather, hand_out};
 use crate::writing::{refuse_descriptors, try_by_poll};
 
@@ -54,8 +54,15 @@ where
     }
 
     fn over(socket: WebSocketStream<S>, info: LinkInfo) -> Self {
-        let state = State { socket, chunk: Bytes::new(), scratch: BytesMut::new(), end: End::Open };
+        let state =
+            State { socket, chunk: Bytes::new(), scratch: BytesMut::new(), end: End::Open, kept: None };
         Self { info, socket: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Keeps this for as long as the link lives.
+    pub(super) fn keeping(self, kept: Box<dyn Send>) -> Self {
+        lock(&self.socket).kept = Some(kept);
+        self
     }
 }
 
@@ -100,6 +107,7 @@ struct State<S: AsyncRead + AsyncWrite + Unpin> {
     chunk: Bytes,
     scratch: BytesMut,
     end: End,
+    kept: Option<Box<dyn Send>>,
 }
 
 /// How the socket ends.
