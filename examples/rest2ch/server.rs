@@ -73,7 +73,7 @@ async fn accept(listener: Listener, notes: Arc<Notes>) {
 
 async fn serve_session(session: Session, notes: Arc<Notes>) {
     // Set by the authorize hook, so it is always there.
-    let user = session.info().principal.clone().unwrap_or_default();
+    let user = session.principal().unwrap_or_default().to_owned();
     while let Ok(Some(incoming)) = session.accept().await {
         let (user, notes) = (user.clone(), notes.clone());
         match incoming.name() {

@@ -99,8 +99,7 @@ pub enum DialError {
         /// What the other said.
         second: Box<Self>,
     },
-    /// The other side's authorize hook gave no session, and said so in the session's goodbye. Over http it may be a
-    /// status instead, [`Http`](Self::Http): [`refusal`](Self::refusal) is both.
+    /// The other side's authorize hook gave no session, and said so in the goodbye. See [`refusal`](Self::refusal).
     NotAdmitted {
         /// What was dialed.
         url: String,
@@ -119,8 +118,7 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// Why the other side's authorize hook gave no session, whether it said so by an http status or in the session's
-    /// goodbye.
+    /// Why the other side's authorize hook gave no session, be it an http status or the session's goodbye.
     ///
     /// ```
     /// # async fn doc() -> Result<(), libchan_transports::DialError> {

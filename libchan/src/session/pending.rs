@@ -101,6 +101,8 @@ impl PendingSession {
 
     /// Answers the hello and gives the session; `principal` is who the peer is, which becomes [`LinkInfo::principal`].
     ///
+    /// Cancel-safe: dropping the future drops the link.
+    ///
     /// # Errors
     /// The link breaks.
     pub async fn admit(mut self, principal: Option<String>) -> Result<Session, SessionError> {
@@ -119,7 +121,8 @@ impl PendingSession {
     }
 
     /// Tells the peer why it gets no session, waits until it has gone, at most the options' close timeout, and drops
-    /// the link. `text` is for people; at most 1,024 bytes of it are sent.
+    /// the link. `text` is for people; at most 1,024 bytes of it are sent. Dropping the future drops the link at once: the
+    /// peer may not learn why.
     pub async fn deny(mut self, why: Denial, text: &str) {
         self.machine.deny(why, text);
         let mut goodbye = Output::default();
