@@ -75,6 +75,13 @@ impl Raw {
         lock(&self.ends).len()
     }
 
+    /// What it carries, with another payload: what a conformance test decodes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_payload(self, codec: AnyCodec, payload: Bytes) -> Self {
+        Self { codec, payload, ends: self.ends }
+    }
+
     pub(crate) fn from_arrived(arrived: Arrived<'_>) -> Self {
         let payload = arrived.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(arrived.payload));
         Self { codec: arrived.codec, payload, ends: Mutex::new(arrived.ends) }

@@ -1,6 +1,8 @@
 //! What the tests check the books with: the counters of every entry, as plain numbers. No part of the API.
 
+use crate::Key;
 use crate::entry::Entry;
+use crate::frame::Opening;
 use crate::machine::Machine;
 use crate::output::Output;
 
@@ -177,8 +179,31 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The id on the wire of an entry; `None` if it is gone.
+    #[doc(hidden)]
+    pub fn wire_id(&self, key: Key) -> Option<u32> {
+        match self.entries.get(key) {
+            Entry::Free => None,
+            Entry::Send(half) => Some(half.id),
+            Entry::Recv(half) => Some(half.id),
+            Entry::Stream(stream) => Some(stream.id),
+        }
+    }
+
+    /// What the peer has opened under `key`, until it is accepted.
+    #[doc(hidden)]
+    pub fn opening(&self, key: Key) -> Option<&Opening> {
+        match self.entries.get(key) {
+            Entry::Recv(half) => half.rare.as_ref()?.opening.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// An output as the bytes that go on the link.
-fn flat(out: &Output) -> Vec<u8> {
+#[doc(hidden)]
+pub fn flat(out: &Output) -> Vec<u8> {
     let mut flat = Vec::with_capacity(out.len());
     let mut at = 0;
     for (to, payload) in &out.splices {

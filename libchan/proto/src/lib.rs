@@ -19,6 +19,8 @@
 #[doc(hidden)]
 pub mod audit;
 pub mod code;
+#[doc(hidden)]
+pub mod conform;
 mod credit;
 mod entry;
 mod error;
@@ -30,6 +32,8 @@ mod inbox;
 mod limits;
 mod machine;
 mod output;
+#[doc(hidden)]
+pub mod registry;
 
 pub use self::entry::{Cancel, Close, Scope};
 pub use self::error::{Blocked, Denial, Misbehaviour, OpenError, Reason, SessionError, StreamError};

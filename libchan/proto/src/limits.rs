@@ -77,6 +77,7 @@ impl Limits {
     pub fn sane(mut self) -> Self {
         self.max_frame = self.max_frame.clamp(MIN_FRAME, 0x00ff_ffff);
         self.max_attachments = self.max_attachments.min(MAX_ATTACHMENTS);
+        self.max_descriptors = self.max_descriptors.min(MAX_ATTACHMENTS);
         self.initial_window = self.initial_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
         self.stream_window = self.stream_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
         self.max_window = self.max_window.clamp(self.initial_window, i32::MAX as u32 / 4);

@@ -10,7 +10,7 @@ use crate::sync::thread_local;
 const KEEP: usize = 64;
 
 thread_local! {
-    #[expect(clippy::vec_box, reason = "they are moved in and out as boxes")]
+    #[allow(clippy::vec_box, reason = "they are moved in and out as boxes")]
     static SPARE: RefCell<Vec<Box<Inbox>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -20,6 +20,8 @@ pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Res
 #[inline]
 pub(super) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
     let mut deserializer = Deserializer::from_read_ref(payload);
+    // It stops when the count reaches 0.
+    deserializer.set_max_depth(MAX_DEPTH + 1);
     // rmp-serde counts arrays and maps but not enums, and a nested enum takes two bytes a level: `Limited` counts all.
     let elements = Cell::new(payload.len());
     let value = T::deserialize(Limited::new(&mut deserializer, &elements)).map_err(CodecError::of)?;

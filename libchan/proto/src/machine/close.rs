@@ -63,12 +63,8 @@ impl Machine {
     }
 
     pub(super) fn on_close(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
-        let mut body = Reader(body);
-        let scope = parse_scope(body.u8()?)?;
-        let reason = body.reason()?;
-        if reason.code == code::NONE && !reason.text.is_empty() {
-            return Err(Misbehaviour::Field.into());
-        }
+        let Close { scope, reason } = parse_close(body)?;
+        let reason = reason.unwrap_or_default();
         let Some(key) = self.lookup(id)? else { return Ok(()) };
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         // Only a message that we have said we do not want may be cut.
@@ -177,10 +173,7 @@ impl Machine {
     }
 
     pub(super) fn on_cancel(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
-        let mut body = Reader(body);
-        let scope = parse_scope(body.u8()?)?;
-        let taken = body.u32()?;
-        let reason = body.reason()?;
+        let (Cancel { scope, reason }, taken) = parse_cancel(body)?;
         let Some(key) = self.lookup(id)? else { return Ok(()) };
         let Some(half) = self.entries.send(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         if half.cancelled().is_some() {
@@ -235,6 +228,24 @@ impl Machine {
             }
         }
     }
+}
+
+pub(crate) fn parse_close(body: &[u8]) -> Result<Close, Misbehaviour> {
+    let mut body = Reader(body);
+    let scope = parse_scope(body.u8()?)?;
+    let reason = body.reason()?;
+    if reason.code == code::NONE && !reason.text.is_empty() {
+        return Err(Misbehaviour::Field);
+    }
+    Ok(Close { scope, reason: (reason.code != code::NONE).then_some(reason) })
+}
+
+/// And how many were taken.
+pub(crate) fn parse_cancel(body: &[u8]) -> Result<(Cancel, u32), Misbehaviour> {
+    let mut body = Reader(body);
+    let scope = parse_scope(body.u8()?)?;
+    let taken = body.u32()?;
+    Ok((Cancel { scope, reason: body.reason()? }, taken))
 }
 
 fn parse_scope(byte: u8) -> Result<Scope, Misbehaviour> {

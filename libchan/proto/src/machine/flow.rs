@@ -79,6 +79,9 @@ impl Machine {
             }
             _ => return Err(Misbehaviour::WrongEnd.into()),
         };
+        if half.cancelled().is_some() {
+            return Err(Misbehaviour::AfterEnd.into());
+        }
         if half.sent.wrapping_sub(half.taken) < taken {
             return Err(Misbehaviour::CreditOverflow.into());
         }

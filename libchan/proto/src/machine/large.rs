@@ -76,7 +76,8 @@ impl Machine {
         let Some(half) = self.entries.send(key) else { return };
         let (id, credit) = (half.id, half.credit);
         let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
-        let overhead = if large.started { 1 } else { 7 + large.table.len() };
+        let table = if large.table.is_empty() { 0 } else { 1 + large.table.len() };
+        let overhead = if large.started { 1 } else { 6 + table };
         let left = large.payload.len() - large.sent;
         let mut size = left.min(max - overhead);
         let mut cost = 0;
@@ -195,10 +196,7 @@ impl Machine {
     }
 
     pub(super) fn on_fragment(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
-        let Some((&flags, part)) = body.split_first() else { return Err(Misbehaviour::FrameTooShort.into()) };
-        if flags & !flag::MORE != 0 || part.is_empty() {
-            return Err(Misbehaviour::Field.into());
-        }
+        let (more, part) = parse_fragment(body)?;
         let Some(key) = self.lookup(id)? else { return Ok(()) };
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         let dropped = half.cancelled;
@@ -206,12 +204,12 @@ impl Machine {
             return Err(Misbehaviour::Fragment.into());
         };
         let have = partial.received + part.len();
-        let last = flags & flag::MORE == 0;
+        let last = !more;
         if have > partial.total as usize || last != (have == partial.total as usize) {
             return Err(Misbehaviour::Fragment.into());
         }
         partial.received = have;
-        if partial.announced && !dropped && !half.window.arrive(part.len() as u32, false) {
+        if partial.announced && !half.window.arrive(part.len() as u32, false) {
             return Err(Misbehaviour::ByteCredit.into());
         }
         if !dropped {
@@ -251,6 +249,15 @@ impl Partial {
         payload.extend_from_slice(first);
         Self { codec, flaw, attachments, received: first.len(), payload, total, announced }
     }
+}
+
+/// Whether further ones follow, and the part of the payload.
+pub(crate) fn parse_fragment(body: &[u8]) -> Result<(bool, &[u8]), Misbehaviour> {
+    let Some((&flags, part)) = body.split_first() else { return Err(Misbehaviour::FrameTooShort) };
+    if flags & !flag::MORE != 0 || part.is_empty() {
+        return Err(Misbehaviour::Field);
+    }
+    Ok((flags & flag::MORE != 0, part))
 }
 
 fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: bool) {

@@ -8,6 +8,7 @@ use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
 use crate::error::{Blocked, Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Reader, Type, flag};
 use crate::inbox::{Attachment, Flaw, Kind, Payload, SMALL, charge};
+use crate::limits::Limits;
 
 /// Output from which on messages are refused, in bytes.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -187,28 +188,9 @@ impl Machine {
                 false => self.check_control(),
             };
         }
-        let mut reader = Reader(body);
-        let (flags, codec) = (reader.u8()?, reader.u8()?);
-        let flaw = parse_flags(flags)?;
-        let table = if flags & flag::ATTACHMENTS != 0 {
-            let n = usize::from(reader.u8()?);
-            if n == 0 || n > self.limits.max_attachments as usize {
-                return Err(Misbehaviour::TooManyAttachments.into());
-            }
-            reader.take(n * ATTACHMENT)?
-        } else {
-            &[]
-        };
-        let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
-        let payload = reader.0;
+        let Parts { flags, codec, flaw, table, total, payload } = Parts::parse(body, &self.limits)?;
         let count = table.len() / ATTACHMENT;
         let size = total.map_or(payload.len(), |total| total as usize);
-        if size > self.limits.max_message as usize {
-            return Err(Misbehaviour::MessageTooLarge.into());
-        }
-        if total.is_some_and(|total| payload.len() >= total as usize) {
-            return Err(Misbehaviour::Fragment.into());
-        }
         let announced = flags & flag::ANNOUNCED != 0;
         let first = charge(if announced { payload.len() } else { size }, count);
         // What may pass the end of the credit: a message that fits the first window, or the fixed part of the others.
@@ -271,27 +253,23 @@ impl Machine {
         while !table.is_empty() {
             let (kind, id) = (table.u8()?, table.u32()?);
             let (capacity, wanted) = (table.u32()?, table.u32()?);
-            if matches!(kind, 3..=5) && (capacity != 0 || wanted != 0) {
-                return Err(Misbehaviour::Field);
-            }
             let attachment = |kind, key| Attachment { kind, key, capacity, on_demand: wanted != 0 };
-            attachments.push(match kind {
-                1 => {
+            attachments.push(match check_entry(kind, id, capacity, wanted)? {
+                Kind::Sender => {
                     let mut half = SendHalf::new(id, false, capacity, capacity > 0, window);
                     half.wanted = wanted;
                     attachment(Kind::Sender, self.insert_theirs(id, Kind::Sender, Entry::Send(half))?)
                 }
-                2 if wanted == 1 || (wanted == 0 && capacity > 0) => {
+                Kind::Receiver => {
                     let half = RecvHalf::new(id, false, capacity, wanted == 1, window);
                     attachment(Kind::Receiver, self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?)
                 }
-                2 => return Err(Misbehaviour::Field),
-                3 => {
+                Kind::Stream => {
                     let entry = Entry::Stream(Box::new(StreamState::new(id, false, stream)));
                     attachment(Kind::Stream, self.insert_theirs(id, Kind::Stream, entry)?)
                 }
-                4 if id == 0 => attachment(Kind::Descriptor, self.take_descriptor()?),
-                5 => match self.lookup(id)? {
+                Kind::Descriptor => attachment(Kind::Descriptor, self.take_descriptor()?),
+                Kind::SenderHome => match self.lookup(id)? {
                     Some(key) => {
                         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd) };
                         half.rare().holds += 1;
@@ -300,7 +278,6 @@ impl Machine {
                     // The channel ended meanwhile: a sender of nothing.
                     None => attachment(Kind::SenderHome, Key::NONE),
                 },
-                _ => return Err(Misbehaviour::AttachmentKind),
             });
         }
         Ok(())
@@ -403,6 +380,59 @@ pub(super) fn flaw_flag(flaw: Flaw) -> u8 {
         Flaw::None => 0,
         Flaw::NotEncoded => flag::NOT_ENCODED,
         Flaw::NotForwarded => flag::NOT_FORWARDED,
+    }
+}
+
+/// A MESSAGE, as far as it can be read without a session.
+pub(crate) struct Parts<'a> {
+    pub(crate) flags: u8,
+    pub(crate) codec: u8,
+    pub(crate) flaw: Flaw,
+    /// The attachments, [`ATTACHMENT`] bytes each.
+    pub(crate) table: &'a [u8],
+    /// The length of the whole payload, if fragments follow.
+    pub(crate) total: Option<u32>,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    #[inline]
+    pub(crate) fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, Misbehaviour> {
+        let mut reader = Reader(body);
+        let (flags, codec) = (reader.u8()?, reader.u8()?);
+        let flaw = parse_flags(flags)?;
+        let table = if flags & flag::ATTACHMENTS != 0 {
+            let n = usize::from(reader.u8()?);
+            if n == 0 || n > limits.max_attachments as usize {
+                return Err(Misbehaviour::TooManyAttachments);
+            }
+            reader.take(n * ATTACHMENT)?
+        } else {
+            &[]
+        };
+        let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
+        let payload = reader.0;
+        if total.map_or(payload.len(), |total| total as usize) > limits.max_message as usize {
+            return Err(Misbehaviour::MessageTooLarge);
+        }
+        if total.is_some_and(|total| payload.len() >= total as usize) {
+            return Err(Misbehaviour::Fragment);
+        }
+        Ok(Self { flags, codec, flaw, table, total, payload })
+    }
+}
+
+/// The kind of an entry of the table whose fields fit each other.
+pub(crate) fn check_entry(kind: u8, id: u32, capacity: u32, wanted: u32) -> Result<Kind, Misbehaviour> {
+    match kind {
+        3..=5 if capacity != 0 || wanted != 0 => Err(Misbehaviour::Field),
+        1 => Ok(Kind::Sender),
+        2 if wanted == 1 || (wanted == 0 && capacity > 0) => Ok(Kind::Receiver),
+        2 => Err(Misbehaviour::Field),
+        3 => Ok(Kind::Stream),
+        4 if id == 0 => Ok(Kind::Descriptor),
+        5 => Ok(Kind::SenderHome),
+        _ => Err(Misbehaviour::AttachmentKind),
     }
 }
 

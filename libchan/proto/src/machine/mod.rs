@@ -1,12 +1,12 @@
 //! The machine: what it holds, and which submodule decides what.
 
 mod channel;
-mod close;
+pub(crate) mod close;
 mod flow;
 mod inboxes;
 mod input;
-mod large;
-mod message;
+pub(crate) mod large;
+pub(crate) mod message;
 mod open;
 mod session;
 mod stream;

@@ -1,8 +1,8 @@
 //! The upgrade from HTTP/1.1: asked for by the dialer, checked and answered by the acceptor.
 
 use http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::ext::Protocol;
@@ -36,6 +36,11 @@ where
     ) -> Result<Self, HttpError> {
         let request = request(address, options)?;
         match client_async_with_config(request, stream, Some(config())).await {
+            // The library lets an extension pass that it has not offered.
+            Ok((_, answer)) if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
+                let detail = "it has accepted an extension, and none was offered".to_owned();
+                Err(HttpError::NotHttp { protocol: "WebSocket", detail })
+            }
             Ok((socket, _)) => Ok(Self::over(socket, info)),
             Err(Error::Http(answer)) => {
                 let body = answer.body().as_deref().unwrap_or_default();
