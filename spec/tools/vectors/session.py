@@ -1,0 +1,615 @@
+"""sessions/session.json: hello, ping, silence, goodbye, the end."""
+
+from talk import *
+from wire import DEFAULTS, LIMITS, PREFACE as PREFACE_BYTES
+
+
+def limits(**fields):
+    return {**{name: DEFAULTS[name] for name in LIMITS}, **fields}
+
+
+def established(codecs=None, **fields):
+    return events(
+        {"event": "established", "limits": limits(**fields), "codecs": codecs or [1, 2, 3, 0], "metadata": []}
+    )
+
+
+def hellos(t):
+    g = "se.hello"
+    for role in ("dialer", "acceptor"):
+        t.add(
+            g,
+            "FR-01 FR-12 SE-01" + (" SE-19" if role == "dialer" else ""),
+            f"the {role} says preface and hello at once, and hears the other's",
+            expect(PREFACE, hello(**DEFAULTS)),
+            recv(PREFACE, hello()),
+            established(),
+            QUIET,
+            GOES_ON,
+            role=role,
+            raw=True,
+        )
+    t.add(
+        g,
+        "LI-01",
+        "of each limit the smaller, whoever states it",
+        expect(PREFACE, hello(max_frame=8192, max_message=1000, max_channels=7)),
+        recv(
+            PREFACE,
+            hello(
+                max_frame=5000,
+                max_message=2000,
+                max_attachments=3,
+                max_pending_accepts=2,
+                initial_window=300,
+                stream_window=20000,
+                session_memory=1000000,
+            ),
+        ),
+        established(
+            max_frame=5000,
+            max_message=1000,
+            max_attachments=3,
+            max_channels=7,
+            max_pending_accepts=2,
+            initial_window=300,
+            session_memory=1000000,
+        ),
+        raw=True,
+        hello={"max_frame": 8192, "max_message": 1000, "max_channels": 7},
+    )
+    t.add(
+        g,
+        "LI-01",
+        "what is out of range is brought into it",
+        recv(PREFACE, hello(max_frame=1, initial_window=0, stream_window=255, max_attachments=0)),
+        expect(PREFACE, hello()),
+        established(max_frame=4096, initial_window=256, stream_window=256, max_attachments=0),
+        raw=True,
+    )
+    t.add(
+        g,
+        "LI-01 AT-08",
+        "no more than 253 attachments and descriptors, and frames of 24 bits of length",
+        recv(PREFACE, hello(max_frame=0xFFFFFFFF, max_attachments=1000, max_descriptors=1000)),
+        expect(PREFACE, hello()),
+        established(max_frame=0xFFFFFF, max_attachments=253, max_descriptors=253),
+        raw=True,
+        hello={"max_frame": 0xFFFFFF, "max_attachments": 253, "max_descriptors": 253},
+    )
+    t.add(
+        g,
+        "LI-01",
+        "max_message is at most a quarter of session_memory",
+        expect(PREFACE, hello()),
+        recv(PREFACE, hello(session_memory=40000)),
+        established(max_message=10000, session_memory=40000),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-05",
+        "the dialer's order of codecs holds: ours",
+        expect(PREFACE, hello(codecs=[1, 2, 3, 0])),
+        recv(PREFACE, hello(codecs=[0, 9, 2, 1])),
+        established([1, 2, 0]),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-05",
+        "the dialer's order of codecs holds: the peer's",
+        expect(PREFACE, hello(codecs=[1, 2, 3, 0])),
+        recv(PREFACE, hello(codecs=[0, 9, 2, 1])),
+        established([0, 2, 1]),
+        raw=True,
+        role="acceptor",
+    )
+    t.add(
+        g,
+        "SE-05",
+        "no codec in common",
+        expect(PREFACE, hello(codecs=[1, 0])),
+        recv(PREFACE, hello(codecs=[2, 3])),
+        told(3),
+        broken("NO_COMMON_CODEC"),
+        raw=True,
+        hello={"codecs": [1, 0]},
+    )
+    t.add(
+        g,
+        "SE-05",
+        "an empty list has nothing in common with any",
+        expect(PREFACE, hello()),
+        recv(PREFACE, hello(codecs=[])),
+        told(3),
+        broken("NO_COMMON_CODEC"),
+        raw=True,
+    )
+    t.add(
+        g,
+        "FR-12",
+        "what the peer says of itself reaches the application",
+        expect(PREFACE, hello(metadata=[["a", "01"]])),
+        recv(PREFACE, hello(metadata=[["token", "736573616d65"], ["", ""]])),
+        events({"event": "established", "metadata": [["token", "736573616d65"], ["", ""]]}),
+        raw=True,
+        hello={"metadata": [["a", "01"]]},
+    )
+    t.add(
+        g,
+        "FR-01 FR-13",
+        "preface, hello with an unknown tag and the first channel in one piece",
+        expect(PREFACE, hello()),
+        recv_bytes(PREFACE_BYTES + hello_with_unknown_tag() + encode(open_(1, 4, "jobs"))),
+        events(
+            {"event": "established"},
+            {"event": "opened", "id": 1, "name": "jobs", "capacity": 4, "metadata": []},
+        ),
+        raw=True,
+    )
+    t.add(
+        g,
+        "FR-01 SE-07",
+        "the hello cut in the middle of the preface and of the header",
+        expect(PREFACE, hello()),
+        recv_bytes(PREFACE_BYTES[:3]),
+        events(),
+        GOES_ON,
+        recv_bytes(PREFACE_BYTES[3:] + encode(hello())[:5]),
+        events(),
+        recv_bytes(encode(hello())[5:]),
+        events({"event": "established"}),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-01",
+        "nothing but preface and hello leaves before the peer's hello",
+        app("open", name="x", capacity=4, gives={"err": "CLOSED"}),
+        expect(PREFACE, hello()),
+        recv(PREFACE, hello()),
+        events({"event": "established"}),
+        app("open", name="x", capacity=4, gives={"id": "$a"}),
+        expect(open_("$a", 4)),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-02 SE-17",
+        "a peer that gives up before its hello says why",
+        expect(PREFACE, hello()),
+        recv(PREFACE, goodbye(3, "no codec")),
+        QUIET,
+        by_peer("NO_COMMON_CODEC", "no codec"),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-04",
+        "no hello within ten seconds",
+        expect(PREFACE, hello()),
+        tick(5),
+        QUIET,
+        GOES_ON,
+        tick(10),
+        told(11),
+        broken("HELLO_TIMEOUT"),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-04",
+        "half a hello is no hello",
+        expect(PREFACE, hello()),
+        recv_bytes(PREFACE_BYTES + encode(hello())[:-1]),
+        tick(5),
+        QUIET,
+        tick(10),
+        told(11),
+        broken("HELLO_TIMEOUT"),
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-16",
+        "the link ends before the peer's hello",
+        expect(PREFACE, hello()),
+        recv_bytes(PREFACE_BYTES),
+        EOF,
+        QUIET,
+        LOST,
+        raw=True,
+    )
+    t.add(
+        g,
+        "RA-01",
+        "raw is taken where neither hello names it",
+        accepted(),
+        recv(msg(1, "00ff")),
+        take(1, "00ff"),
+        hello={"codecs": [1]},
+        peer={"codecs": [1, 2]},
+    )
+    t.add(
+        g,
+        "FR-03",
+        "an unknown type with bit 80 changes nothing",
+        recv_bytes(bytes.fromhex("0000058000000007") + b"hello"),
+        recv_bytes(bytes.fromhex("000000ff00000000")),
+        QUIET,
+        events(),
+        GOES_ON,
+    )
+    for code, name in ((16, "UNAUTHORIZED"), (17, "UNAVAILABLE"), (32, "REFUSED")):
+        t.add(
+            g,
+            "SE-20 SE-17",
+            "an acceptor gives this dialer no session, and says so in the place of its hello",
+            expect(PREFACE, hello()),
+            recv(PREFACE, goodbye(code, "not you")),
+            QUIET,
+            by_peer(name, "not you"),
+            raw=True,
+        )
+
+
+def hello_with_unknown_tag():
+    from wire import body, field, raw
+
+    return raw(1, 0, body(hello()) + field(99, b"later"))
+
+
+def pings(t):
+    g = "se.ping"
+    t.add(
+        g,
+        "SE-09",
+        "a ping is answered with its eight bytes",
+        recv(ping(1), ping(0xFFEEDDCCBBAA9988)),
+        expect(pong(1), pong(0xFFEEDDCCBBAA9988)),
+        GOES_ON,
+    )
+    t.add(g, "SE-12", "a pong that nobody asked for", recv(pong(77)), QUIET, events(), GOES_ON)
+    t.add(
+        g,
+        "SE-08",
+        "who has said nothing for 15 s pings; looking every 5 s may make it 20",
+        tick(5, 10, 15, 20),
+        expect({"t": "PING", "id": 0}),
+        GOES_ON,
+    )
+    t.add(
+        g,
+        "SE-08",
+        "who says something need not ping",
+        opened(),
+        tick(5, 10),
+        send("$a", "01"),
+        expect(msg("$a", "01")),
+        tick(15, 20),
+        QUIET,
+        tick(25, 30),
+        expect({"t": "PING", "id": 0}),
+    )
+    t.add(
+        g,
+        "SE-08 SE-10",
+        "what is heard does not stop the pings, each direction counts by itself",
+        tick(5, 10),
+        recv(pong(1)),
+        tick(15, 20),
+        expect({"t": "PING", "id": 0}),
+        recv(pong(1)),
+        tick(25, 30, 35, 40),
+        expect({"t": "PING", "id": 0}),
+        GOES_ON,
+    )
+    t.add(
+        g,
+        "SE-10",
+        "who has heard nothing for 45 s ends the session; looking every 5 s may make it 50",
+        tick(5, 10, 15, 20, 25, 30, 35, 40),
+        expect({"t": "PING"}, {"t": "PING"}),
+        GOES_ON,
+        tick(45, 50),
+        told(12),
+        broken("PEER_SILENT"),
+    )
+    t.add(
+        g,
+        "SE-10",
+        "any byte is heard, also one of half a frame",
+        tick(5, 10, 15, 20, 25, 30, 35),
+        recv_bytes(b"\0"),
+        tick(40, 45, 50, 55, 60, 65, 70),
+        GOES_ON,
+        SKIP,
+    )
+    t.add(
+        g,
+        "SE-11",
+        "as many pings as are taken",
+        recv(*[ping(i) for i in range(3)]),
+        expect(*[pong(i) for i in range(3)]),
+        GOES_ON,
+        recv(ping(3)),
+        broken("PING_FLOOD"),
+        told(13),
+        local={"max_pings": 3},
+    )
+    t.add(
+        g,
+        "SE-11",
+        "a hundred by default",
+        recv(*[ping(i) for i in range(100)]),
+        expect(*[pong(i) for i in range(100)]),
+        GOES_ON,
+    )
+    t.add(
+        g,
+        "SE-11",
+        "after five seconds they are counted anew",
+        tick(5),
+        recv(ping(1), ping(2)),
+        expect(pong(1), pong(2)),
+        tick(10, 11),
+        recv(ping(3), ping(4)),
+        expect(pong(3), pong(4)),
+        GOES_ON,
+        local={"max_pings": 2},
+    )
+    t.add(
+        g,
+        "SE-13",
+        "a peer that makes us owe more than the limit, all at once",
+        recv(*[ping(i) for i in range(9)]),
+        broken("PEER_NOT_READING"),
+        any_order(*[pong(i) for i in range(9)], {"t": "GOODBYE", "code": 14}),
+        local={"max_control": 130},
+        whole=True,
+    )
+
+
+def goodbyes(t):
+    g = "se.goodbye"
+    t.add(
+        g,
+        "SE-14 SE-15",
+        "we leave first",
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        GOES_ON,
+        recv(goodbye()),
+        QUIET,
+        events({"event": "goodbye", "code": 0, "text": ""}),
+        CLOSED,
+        EOF,
+        CLOSED,
+    )
+    t.add(
+        g,
+        "SE-15",
+        "the peer leaves first",
+        recv(goodbye()),
+        events({"event": "goodbye", "code": 0, "text": ""}),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        CLOSED,
+        EOF,
+        CLOSED,
+    )
+    t.add(
+        g, "SE-14 SE-15", "both at once", app("goodbye", gives={}), recv(goodbye()), expect(goodbye()), CLOSED
+    )
+    t.add(
+        g,
+        "SE-14",
+        "goodbye is said once",
+        app("goodbye", gives={}),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+    )
+    t.add(
+        g,
+        "SE-14",
+        "nothing of ours follows our goodbye: no send, no close, no pong, no credit",
+        opened(),
+        accepted(1, 1),
+        recv(msg(1, "01")),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        take(1, "01"),
+        send("$a", "00", {"err": "CLOSED"}),
+        app("close", "$a", gives={}),
+        recv(ping(5)),
+        app("open", name="late", capacity=1, gives={"err": "CLOSED"}),
+        QUIET,
+        GOES_ON,
+    )
+    t.add(
+        g,
+        "SE-15 SE-18",
+        "after our goodbye the peer's messages still arrive, and its close",
+        accepted(),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        recv(msg(1, "01"), close(1)),
+        recv(goodbye()),
+        take(1, "01"),
+        ended(1),
+        QUIET,
+        CLOSED,
+    )
+    t.add(
+        g,
+        "SE-16",
+        "the link ends before the peer's goodbye",
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        EOF,
+        LOST,
+    )
+    t.add(g, "SE-16", "the link ends after the peer's goodbye and before ours", recv(goodbye()), EOF, LOST)
+    t.add(
+        g,
+        "SE-16 MO-03",
+        "the link ends without any goodbye",
+        accepted(),
+        recv(msg(1, "01")),
+        EOF,
+        QUIET,
+        LOST,
+        take(1, "01"),
+        lost(1),
+        lost(1),
+    )
+    t.add(
+        g,
+        "SE-17",
+        "a goodbye with a code ends the session at once, and is not answered",
+        opened(),
+        recv(goodbye(8, "more than was granted")),
+        QUIET,
+        by_peer("FLOW_CONTROL", "more than was granted"),
+        send("$a", "00", {"err": "CLOSED"}),
+    )
+    t.add(
+        g,
+        "SE-17 ER-01",
+        "a goodbye with an application's code",
+        recv(goodbye(300, "maintenance")),
+        QUIET,
+        {"over": {"why": "peer", "text": "maintenance"}},
+    )
+    t.add(
+        g,
+        "SE-17",
+        "we end it with a code",
+        app("goodbye", code=1, text="enough", gives={}),
+        expect(goodbye(1, "enough")),
+    )
+    t.add(
+        g,
+        "SE-18",
+        "the peer's goodbye cuts what its sending side had not closed",
+        accepted(1),
+        accepted(3),
+        recv(msg(1, "01"), msg(3, "02"), close(3), goodbye()),
+        take(1, "01"),
+        ended(1, 35),
+        take(3, "02"),
+        ended(3),
+        SKIP,
+    )
+    t.add(
+        g,
+        "SE-18 BY-05",
+        "the peer's goodbye cuts a stream after what has arrived",
+        accepted(),
+        recv(msg(1, "", att(3, 3)), data(3, "6162"), goodbye()),
+        take(1),
+        app("claim", ids=[3], gives={}),
+        app("read", 3, max=10, gives={"payload": "6162"}),
+        app("read", 3, max=10, gives={"end": {"code": 35, "text": ""}}),
+        SKIP,
+        level=2,
+    )
+    t.add(
+        g,
+        "SE-18 CH-10",
+        "the peer's goodbye cuts a message in the middle: nothing of it is delivered",
+        accepted(),
+        recv(first(1, 4, "0102"), goodbye()),
+        ended(1, 35),
+        SKIP,
+    )
+    t.add(
+        g,
+        "SE-15 CH-09",
+        "after the peer's goodbye what has room may still be sent, and closed",
+        opened(1),
+        recv(goodbye()),
+        send("$a", "01"),
+        expect(msg("$a", "01")),
+        blocked("$a", "messages", "02"),
+        app("close", "$a", gives={}),
+        expect(close("$a")),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        CLOSED,
+    )
+    t.add(
+        g,
+        "SE-15",
+        "after both goodbyes a sending end that was not closed fails as GOING_AWAY",
+        opened(),
+        recv(goodbye()),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        CLOSED,
+        app("status", "$a", gives={"cancel": {"scope": 0, "code": 36, "text": ""}}),
+    )
+    t.add(
+        g,
+        "SE-15 CR-13",
+        "goodbye waits for an announced message that was accepted",
+        opened(4),
+        send("$a", fill(2000)),
+        expect(first("$a", 2000, fill(992), announced=True)),
+        app("goodbye", gives={}),
+        QUIET,
+        recv(credit("$a", bytes=1008)),
+        {"expect": [{"t": "FRAGMENT", "id": "$a", "flags": 0}, goodbye()]},
+    )
+    t.add(
+        g,
+        "SE-15 SE-18",
+        "after the peer's goodbye no credit comes: an announced message is cut",
+        opened(4),
+        send("$a", fill(2000)),
+        expect(first("$a", 2000, fill(992), announced=True)),
+        recv(goodbye()),
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        CLOSED,
+    )
+    t.add(
+        g,
+        "ER-02 SE-14",
+        "a broken rule is told once, and what follows is not read",
+        recv_bytes(b"\0\0\0\x0e\0\0\0\0"),
+        told(1),
+        broken("PROTOCOL"),
+        recv(ping(1), open_(1, 1)),
+        QUIET,
+        EOF,
+        broken("PROTOCOL"),
+    )
+    t.add(
+        g,
+        "ER-02",
+        "a broken rule after our goodbye: there is nothing more to say",
+        app("goodbye", gives={}),
+        expect(goodbye()),
+        recv_bytes(b"\0\0\0\x0e\0\0\0\0"),
+        QUIET,
+        broken("PROTOCOL"),
+    )
+    t.add(
+        g,
+        "SE-14 SE-09",
+        "pings before the goodbye are answered before ours",
+        recv(ping(3), goodbye()),
+        app("goodbye", gives={}),
+        expect(pong(3), goodbye()),
+        CLOSED,
+    )
+
+
+def entries():
+    t = Talks()
+    hellos(t)
+    pings(t)
+    goodbyes(t)
+    return t.entries
