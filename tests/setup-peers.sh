@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the ignored tests need beyond the Rust toolchain: python3, curl, and the proxies of tests/proxies. May be run any number
-# of times. No service is started.
+# What the ignored tests need beyond the Rust toolchain: python3, curl, node and chromium, the proxies of tests/proxies, and
+# the ports, installed as their users would into target/peers. May be run any number of times. No service is started.
 set -euo pipefail
 
 as_root=()
@@ -9,7 +9,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 missing=()
-for pair in python3:python3 curl:curl nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2; do
+for pair in python3:python3 curl:curl nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2 \
+  node:nodejs npm:npm chromium:chromium; do
   # A user's PATH may lack the folder where servers are.
   if ! PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null; then
     missing+=("${pair##*:}")
@@ -18,6 +19,10 @@ done
 
 if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
   missing+=(libnginx-mod-stream)
+fi
+# Debian keeps what makes virtual environments in a package of its own.
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  missing+=(python3-venv)
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -32,6 +37,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
-for program in python3 curl nginx haproxy caddy apache2; do
+top=$(cd "$(dirname "$0")/.." && pwd)
+peers=$top/target/peers
+mkdir -p "$peers"
+python3 -m venv "$peers/python"
+"$peers/python/bin/pip" install -q --force-reinstall --no-deps "$top/ports/python"
+"$peers/python/bin/pip" install -q "$top/ports/python[websocket]"
+# As a copy, not a link, so that what is missing from the package is missed here.
+npm install --prefix "$peers/javascript" --no-audit --no-fund --install-links "$top/ports/javascript"
+# For the port's own tests. Puppeteer drives the chromium that is installed: it must not bring its own.
+(cd "$top/ports/javascript" && PUPPETEER_SKIP_DOWNLOAD=1 npm install --no-audit --no-fund)
+
+for program in python3 curl node npm chromium nginx haproxy caddy apache2; do
   echo "$program: $(PATH="$PATH:/usr/sbin" command -v "$program")"
 done

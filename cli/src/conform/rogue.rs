@@ -1,0 +1,445 @@
+//! A peer that is played frame by frame over a real socket: what no well-behaved implementation would send, and what it has
+//! to say to it.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::bundle::Vector;
+use super::live::{Place, Side, fails};
+use super::modes::Role;
+use super::peer::{Failure, Testee};
+use super::steps::{Trouble, failed};
+use super::{codes, wire};
+use crate::json::{Fields, Json, hex, json, shorten, unhex};
+
+/// A case of one testee.
+pub(super) struct Case {
+    pub(super) id: String,
+    pub(super) level: u8,
+    pub(super) requirements: Vec<String>,
+    pub(super) why: String,
+    play: Play,
+}
+
+enum Play {
+    /// An entry of reject.json.
+    Reject(Json),
+    Own(&'static Own),
+}
+
+/// A case that is written here: what the peer sends, and what the testee's application and the peer see.
+struct Own {
+    id: &'static str,
+    level: u8,
+    requirements: &'static [&'static str],
+    why: &'static str,
+    /// Messages on the channel, as frames behind its OPEN.
+    frames: &'static str,
+    /// What the receives of the channel come to: a value, or the name of an error.
+    receives: &'static str,
+    /// Frames that the peer must see, in any order, among others.
+    answers: &'static str,
+}
+
+const OWN: &[Own] = &[
+    Own {
+        id: "ro.decode.001",
+        level: 0,
+        requirements: &["CH-12", "MP-04"],
+        why: "a message that does not decode is one error; the next one is unharmed",
+        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"dd"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["DECODE",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.decode.002",
+        level: 0,
+        requirements: &["LI-05"],
+        why: "bytes behind the value are a decode error",
+        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a00"},{"t":"MESSAGE","codec":2,"payload":"3432"}]"#,
+        receives: r#"["DECODE",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.decode.003",
+        level: 1,
+        requirements: &["CH-12", "AT-11"],
+        why: "what a message that does not decode carries is closed",
+        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"dd","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4}]},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["DECODE",42]"#,
+        answers: r#"[{"t":"CLOSE","id":"+1","scope":0,"code":0},{"t":"CANCEL","id":"+2","scope":0,"code":0}]"#,
+    },
+    Own {
+        id: "ro.decode.004",
+        level: 1,
+        requirements: &["AT-13"],
+        why: "an index that is not in the table is a decode error",
+        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"d40100"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["DECODE",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.unclaimed.001",
+        level: 1,
+        requirements: &["AT-11"],
+        why: "what a value does not name is closed when it has decoded",
+        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"2a","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4}]}]"#,
+        receives: "[42]",
+        answers: r#"[{"t":"CLOSE","id":"+1","scope":0,"code":0},{"t":"CANCEL","id":"+2","scope":0,"code":0}]"#,
+    },
+    Own {
+        id: "ro.unclaimed.002",
+        level: 2,
+        requirements: &["AT-11", "BY-09"],
+        why: "a stream that a value does not name is ended in both directions",
+        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"2a","attachments":[{"kind":3,"id":"+1"}]}]"#,
+        receives: "[42]",
+        answers: r#"[{"t":"END","id":"+1","code":0},{"t":"STOP","id":"+1","code":0}]"#,
+    },
+    Own {
+        id: "ro.flaw.001",
+        level: 0,
+        requirements: &["CH-11"],
+        why: "a message that its sender could not encode is one error; the next one is unharmed",
+        frames: r#"[{"t":"MESSAGE","flags":4,"codec":1,"payload":"6e6f"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["NOT_ENCODED",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.flaw.002",
+        level: 0,
+        requirements: &["CH-11"],
+        why: "a message that a relay could not forward is one error; the next one is unharmed",
+        frames: r#"[{"t":"MESSAGE","flags":8,"codec":1,"payload":"6e6f"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["NOT_FORWARDED",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.codec.001",
+        level: 0,
+        requirements: &["CH-12"],
+        why: "a message in a codec that nobody here knows is one error; the next one is unharmed",
+        frames: r#"[{"t":"MESSAGE","codec":250,"payload":"00"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: r#"["DECODE",42]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.codec.002",
+        level: 0,
+        requirements: &["RA-01"],
+        why: "a message in raw is received whatever the hello says",
+        frames: r#"[{"t":"MESSAGE","codec":0,"payload":"00ff"}]"#,
+        receives: r#"[{"bytes":"00ff"}]"#,
+        answers: "[]",
+    },
+    Own {
+        id: "ro.frame.001",
+        level: 0,
+        requirements: &["FR-03"],
+        why: "a frame of unknown type that may be skipped is skipped",
+        frames: r#"["00000280000000000102",{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: "[42]",
+        answers: "[]",
+    },
+    Own {
+        id: "ro.ping.001",
+        level: 0,
+        requirements: &["SE-09"],
+        why: "a PING is answered with the same eight bytes",
+        frames: r#"[{"t":"PING","id":0,"payload":"0102030405060708"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
+        receives: "[42]",
+        answers: r#"[{"t":"PONG","id":0,"payload":"0102030405060708"}]"#,
+    },
+    Own {
+        id: "ro.close.001",
+        level: 0,
+        requirements: &["CH-16"],
+        why: "CLOSE is answered with CANCEL once what had arrived was taken",
+        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a"},{"t":"CLOSE","scope":0,"code":0}]"#,
+        receives: r#"[42,"END"]"#,
+        answers: r#"[{"t":"CANCEL","scope":0,"code":0}]"#,
+    },
+];
+
+/// Every case of a testee in this role.
+pub(super) fn cases(role: Role, vectors: &[Vector]) -> Vec<Case> {
+    let own = OWN.iter().map(|own| Case {
+        id: own.id.to_owned(),
+        level: own.level,
+        requirements: own.requirements.iter().map(|id| (*id).to_owned()).collect(),
+        why: own.why.to_owned(),
+        play: Play::Own(own),
+    });
+    let reject =
+        vectors.iter().filter(|vector| vector.file == "reject.json" && is_playable(&vector.entry, role));
+    let reject = reject.map(|vector| Case {
+        id: vector.id().to_owned(),
+        level: vector.entry.small("level").unwrap_or(3),
+        requirements: vector
+            .entry
+            .list("req")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|id| Some(id.as_str()?.to_owned()))
+            .collect(),
+        why: vector.entry.text("why").unwrap_or_default().to_owned(),
+        play: Play::Reject(vector.entry.clone()),
+    });
+    own.chain(reject).collect()
+}
+
+/// Whether an entry needs nothing of the testee's application, no clock, and the testee in this role.
+fn is_playable(entry: &Json, role: Role) -> bool {
+    let testee_is = if role == Role::Server { "acceptor" } else { "dialer" };
+    let before = entry.list("before").unwrap_or_default();
+    let same_for_both = before.is_empty() && names_no_channel(entry);
+    (same_for_both || entry.field("role").as_str().unwrap_or("dialer") == testee_is)
+        && matches!(entry.field("scope").as_str(), Some("session") | None)
+        && entry.field("local").is_null()
+        && entry.field("told") != &Json::Bool(false)
+        && before.iter().all(|step| {
+            ["recv", "expect", "any_order", "events", "quiet", "skip", "over"]
+                .iter()
+                .any(|kind| step.get(kind).is_some())
+        })
+}
+
+/// Whether the bytes are the same for both roles: what comes before the hellos, or a frame of the session itself.
+fn names_no_channel(entry: &Json) -> bool {
+    let bytes = wire::bytes_of(entry.field("hex")).unwrap_or_default();
+    entry.flag("raw")
+        || (bytes.len() >= 8 && bytes[4..8] == [0; 4] && wire::frame_length(&bytes) == Some(bytes.len()))
+}
+
+/// How long the testee may take to say something.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// The peer's end of the link.
+struct Rogue {
+    link: Box<dyn Io>,
+    unread: Vec<u8>,
+    /// The preface has been read.
+    began: bool,
+}
+
+impl Rogue {
+    /// Connects with the testee, which has this `hello`.
+    async fn connect(
+        role: Role,
+        testee: &Side<'_>,
+        carrier: &str,
+        place: &Place,
+        hello: &Json,
+    ) -> Result<(Self, super::peer::Pending), Trouble> {
+        let (link, session): (Box<dyn Io>, _) = match role {
+            Role::Server => {
+                let listener = place.listen(testee.testee, carrier, json!({"hello": hello})).await?;
+                let accepting = testee.begin("accept", json!({"listener": listener.number}));
+                (dial(&listener.url).await?, accepting)
+            }
+            Role::Client => {
+                let url = place.url(carrier)?;
+                if carrier == "unix" {
+                    let path = url.trim_start_matches("unix://").to_owned();
+                    let listener = UnixListener::bind(&path).map_err(|error| error.to_string())?;
+                    let dialing = testee.begin("dial", json!({"url": url, "hello": hello}));
+                    let (link, _) = within(listener.accept()).await?;
+                    (Box::new(link), dialing)
+                } else {
+                    let listener =
+                        TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+                    let address = listener.local_addr().map_err(|error| error.to_string())?;
+                    let arguments = json!({"url": format!("tcp://{address}"), "hello": hello});
+                    let dialing = testee.begin("dial", arguments);
+                    let (link, _) = within(listener.accept()).await?;
+                    (Box::new(link), dialing)
+                }
+            }
+        };
+        Ok((Self { link, unread: Vec::new(), began: false }, session))
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        // A testee that has seen enough may have dropped the link: its GOODBYE says why.
+        let _ = within(self.link.write_all(bytes)).await;
+        Ok(())
+    }
+
+    /// The next frame; `None` at the end of the link.
+    async fn next(&mut self) -> Result<Option<Json>, Trouble> {
+        loop {
+            let length =
+                if self.began { wire::frame_length(&self.unread) } else { Some(wire::PREFACE.len()) };
+            if let Some(length) = length.filter(|length| self.unread.len() >= *length) {
+                let frame: Vec<u8> = self.unread.drain(..length).collect();
+                self.began = true;
+                return Ok(Some(wire::decode(&frame).map_err(|why| format!("{why}: {}", hex(&frame)))?));
+            }
+            let mut buffer = [0; 16 * 1024];
+            match tokio::time::timeout(PATIENCE, self.link.read(&mut buffer)).await {
+                Err(_) => return failed("the testee says nothing more, and does not drop the link"),
+                Ok(Ok(n)) if n > 0 => self.unread.extend_from_slice(&buffer[..n]),
+                Ok(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+async fn dial(url: &str) -> Result<Box<dyn Io>, Trouble> {
+    let error = |error: std::io::Error| Trouble::Failed(format!("{url} cannot be dialed: {error}"));
+    Ok(match url.split_once("://") {
+        Some(("unix", path)) => Box::new(UnixStream::connect(path).await.map_err(error)?),
+        Some((_, address)) => Box::new(TcpStream::connect(address).await.map_err(error)?),
+        None => return failed(format!("no URL: {url}")),
+    })
+}
+
+async fn within<T>(work: impl Future<Output = std::io::Result<T>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => failed(format!("the link fails: {error}")),
+        Err(_) => failed("the testee does not connect"),
+    }
+}
+
+pub(super) async fn run(
+    case: &Case,
+    role: Role,
+    testee: &Testee,
+    carrier: &str,
+    place: &Place,
+) -> Result<(), Trouble> {
+    let side = Side::new(testee);
+    let result = match &case.play {
+        Play::Reject(entry) => reject(entry, role, &side, carrier, place).await,
+        Play::Own(own) => own.run(role, &side, carrier, place).await,
+    };
+    side.drop_all().await?;
+    result
+}
+
+/// Plays an entry of reject.json: the testee must say GOODBYE with the code and drop the link.
+async fn reject(
+    entry: &Json,
+    role: Role,
+    testee: &Side<'_>,
+    carrier: &str,
+    place: &Place,
+) -> Result<(), Trouble> {
+    let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, entry.field("hello")).await?;
+    if !entry.flag("raw") {
+        let hello = wire::encode(&wire::default_hello(entry.field("peer")))?;
+        rogue.send(&[&wire::PREFACE[..], &hello].concat()).await?;
+    }
+    for step in entry.list("before")? {
+        if let Some(frames) = step.get("recv") {
+            rogue.send(&wire::bytes_of(frames)?).await?;
+        }
+    }
+    rogue.send(&wire::bytes_of(entry.field("hex"))?).await?;
+    let code = entry.text("code")?;
+    let mut told = Json::Null;
+    while let Some(frame) = rogue.next().await? {
+        if frame.field("t") == "GOODBYE" {
+            told = frame;
+        }
+    }
+    // A listener goes on to the next peer.
+    if role == Role::Server {
+        testee.ask("give_up", json!({"request": session.n})).await?;
+    }
+    let held = session.answer().await;
+    if let Ok(reply) = &held {
+        testee.ask("drop", json!({"session": reply.field("session")})).await?;
+    }
+    if let Err(failure @ (Failure::Silent { .. } | Failure::Broken(_))) = held {
+        return Err(failure.into());
+    }
+    match codes::number(code) {
+        Some(number) if told.field("code").as_u64() == Some(u64::from(number)) => Ok(()),
+        _ if told.is_null() => failed("the testee drops the link without a GOODBYE"),
+        _ => failed(format!("the testee says {told}, and {code} is due")),
+    }
+}
+
+impl Own {
+    async fn run(&self, role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Result<(), Trouble> {
+        let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, &json!({})).await?;
+        // The channel's id, and those behind it, of the peer's half.
+        let first: u64 = if role == Role::Server { 2 } else { 1 };
+        let frames = with_ids(&parse(self.frames)?, first);
+        let mut bytes = wire::PREFACE.to_vec();
+        bytes.extend(wire::encode(&wire::default_hello(&json!({})))?);
+        bytes.extend(wire::encode(&json!({"t": "OPEN", "id": first, "capacity": 16, "name": "it"}))?);
+        for frame in frames.as_array().into_iter().flatten() {
+            match frame.as_str() {
+                Some(text) => bytes.extend(unhex(text)?),
+                None => bytes.extend(wire::encode(frame)?),
+            }
+        }
+        rogue.send(&bytes).await?;
+        testee.set_session(session.answer().await?.number("session")?);
+        let receiver = testee.incoming("it").await?;
+        for expected in parse(self.receives)?.as_array().into_iter().flatten() {
+            match expected.as_str() {
+                Some("END") => testee.expect_end(receiver).await?,
+                Some(name) => drop(fails(testee.ask("recv", receiver.json()).await, &[name])?),
+                None => testee.expect(receiver, expected.clone()).await?,
+            }
+        }
+        let mut due: Vec<Json> =
+            with_ids(&parse(self.answers)?, first).as_array().cloned().unwrap_or_default();
+        while !due.is_empty() {
+            let Some(frame) = rogue.next().await? else {
+                return failed(format!("the testee drops the link and does not say {}", Json::from(due)));
+            };
+            if frame.field("t") == "GOODBYE" {
+                return failed(format!("the testee says {}", shorten(&frame.to_string(), 300)));
+            }
+            due.retain(|due| !has(&frame, due));
+        }
+        // A peer that is gone is a lost session, and the testee lives.
+        drop(rogue);
+        let over = testee.ask("incoming", json!({"session": testee.session()})).await?;
+        if over.field("over").field("why") != "lost" {
+            return failed(format!("incoming gives {over} after the loss of the link"));
+        }
+        testee.drop_session().await
+    }
+}
+
+fn parse(text: &str) -> Result<Json, String> {
+    serde_json::from_str(text).map_err(|error| format!("{error} in {text}"))
+}
+
+/// Frames with the ids of the peer's half: the channel's where none stands, and `+1` and `+2` behind it.
+fn with_ids(frames: &Json, first: u64) -> Json {
+    let behind = |json: &Json| match json.as_str() {
+        Some("+1") => Some(first + 2),
+        Some("+2") => Some(first + 4),
+        _ => None,
+    };
+    let mut frames = frames.clone();
+    for frame in frames.as_array_mut().into_iter().flatten().filter(|frame| frame.is_object()) {
+        frame["id"] = match frame.get("id") {
+            Some(id) => behind(id).map_or_else(|| id.clone(), Json::from),
+            None => first.into(),
+        };
+        for entry in frame.get_mut("attachments").and_then(Json::as_array_mut).into_iter().flatten() {
+            if let Some(id) = behind(entry.field("id")) {
+                entry["id"] = id.into();
+            }
+        }
+    }
+    frames
+}
+
+/// Whether a frame has all the fields that stand in `due`.
+fn has(frame: &Json, due: &Json) -> bool {
+    due.as_object().is_some_and(|due| due.iter().all(|(name, value)| frame.get(name) == Some(value)))
+}

@@ -1,0 +1,49 @@
+//! `libchan`: the command-line tool. It parses and dispatches; each command is a module.
+
+mod conform;
+mod json;
+mod testee;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Go channels over any transport: the command-line tool.
+#[derive(Parser)]
+#[command(name = "libchan", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks an implementation against the specification and its test vectors.
+    Conform(Box<conform::Args>),
+    /// Is the testee of the Rust implementation: requests in lines of JSON on standard input, replies on standard output
+    /// (spec/conformance/PROTOCOL.md).
+    Testee,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("libchan: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Conform(args) => conform::run(*args).await,
+            Command::Testee => {
+                testee::serve(tokio::io::stdin(), tokio::io::stdout()).await;
+                ExitCode::SUCCESS
+            }
+        }
+    });
+    // Reading standard input cannot be cancelled; nothing is left to wait for.
+    runtime.shutdown_background();
+    code
+}
