@@ -1,0 +1,1 @@
+"""What moves the bytes: one file a carrier (spec/carriers/)."""

@@ -1,0 +1,386 @@
+"""Where a channel meets a session: `Inlet`, a sending end at the peer, and `Outlet`, a receiving end at the peer.
+
+`bind` gives what a message carries its place on the session, `unbind` makes handles of what arrived.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Deque
+
+from . import values
+from .channel import Core, Item, Parcel
+from .ends import Receiver, Sender
+from .errors import Disconnected, Limit, NotPumpable, SendError, TooLarge, TooManyAttachments, why_closed
+from .proto import codes, frames
+from .proto.entries import Attachment, Entry, RecvEntry, SendEntry
+from .proto.errors import NO_REASON, OpenError, Reason
+from .proto.frames import SCOPE_CHANNEL, SCOPE_END
+from .proto.messages import Parts
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Inlet:
+    """Messages that arrive for a core: its sending end is at the peer of a session."""
+
+    def __init__(self, engine: Engine, entry: RecvEntry, core: Core) -> None:
+        self.engine = engine
+        self.entry = entry
+        self.core = core
+        #: Handed on, and not taken.
+        self.out = 0
+        self.ended = False
+        entry.user = self
+        core.inlets.append(self)
+
+    def next_item(self, held: bool = False) -> Item | None:
+        """The next message. ``held``: it is not handed on yet, and its bytes stay charged until it is taken."""
+        parcel = self.engine.machine.next_parcel(self.entry)
+        if parcel is None:
+            return None
+        self.out += 1
+        ends = [unbind(self.engine, attachment) for attachment in parcel.attachments]
+        item = Item(self.core, None, Parcel(parcel.codec, parcel.payload, ends, parcel.flaw))
+        item.source = self
+        if held:
+            item.charge = parcel.charge
+        else:
+            # The bytes are free here; the message counts until it is taken, wherever that is (CR-06).
+            self.engine.machine.taken(self.entry, 0, parcel.charge)
+            self.engine.kick()
+        if not self.entry.inbox and self.entry.closed:
+            self.engine.loop.call_soon(self.check_end)
+        return item
+
+    def drain(self) -> list[Item]:
+        items = []
+        while item := self.next_item(held=True):
+            items.append(item)
+        return items
+
+    def taken(self, charge: int = 0) -> None:
+        self.out -= 1
+        if not self.entry.finished:
+            # The last one of a channel that was closed meanwhile also answers the CLOSE.
+            self.engine.machine.taken(self.entry, 1, charge)
+            self.engine.kick()
+
+    def fail(self, error: SendError) -> None:
+        """A message was handed on, and nobody will take it."""
+        self.out -= 1
+        self._answer()
+
+    def want(self, waiting: int) -> None:
+        self.engine.machine.want(self.entry, waiting)
+        self.engine.kick()
+
+    def on_readable(self) -> None:
+        """Messages have arrived, or the end."""
+        if self.entry.closed and self.core.capacity == 0 and self.engine.machine.over:
+            # A rendezvous that nobody has taken did not happen.
+            for parcel in self.entry.inbox:
+                self.engine.machine.reject_all(parcel.attachments)
+            self.entry.inbox.clear()
+        self.core.pump()
+        self.check_end()
+
+    def check_end(self) -> None:
+        """The sending end has closed and everything was taken out of the inbox."""
+        entry = self.entry
+        if self.ended or not entry.closed or entry.inbox or entry.holds:
+            return
+        self.ended = True
+        if self in self.core.inlets:
+            self.core.inlets.remove(self)
+        self._answer()
+        self.core.source_ended(entry.close_scope, entry.close_reason)
+        self.core.pump()
+
+    def _answer(self) -> None:
+        # The machine does it when all was taken; here is what nobody will take.
+        if self.ended and self.out == 0:
+            self.engine.machine.cancel(self.entry)
+            self.engine.kick()
+
+    def cancel(self, scope: int, reason: Reason) -> None:
+        """Nobody here takes any more."""
+        self.ended = True
+        if self in self.core.inlets:
+            self.core.inlets.remove(self)
+        self.engine.machine.cancel(self.entry, scope, reason)
+        self.engine.kick()
+
+    def on_rejected(self) -> None:
+        """The message that brought the receiving end was dropped."""
+        self.core.receivers_gone(SCOPE_END, NO_REASON)
+
+
+class Outlet:
+    """Messages that leave a core: its receiving end is at the peer of a session."""
+
+    def __init__(self, engine: Engine, entry: SendEntry, core: Core) -> None:
+        self.engine = engine
+        self.entry = entry
+        self.core = core
+        #: Sent, and not known to be taken.
+        self.flight: Deque[Item] = deque()
+        #: Waits for descriptor credit.
+        self.pending: Item | None = None
+        self.leaving = self.cancelled = False
+        entry.user = self
+        core.outlets.append(self)
+
+    # ---- what the core asks
+
+    def is_ready(self) -> bool:
+        self.entry.sole = self.core.is_sole()
+        return self.pending is None and self.engine.machine.blocked(self.entry) is None
+
+    def demand(self) -> int:
+        return 0 if self.entry.cancelled or self.entry.closing else self.entry.demand()
+
+    def encode(self, value: Any) -> Parcel:
+        """The parcel of a value that is sent here; the ends in the value are moved into it."""
+        codec = self.engine.machine.codecs[0]
+        payload, collector = values.encode(value, codec)
+        self._check(len(payload), len(collector))
+        return Parcel(codec, payload, collector.move(), collector=collector)
+
+    def _check(self, size: int, count: int) -> None:
+        limits = self.engine.machine.limits
+        if size > limits.max_message:
+            raise TooLarge(f"the message has {size} bytes, the session allows {limits.max_message} (max_message)")
+        if count > limits.max_attachments:
+            raise TooManyAttachments(
+                f"the message carries {count} attachments, the session allows {limits.max_attachments}"
+            )
+
+    def ship(self, item: Item) -> None:
+        """Sends a message, or says in its place why it cannot be sent."""
+        try:
+            if item.parcel is None:
+                item.parcel, item.value = self.encode(item.value), None
+            parcel = item.parcel
+            self._check(len(parcel.payload), len(parcel.ends))
+            passed = count_descriptors(self.engine, parcel.ends)
+            if self.engine.machine.blocked(self.entry, passed):
+                if passed > self.engine.machine.limits.max_descriptors:
+                    raise Limit("more descriptors than the session allows in all (max_descriptors)")
+                self.pending = item
+                return
+            spare = self._spare(parcel)
+            order = bind(self.engine, parcel.ends)
+            parcel.ends = spare or []
+            if spare is None:
+                item.parcel = None
+        except SendError as error:
+            self._refuse(item, error)
+            return
+        parcel.settle()
+        item.fresh = False
+        self._send(item, Parts(parcel.codec, parcel.payload, order, parcel.flaw))
+
+    def _send(self, item: Item, parts: Parts) -> None:
+        self.flight.append(item)
+        self.engine.machine.send(self.entry, parts)
+        self.engine.kick()
+
+    def _spare(self, parcel: Parcel) -> list[Any] | None:
+        """What a message needs to be served to another receiver if this one leaves it untaken: clones of its senders.
+        None: nobody else could have it, or it carries what cannot be sent twice."""
+        if self.core.is_sole() or not all(isinstance(end, Sender) for end in parcel.ends):
+            return None
+        return [end.clone() for end in parcel.ends]
+
+    def _refuse(self, item: Item, error: SendError) -> None:
+        if item.fresh:
+            item.fail(error)
+            return
+        if item.parcel is not None:
+            item.parcel.drop()
+        flaw = frames.NOT_ENCODED if item.source is None else frames.NOT_FORWARDED
+        self._send(item, Parts(self.engine.machine.codecs[0], frames.cut_text(str(error)), (), flaw))
+
+    # ---- what the machine reports
+
+    def on_taken(self, count: int) -> None:
+        for _ in range(min(count, len(self.flight))):
+            self._settle(self.flight.popleft())
+        self.core.pump()
+
+    def _settle(self, item: Item) -> None:
+        item.taken()
+        if item.parcel is not None:
+            item.parcel.drop()
+
+    def on_writable(self) -> None:
+        if self.entry.cancelled is not None:
+            if not self.cancelled:
+                self.cancelled = True
+                self._cancelled(self.entry.cancelled)
+            return
+        if self.pending is not None:
+            item, self.pending = self.pending, None
+            self.ship(item)
+        self.core.pump()
+        self.check_leave()
+
+    def _cancelled(self, reason: Reason) -> None:
+        """The receiver is gone; what it has not taken is another's, if there is one."""
+        lost = reason.code in (codes.DISCONNECTED, codes.GOING_AWAY)
+        core = self.core
+        left = list(self.flight) + ([self.pending] if self.pending else [])
+        self.flight.clear()
+        self.pending = None
+        self.close(SCOPE_END, NO_REASON)
+        whole = self.entry.cancel_scope == SCOPE_CHANNEL or (core.receivers == 0 and not core.outlets)
+        if core.gone is None and not whole and not lost:
+            core.queue.extendleft(reversed([item for item in left if self._serve_again(item)]))
+            core.pump()
+            return
+        error = Disconnected("the link was lost after the message had left", True) if lost else why_closed(reason)
+        for item in left:
+            if item.done is not None or whole:
+                item.fail(error)
+            else:
+                self._settle(item)
+        if whole:
+            core.receivers_gone(self.entry.cancel_scope, reason)
+        else:
+            core.pump()
+
+    def _serve_again(self, item: Item) -> bool:
+        """Whether a message that was left untaken can go to another receiver; else it is dropped."""
+        if item.parcel is not None:
+            return True
+        self._settle(item)
+        return False
+
+    # ---- ending
+
+    def close(self, scope: int, reason: Reason) -> None:
+        """The channel has ended for this receiver, after what was sent."""
+        if self in self.core.outlets:
+            self.core.outlets.remove(self)
+        self.engine.machine.close(self.entry, scope, reason)
+        if self.entry.finished and not self.cancelled:
+            # Where the peer gave the id it tells no more what it takes.
+            while self.flight:
+                self._settle(self.flight.popleft())
+        self.engine.kick()
+
+    def leave(self) -> None:
+        """The session is closing: what was accepted goes out, then the channel ends."""
+        self.leaving = True
+        self.core.pump()
+        self.check_leave()
+
+    def check_leave(self) -> None:
+        if self.leaving and self in self.core.outlets and not self.core.queue and self.pending is None:
+            if self.core.capacity == 0 and self.flight:
+                return
+            self.close(SCOPE_END, NO_REASON)
+            if not self.core.outlets and self.core.receivers == 0:
+                self.core.receivers_gone(SCOPE_END, Reason(codes.GOING_AWAY))
+
+
+# ---- attachments
+
+
+def count_descriptors(engine: Engine, ends: list[Any]) -> int:
+    from .fd import Fd
+
+    return sum(isinstance(end, Fd) and engine.passes_descriptors for end in ends)
+
+
+def bind(engine: Engine, ends: list[Any]) -> list[Entry | int]:
+    """Gives the ends of a message their entries on the session. All of them, or it raises and nothing has changed."""
+    from .fd import Fd
+
+    machine = engine.machine
+    order: list[Entry | int] = []
+    try:
+        for end in ends:
+            if isinstance(end, Sender):
+                core = end._core
+                order.append(machine.allocate(frames.SENDER, core.capacity, waiting=core.demand()))
+            elif isinstance(end, Receiver):
+                core = end._core
+                shared = core.receivers > 1 or bool(core.outlets)
+                order.append(machine.allocate(frames.RECEIVER, core.capacity, on_demand=shared))
+            elif isinstance(end, Fd) and engine.passes_descriptors:
+                order.append(-1)
+            else:
+                if isinstance(end, Fd):
+                    end._check_pumpable()
+                order.append(machine.allocate(frames.STREAM))
+    except (OpenError, NotPumpable) as error:
+        for entry in order:
+            if not isinstance(entry, int):
+                machine.abandon(entry)
+        if isinstance(error, NotPumpable):
+            raise
+        raise Limit(f"a channel or stream in the message cannot be opened: {error}") from None
+    for at, end in enumerate(ends):
+        entry = order[at]
+        if isinstance(entry, int):
+            order[at] = engine.post_descriptor(end)
+        elif isinstance(end, Sender):
+            assert isinstance(entry, RecvEntry)
+            Inlet(engine, entry, end._core)
+            end.drop()
+        elif isinstance(end, Receiver):
+            assert isinstance(entry, SendEntry)
+            Outlet(engine, entry, end._core)
+            end.drop()
+        else:
+            engine.attach_stream(entry, end)
+    return order
+
+
+def unbind(engine: Engine, attachment: Attachment) -> Any:
+    """The handle of what came with a message."""
+    entry = attachment.entry
+    if attachment.kind == frames.SENDER:
+        assert isinstance(entry, SendEntry)
+        core = Core(entry.capacity)
+        core.loop = engine.loop
+        Outlet(engine, entry, core)
+        return Sender(core)
+    if attachment.kind == frames.RECEIVER:
+        assert isinstance(entry, RecvEntry)
+        return Receiver(inlet_of(engine, entry).core)
+    if attachment.kind == frames.SENDER_HOME:
+        return _come_home(engine, entry)
+    if attachment.kind == frames.DESCRIPTOR:
+        return engine.take_descriptor(attachment.number)
+    return engine.stream_of(entry)
+
+
+def _come_home(engine: Engine, entry: Entry | None) -> Sender[Any]:
+    """A sending end of a channel whose receiving end is here, or was."""
+    if not isinstance(entry, RecvEntry):
+        core = Core(1)
+        core.gone = NO_REASON
+        return Sender(core)
+    inlet = inlet_of(engine, entry)
+    sender: Sender[Any] = Sender(inlet.core)
+    # What it has sent from away goes before what it will send from here.
+    inlet.core.queue.extend(inlet.drain())
+    engine.machine.release_hold(entry)
+    return sender
+
+
+def inlet_of(engine: Engine, entry: RecvEntry) -> Inlet:
+    """The inlet of a receiving end that the peer has announced, made when it is asked for first."""
+    if entry.user is None:
+        core = Core(entry.capacity)
+        core.loop = engine.loop
+        made = Inlet(engine, entry, core)
+        engine.machine.accept(entry)
+        if entry.closed:
+            engine.loop.call_soon(made.on_readable)
+    inlet: Inlet = entry.user
+    return inlet

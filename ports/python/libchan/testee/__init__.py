@@ -1,0 +1,1 @@
+"""The conformance testee: ``python -m libchan.testee`` (spec/conformance/PROTOCOL.md)."""
