@@ -1,0 +1,284 @@
+// Sender and Receiver: what a program holds of a channel. `pipe` makes both; `session.open` and messages give one.
+
+import { Channel } from './channel.js';
+import { AttachmentInUse, Closed, LibchanError, applicationReason, endError } from './errors.js';
+import { Parcel, TRAVELS } from './parcel.js';
+import { Code } from './protocol/codes.js';
+
+const DEFAULT_CAPACITY = 64;
+const CHANNEL = Symbol('libchan.channel');
+
+/** A handle that was forgotten gives up its end, when the garbage collector finds it. */
+const forgotten = new FinalizationRegistry((hold) => hold.release());
+
+/** A channel: `[sender, receiver]`. With capacity 0 a send completes when a receiver has taken the message. */
+export function pipe({ capacity = DEFAULT_CAPACITY } = {}) {
+  const channel = new Channel(checkCapacity(capacity));
+  return [new Sender(new Hold(channel, true)), new Receiver(new Hold(channel, false))];
+}
+
+export function checkCapacity(capacity = DEFAULT_CAPACITY) {
+  if (Number.isInteger(capacity) && capacity >= 0 && capacity <= 0xffff_ffff) return capacity;
+  throw new RangeError(`a capacity is a whole number from 0 to 4,294,967,295, not ${capacity}`);
+}
+
+/** A counted end: a channel ends when the last one of a side is released. */
+export class Hold {
+  constructor(channel, sending) {
+    this.channel = channel;
+    this.sending = sending;
+    this.released = false;
+    channel.addHold(sending);
+  }
+
+  clone() {
+    return new Hold(this.channel, this.sending);
+  }
+
+  release() {
+    if (this.released) return;
+    this.released = true;
+    this.channel.dropHold(this.sending);
+  }
+
+  /** A handle that has this hold. */
+  toHandle() {
+    return this.sending ? new Sender(this) : new Receiver(this);
+  }
+}
+
+/** What both ends have in common: a hold that can be given up, and that travels in messages. */
+class End {
+  #hold;
+
+  constructor(hold) {
+    this.#attach(hold);
+  }
+
+  /** How many messages the channel holds. */
+  get capacity() {
+    return this[CHANNEL].capacity;
+  }
+
+  /** Another handle of the same end: it lives on when this one is dropped or sent away. */
+  clone() {
+    this[CHANNEL];
+    return this.#hold.clone().toHandle();
+  }
+
+  /** Gives up this handle. The last one of a side ends that side. */
+  drop() {
+    if (this.#hold) this.#detach().release();
+  }
+
+  /** Whether both are ends of one channel. */
+  isSameChannel(other) {
+    return this[CHANNEL] === other[CHANNEL];
+  }
+
+  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+    this.drop();
+  }
+
+  get [CHANNEL]() {
+    if (this.#hold) return this.#hold.channel;
+    throw new AttachmentInUse(`this ${this.constructor.name} was dropped or sent away: clone() it before, to keep one`);
+  }
+
+  #attach(hold) {
+    this.#hold = hold;
+    forgotten.register(this, hold, hold);
+  }
+
+  #detach() {
+    const hold = this.#hold;
+    this.#hold = null;
+    forgotten.unregister(hold);
+    return hold;
+  }
+
+  /** How it travels: see parcel.js. */
+  get [TRAVELS]() {
+    return {
+      inspect: () => ({
+        why: this.#hold ? '' : `a ${this.constructor.name} in the message was dropped or sent away before`,
+        place: { owner: this.#hold?.channel, side: this.#hold?.sending },
+      }),
+      detach: () => this.#detach(),
+      attach: (hold) => this.#attach(hold),
+    };
+  }
+}
+
+/** The sending end of a channel. */
+export class Sender extends End {
+  /**
+   * Sends a value; done when the channel has room for it, with capacity 0 when a receiver has taken it. Ends and
+   * streams in the value go with it: their handles are spent, if the message crosses a session.
+   *
+   * Rejects with why it was not accepted; `value` of that error is the value, with its ends good again. After an abort
+   * a message that had left already may still be taken.
+   */
+  async send(value, { signal } = {}) {
+    const channel = this[CHANNEL];
+    signal?.throwIfAborted();
+    let abort;
+    try {
+      await new Promise((resolve, reject) => {
+        // `owner` keeps this handle alive while the send waits.
+        const parcel = new Parcel({ value: value === undefined ? null : value, settle: { resolve, reject, owner: this } });
+        encodeEarly(channel, parcel);
+        channel.offer(parcel);
+        abort = () => {
+          if (channel.withdraw(parcel)) parcel.restore();
+          else if (!parcel.settle) return;
+          parcel.settle = null;
+          reject(signal.reason);
+        };
+        signal?.addEventListener('abort', abort);
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends the channel for all its senders; what was accepted arrives first. */
+  close() {
+    this[CHANNEL].close({ scope: 1, code: 0, text: '' });
+  }
+
+  /** The same with an error, which the receivers get after what was accepted. `code`: the application's, 0 to 65,279. */
+  closeWith(code, text) {
+    this[CHANNEL].close(applicationReason(code, text));
+  }
+
+  /** Whether no more messages are accepted. */
+  get isClosed() {
+    return this[CHANNEL].refusal() !== null;
+  }
+
+  /** Resolves with the reason (Closed, Refused or Disconnected) when no more messages are accepted. */
+  closed() {
+    return new Promise((resolve) => { this[CHANNEL].whenGone(resolve); });
+  }
+}
+
+/** A value for a remote receiver is encoded at once, so that its sender hears what is wrong with it. */
+function encodeEarly(channel, parcel) {
+  const [target] = channel.targets;
+  if (!target) return;
+  try {
+    target.encode(parcel);
+  } catch (error) {
+    if (!(error instanceof LibchanError)) throw error;
+    parcel.fail(error);
+    throw error;
+  }
+}
+
+/** The receiving end of a channel. */
+export class Receiver extends End {
+  /**
+   * The next value, or undefined at the clean end. Rejects with Decode, NotEncoded or NotForwarded in the place of one
+   * message, after which the channel goes on; with Disconnected or Remote at its end. An abort loses no message.
+   */
+  async recv({ signal } = {}) {
+    const channel = this[CHANNEL];
+    signal?.throwIfAborted();
+    let abort;
+    try {
+      return await new Promise((resolve, reject) => {
+        const waiter = {
+          owner: this,
+          resolve: (parcel) => {
+            try {
+              resolve(parcel?.open());
+            } catch (error) {
+              reject(error);
+            }
+          },
+          end: (reason) => {
+            const error = endError(reason);
+            if (error) reject(error);
+            else resolve(undefined);
+          },
+        };
+        channel.receive(waiter);
+        abort = () => {
+          if (channel.giveUp(waiter)) reject(signal.reason);
+        };
+        signal?.addEventListener('abort', abort);
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Takes a value whenever the loop asks for one, until the clean end. Leaving the loop does not close the channel. */
+  [Symbol.asyncIterator]() {
+    return {
+      next: async () => {
+        const value = await this.recv();
+        return value === undefined ? { done: true, value } : { done: false, value };
+      },
+      return: async (value) => ({ done: true, value }),
+      [Symbol.asyncIterator]() { return this; },
+    };
+  }
+
+  /** Ends the channel for everybody; what waits is dropped. */
+  close() {
+    this[CHANNEL].cancel({ scope: 1, code: 0, text: '' });
+  }
+
+  /** The same with an error, which the senders get. `code`: the application's, 0 to 65,279. */
+  closeWith(code, text) {
+    this[CHANNEL].cancel(applicationReason(code, text));
+  }
+}
+
+/**
+ * Forwards every message from one channel to the other without decoding it, attachments included, until the first
+ * ends; says how many. Takes both handles over: an end or error of one side is that of the other.
+ */
+export async function copy(receiver, sender) {
+  const from = receiver[CHANNEL];
+  const to = sender[CHANNEL];
+  let copied = 0;
+  try {
+    for (let parcel; (parcel = await nextParcel(from, to)); copied++) {
+      await new Promise((resolve, reject) => {
+        parcel.follow({ resolve, reject });
+        to.offer(parcel);
+      });
+    }
+    return copied;
+  } catch (error) {
+    const reason = { scope: 0, code: error.wireCode ?? Code.DISCONNECTED, text: error.text ?? '' };
+    if (error.fromSource) to.close(reason);
+    else from.cancel(error instanceof Closed ? { scope: 0, code: Code.NONE, text: '' } : reason);
+    throw error;
+  } finally {
+    receiver.drop();
+    sender.drop();
+  }
+}
+
+/** The next message of `from`, undefined at its clean end; not taken yet. Rejects when `to` accepts no more. */
+function nextParcel(from, to) {
+  return new Promise((resolve, reject) => {
+    const waiter = {
+      raw: true,
+      resolve: (parcel) => resolve(parcel ?? undefined),
+      end(reason) {
+        const error = endError(reason);
+        if (error) reject(Object.assign(error, { fromSource: true }));
+        else resolve(undefined);
+      },
+    };
+    from.receive(waiter);
+    to.whenGone((reason) => {
+      if (from.giveUp(waiter)) reject(reason);
+    });
+  });
+}

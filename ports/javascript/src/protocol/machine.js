@@ -1,0 +1,491 @@
+// One side of a session as a state machine: bytes and commands in, events and bytes out. It holds no socket and no
+// clock; time is an argument, in milliseconds.
+//
+//     machine.input(bytes); machine.eof(); machine.tick(now)     what happens to it
+//     machine.open(..), end.send(..), end.take(), ...            what the application does
+//     machine.nextEvent(), machine.output()                      what comes of it: ask for both after each of those
+//
+// Channel ends and streams have their own files: sending.js, receiving.js, streaming.js. This one holds the session:
+// hello, opening, which frame goes where, ping, goodbye, the end.
+
+import { join } from './bytes.js';
+import { Clock } from './clock.js';
+import { Code, LimitError, ProtocolError } from './codes.js';
+import { HEADER, Kind, PREFACE, decodeFrame, decodeHeader, encodeFrame, encodeMetadata } from './frames.js';
+import { Ids } from './ids.js';
+import { DEFAULT_LIMITS, LOCAL_LIMITS, agreeLimits, saneLimits } from './limits.js';
+import { Queue } from './queue.js';
+import { RecvEnd } from './receiving.js';
+import { SendEnd, charge } from './sending.js';
+import { StreamEnd } from './streaming.js';
+import { Pool } from './window.js';
+
+/** Fragments are added while less than this waits to be written, in bytes. */
+const FILL = 262_144;
+
+const utf8 = new TextEncoder();
+
+export class Machine {
+  /** `role`: 'dialer' or 'acceptor'. `metadata`: a list of [key, bytes]. */
+  constructor({ role, limits = {}, local = {}, codecs = [1, 2, 0], metadata = [], features = 0, now = 0 }) {
+    this.dialer = role === 'dialer';
+    this.local = { ...LOCAL_LIMITS, ...local };
+    /** What our hello states, and from the peer's hello on what is in force. */
+    this.limits = saneLimits({ ...DEFAULT_LIMITS, ...limits });
+    this.hello = { t: 'HELLO', id: 0, ...this.limits, codecs, features, metadata };
+    /** The peer's hello. */
+    this.peer = null;
+    /** Codecs that both know, in the dialer's order. */
+    this.codecs = [];
+    /** How it is over: {why: 'closed' | 'lost' | 'broken' | 'peer', code, text}. */
+    this.over = null;
+
+    this.ids = new Ids(this.dialer);
+    this.ours = this.theirs = this.#newPool();
+    this.pendingAccepts = 0;
+    this.due = new Set();
+    this.reservations = [];
+    this.large = new Queue();
+    this.largeOpen = 0;
+
+    this.events = new Queue();
+    this.outQueue = [];
+    this.outBytes = 0;
+    this.waiters = new Set();
+    this.input_ = new Uint8Array(0);
+    this.prefaceRead = false;
+    this.rejected = [];
+    this.goodbyeState = null;
+    this.goodbyeReason = null;
+    this.peerGoodbye = null;
+    this.clock = new Clock(this.local, now);
+    /** Control bytes that wait to be written, and those of them that the peer has asked for since the last output. */
+    this.unsentControl = 0;
+    this.answers = 0;
+    this.answering = false;
+    this.stuck = false;
+
+    this.#append(PREFACE);
+    this.#append(encodeFrame(this.hello));
+  }
+
+  #newPool() {
+    const { session_memory, max_message, max_attachments } = this.limits;
+    return new Pool(session_memory, charge(max_message, max_attachments));
+  }
+
+  // ---- events and output
+
+  /** What happened, oldest first; undefined: nothing more. */
+  nextEvent() {
+    return this.events.shift();
+  }
+
+  emit(type, end, value) {
+    this.events.push({ type, end, value });
+  }
+
+  /** Whether `output` would give something. */
+  get hasOutput() {
+    return this.outBytes > 0 || this.due.size > 0 || this.large.length > 0 || this.#mayLeave;
+  }
+
+  /** All that is to be written now, in chunks. Who waited for room may go on. */
+  output() {
+    this.#flushCredit();
+    while (this.outBytes < FILL && this.large.length > 0) this.large.shift().writeFragment();
+    this.#flushGoodbye();
+    const chunks = this.outQueue;
+    this.clock.said ||= chunks.length > 0;
+    this.outQueue = [];
+    this.outBytes = this.unsentControl = this.answers = 0;
+    this.stuck = false;
+    const waiters = [...this.waiters];
+    this.waiters.clear();
+    for (const end of waiters) {
+      if (end instanceof StreamEnd) end.push();
+      else this.emit('writable', end);
+    }
+    return chunks;
+  }
+
+  /** Says `writable` once the output was taken. */
+  waitForOutput(end) {
+    this.waiters.add(end);
+    return 'output';
+  }
+
+  #append(bytes) {
+    this.outQueue.push(bytes);
+    this.outBytes += bytes.length;
+    return bytes.length;
+  }
+
+  /** Appends a frame that was charged against credit. */
+  write(frame) {
+    return this.goodbyeState === 'said' || this.over ? 0 : this.#append(encodeFrame(frame));
+  }
+
+  /** Appends a frame that needs no credit. */
+  control(frame) {
+    const length = this.write(frame);
+    this.unsentControl += length;
+    if (this.answering) this.answers += length;
+  }
+
+  #flushCredit() {
+    const due = [...this.due];
+    this.due.clear();
+    for (const end of due) end.writeCredit();
+  }
+
+  // ---- input
+
+  /** Bytes from the peer, cut anywhere. Whatever they are, nothing is thrown: `over` says what was wrong. */
+  input(bytes) {
+    if (this.over) return;
+    this.clock.heard = true;
+    this.answering = true;
+    this.input_ = this.input_.length > 0 ? join([this.input_, bytes]) : bytes;
+    try {
+      this.#readFrames();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#fail('broken', error.code, error.message);
+    } finally {
+      this.answering = false;
+    }
+  }
+
+  #readFrames() {
+    if (!this.prefaceRead && !this.#readPreface()) return;
+    let at = 0;
+    while (!this.over) {
+      const header = decodeHeader(this.input_, at);
+      if (!header) break;
+      const most = this.peer ? this.limits.max_frame : this.local.max_hello;
+      if (header.length > most) throw new ProtocolError(`a frame of ${header.length} bytes`, Code.FRAME_TOO_LARGE);
+      const body = at + HEADER;
+      if (this.input_.length < body + header.length) break;
+      at = body + header.length;
+      if (this.peerGoodbye) throw new ProtocolError('a frame after GOODBYE');
+      this.#onFrame(decodeFrame(header, this.input_.subarray(body, at), this.limits));
+      if (this.answers > this.local.max_control) throw new ProtocolError('answers are not read', Code.PEER_NOT_READING);
+    }
+    // A copy, so that a few bytes do not keep a large buffer.
+    this.input_ = this.input_.slice(at);
+  }
+
+  #readPreface() {
+    const have = Math.min(this.input_.length, PREFACE.length);
+    for (let at = 0; at < have; at++) {
+      if (this.input_[at] === PREFACE[at]) continue;
+      if (at === PREFACE.length - 1) {
+        throw new ProtocolError(`the peer speaks version ${this.input_[at]}`, Code.UNSUPPORTED_VERSION);
+      }
+      throw new ProtocolError('the other side does not speak libchan');
+    }
+    this.prefaceRead = have === PREFACE.length;
+    if (this.prefaceRead) this.input_ = this.input_.subarray(have);
+    return this.prefaceRead;
+  }
+
+  #onFrame(frame) {
+    const { t, id } = frame;
+    if (t === 'HELLO') return this.#onHello(frame);
+    if (!this.peer && !(t === 'GOODBYE' && frame.code !== Code.NONE)) throw new ProtocolError(`${t} before HELLO`);
+    switch (t) {
+      case 'UNKNOWN': case 'PONG': return;
+      case 'PING': return this.#onPing(frame);
+      case 'GOODBYE': return this.#onGoodbye(frame);
+      case 'OPEN': return this.#onOpen(frame);
+      case 'MESSAGE': return this.#onMessage(frame);
+      case 'CREDIT': if (id === 0) return this.#onDescriptorCredit(frame);
+    }
+    const [type, method] = HANDLERS[t];
+    const end = this.ids.find(id);
+    if (!end) return;
+    // A CREDIT is for whoever sends: the sending end of a channel, or a stream.
+    const right = type.some((kind) => end instanceof kind);
+    if (!right) throw new ProtocolError(`${t} for the wrong end`);
+    end[method](frame);
+  }
+
+  // ---- hello
+
+  #onHello(frame) {
+    if (this.peer) throw new ProtocolError('a second HELLO');
+    const [first, second] = this.dialer ? [this.hello, frame] : [frame, this.hello];
+    this.codecs = [...new Set(first.codecs)].filter((codec) => second.codecs.includes(codec));
+    if (this.codecs.length === 0) throw new ProtocolError('no codec in common', Code.NO_COMMON_CODEC);
+    this.limits = agreeLimits(this.limits, frame);
+    this.features = this.hello.features & frame.features;
+    this.ours = this.#newPool();
+    this.theirs = this.#newPool();
+    this.peer = frame;
+    this.emit('established');
+  }
+
+  // ---- opening
+
+  get channelCharge() {
+    return 2 * this.limits.initial_window;
+  }
+
+  /** No new channel and no new message may leave. */
+  get isLeaving() {
+    return this.over !== null || this.goodbyeState !== null;
+  }
+
+  /** Opens a named channel; this side sends. Throws a LimitError. */
+  open(name, capacity, metadata = []) {
+    const length = 6 + utf8.encode(name).length + encodeMetadata(metadata).length;
+    if (length > this.limits.max_frame || length > 6 + 65_535) throw new LimitError(Code.FRAME_TOO_LARGE);
+    const end = this.allocateSender(capacity);
+    end.announced = true;
+    this.ids.noteAnnounced(end.id);
+    this.control({ t: 'OPEN', id: end.id, capacity, name, metadata });
+    return end;
+  }
+
+  /** A channel whose receiving end is to go to the peer in a message. `sole`: nobody else receives from it. */
+  allocateSender(capacity, sole = true) {
+    this.#mayOpen();
+    if (!this.theirs.open(this.channelCharge)) throw new LimitError(Code.MEMORY);
+    return this.ids.insertOwn((id) => new SendEnd(this, id, { own: true, capacity, sole }));
+  }
+
+  /** A channel whose sending end is to go to the peer. `waiting`: receives that wait here. */
+  allocateReceiver(capacity, { onDemand = false, waiting = 0 } = {}) {
+    this.#mayOpen();
+    if (!this.ours.open(this.channelCharge)) throw new LimitError(Code.MEMORY);
+    return this.ids.insertOwn((id) => new RecvEnd(this, id, { own: true, capacity, onDemand, waiting }));
+  }
+
+  /** A stream one end of which is to go to the peer. */
+  allocateStream() {
+    this.#mayOpen();
+    const { stream_window: size } = this.limits;
+    if (!this.ours.open(size)) throw new LimitError(Code.MEMORY);
+    if (!this.theirs.open(size)) {
+      this.ours.close(size);
+      throw new LimitError(Code.MEMORY);
+    }
+    return this.ids.insertOwn((id) => new StreamEnd(this, id, { own: true }));
+  }
+
+  /** Gives up what was allocated and not announced. */
+  abandon(end) {
+    if (end instanceof StreamEnd) end.abandon();
+    else end.finish();
+  }
+
+  #mayOpen() {
+    if (!this.peer || this.isLeaving || this.peerGoodbye) throw new LimitError(Code.CLOSED);
+    if (this.ids.open >= this.limits.max_channels) throw new LimitError(Code.TOO_MANY_CHANNELS);
+  }
+
+  /** Enters what the peer has opened. */
+  #admit(id, charges, end) {
+    const { max_channels } = this.limits;
+    // What both sides have opened meanwhile may cross.
+    if (this.ids.open >= 2 * max_channels) throw new ProtocolError('too many channels', Code.TOO_MANY_CHANNELS);
+    for (const [pool, bytes] of charges) {
+      if (!pool.admit(bytes)) throw new ProtocolError('the memory of the session is used up', Code.MEMORY);
+    }
+    return this.ids.insertTheirs(id, end, max_channels);
+  }
+
+  #onOpen({ id, name, capacity, metadata }) {
+    const end = new RecvEnd(this, id, { own: false, capacity });
+    this.#admit(id, [[this.ours, this.channelCharge]], end);
+    if (this.pendingAccepts >= this.limits.max_pending_accepts) {
+      return end.cancel({ scope: 1, code: Code.ACCEPT_QUEUE_FULL });
+    }
+    end.opening = { name, capacity, metadata };
+    this.pendingAccepts++;
+    this.emit('opened', end);
+  }
+
+  // ---- messages
+
+  #onMessage(frame) {
+    const end = this.ids.find(frame.id);
+    if (end && !(end instanceof RecvEnd)) throw new ProtocolError('MESSAGE for the wrong end');
+    end?.admit(frame);
+    const attachments = frame.attachments.map((entry) => ({ kind: entry.kind, end: this.#enter(entry), entry }));
+    if (end) end.onMessage(frame, attachments);
+    if (!end || end.cancelled) this.reject(attachments);
+  }
+
+  /** The end that an entry of a table stands for. */
+  #enter({ kind, id, capacity, wanted }) {
+    const { stream_window, initial_window } = this.limits;
+    switch (kind) {
+      case Kind.SENDER: {
+        const end = new SendEnd(this, id, { own: false, capacity, wanted });
+        return this.#admit(id, [[this.theirs, 2 * initial_window]], end);
+      }
+      case Kind.RECEIVER: {
+        const end = new RecvEnd(this, id, { own: false, capacity, onDemand: wanted === 1 });
+        return this.#admit(id, [[this.ours, 2 * initial_window]], end);
+      }
+      case Kind.STREAM: {
+        const charges = [[this.ours, stream_window], [this.theirs, stream_window]];
+        return this.#admit(id, charges, new StreamEnd(this, id, { own: false }));
+      }
+      case Kind.SENDER_HOME: {
+        const end = this.ids.find(id);
+        if (end && !(end instanceof RecvEnd)) throw new ProtocolError('a sender comes home to the wrong end');
+        if (end) end.holds++;
+        return end;
+      }
+      default:
+        throw new ProtocolError('a descriptor on a link that passes none', Code.DESCRIPTORS);
+    }
+  }
+
+  /** Closes attachments that nobody has claimed. They may hold messages with attachments, as deep as the peer likes. */
+  reject(attachments) {
+    const busy = this.rejected.length > 0;
+    this.rejected.push(...attachments);
+    if (busy) return;
+    for (let at = 0; at < this.rejected.length; at++) {
+      const { kind, end } = this.rejected[at];
+      if (kind === Kind.SENDER) end.close();
+      else if (kind === Kind.RECEIVER) end.cancel();
+      else if (kind === Kind.SENDER_HOME) end?.releaseHold();
+      else {
+        end.end();
+        end.stop();
+      }
+    }
+    this.rejected = [];
+  }
+
+  #onDescriptorCredit({ taken }) {
+    if (taken > 0) throw new ProtocolError('descriptors given back that were not sent', Code.FLOW_CONTROL);
+  }
+
+  // ---- memory for announced messages
+
+  /** Puts an end in line for the memory of its announced message. */
+  reserve(end) {
+    this.reservations.push(end);
+    this.serveReservations();
+  }
+
+  /** First come, first served; then those that a receive waits for, past the others. */
+  serveReservations() {
+    const grant = (end) => {
+      if (end.reserving === 0) return true;
+      if (!this.ours.reserve(end.reserving, end.awaited)) return false;
+      end.grantReserved();
+      return true;
+    };
+    while (this.reservations.length > 0 && grant(this.reservations[0])) this.reservations.shift();
+    if (this.reservations.length === 0) return;
+    this.reservations = this.reservations.filter((end) => !(end.awaited && grant(end)));
+  }
+
+  // ---- time
+
+  /** Looks at the clock; every five seconds is enough. */
+  tick(now) {
+    if (this.over) return;
+    const what = this.clock.look(now, this.peer !== null);
+    if (what === 'late') return this.#fail('broken', Code.HELLO_TIMEOUT, 'no hello in time');
+    if (what === 'silent') return this.#fail('broken', Code.PEER_SILENT, 'the peer is silent');
+    // Ours may come in a burst: what has not left since the last look is not read.
+    const much = this.unsentControl > this.local.max_control;
+    if (much && this.stuck) return this.#fail('broken', Code.PEER_NOT_READING, 'the peer does not read');
+    this.stuck = much;
+    if (what !== 'ping' || this.goodbyeState) return;
+    this.control({ t: 'PING', id: 0, payload: this.clock.nextPing() });
+    this.clock.saidAt = now;
+  }
+
+  #onPing({ payload }) {
+    if (!this.clock.countPing()) throw new ProtocolError('too many pings', Code.PING_FLOOD);
+    this.control({ t: 'PONG', id: 0, payload });
+  }
+
+  // ---- goodbye and the end
+
+  /** Says goodbye, after what was sent. Nothing follows it. */
+  goodbye({ code = 0, text = '' } = {}) {
+    if (this.isLeaving) return;
+    this.goodbyeState = 'queued';
+    this.goodbyeReason = { code, text };
+    this.#flushGoodbye();
+  }
+
+  get #mayLeave() {
+    // After the peer's goodbye no credit comes: a large message that waits for some is cut.
+    const settled = this.largeOpen === 0 || (this.peerGoodbye && this.large.length === 0);
+    return this.goodbyeState === 'queued' && settled;
+  }
+
+  #flushGoodbye() {
+    if (!this.#mayLeave) return;
+    this.#flushCredit();
+    this.control({ t: 'GOODBYE', id: 0, ...this.goodbyeReason });
+    this.goodbyeState = 'said';
+    if (this.peerGoodbye) this.#fail('closed');
+  }
+
+  #onGoodbye({ code, text }) {
+    this.peerGoodbye = { code, text };
+    if (code !== Code.NONE) return this.#fail('peer', code, text);
+    this.emit('goodbye', undefined, this.peerGoodbye);
+    this.#endReceiving();
+    if (this.goodbyeState === 'said') this.#fail('closed');
+  }
+
+  /** Whether every sending end and every stream has said its last: a goodbye takes nothing away. */
+  get isSettled() {
+    return this.ids.all().every((end) => {
+      if (end instanceof SendEnd) return end.closeSent || !end.announced;
+      return end instanceof RecvEnd || end.endSent || !end.announced;
+    });
+  }
+
+  /** The link has ended or failed. */
+  eof() {
+    if (!this.over) this.#fail('lost', Code.NONE, 'the link ended without a goodbye');
+  }
+
+  #fail(why, code = Code.NONE, text = '') {
+    if (why === 'broken') {
+      this.control({ t: 'GOODBYE', id: 0, code, text });
+      this.goodbyeState = 'said';
+    }
+    this.over = { why, code, text };
+    this.input_ = new Uint8Array(0);
+    this.#endReceiving();
+    const told = why === 'closed' ? Code.GOING_AWAY : Code.DISCONNECTED;
+    for (const end of this.ids.all()) {
+      if (end instanceof SendEnd) end.disconnect(told);
+      else if (end instanceof StreamEnd) end.disconnectWriting();
+    }
+    this.emit('over', undefined, this.over);
+  }
+
+  #endReceiving() {
+    for (const end of this.ids.all()) {
+      if (end instanceof RecvEnd) end.disconnect();
+      else if (end instanceof StreamEnd) end.disconnectReading();
+    }
+  }
+}
+
+/** For whom a frame is, and what it calls there. */
+const HANDLERS = {
+  FRAGMENT: [[RecvEnd], 'onFragment'],
+  CLOSE: [[RecvEnd], 'onClose'],
+  CREDIT: [[SendEnd, StreamEnd], 'onCredit'],
+  CANCEL: [[SendEnd], 'onCancel'],
+  DATA: [[StreamEnd], 'onData'],
+  END: [[StreamEnd], 'onEnd'],
+  STOP: [[StreamEnd], 'onStop'],
+};

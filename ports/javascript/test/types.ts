@@ -1,0 +1,32 @@
+// Not run: `npm run types` has the compiler look at it, as a program in TypeScript would use the library.
+
+import { ByteStream, Receiver, Refused, Sender, dial, listen, pipe } from 'libchan/node';
+
+interface Job {
+  text: ByteStream;
+  done: Sender<number>;
+}
+
+export async function client(): Promise<number | undefined> {
+  const session = await dial('ws://127.0.0.1:8080', { metadata: { token: 'secret' } });
+  const jobs: Sender<Job> = session.open('jobs', { capacity: 0 });
+  const [done, length]: [Sender<number>, Receiver<number>] = pipe({ capacity: 1 });
+  try {
+    await jobs.send({ text: ByteStream.from('hello'), done }, { signal: AbortSignal.timeout(1_000) });
+  } catch (error) {
+    if (error instanceof Refused) console.log(error.code, error.value);
+  }
+  // @ts-expect-error: a number is no job
+  await jobs.send(1);
+  await session.close();
+  return length.recv();
+}
+
+export async function server(): Promise<void> {
+  const listener = listen('tcp://127.0.0.1:0', { authorize: (session) => { session.metadata.text('token'); } });
+  for await (const session of listener) {
+    for await (const incoming of session) {
+      for await (const { text, done } of incoming.receive<Job>()) await done.send((await text.text()).length);
+    }
+  }
+}
