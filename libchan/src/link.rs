@@ -6,7 +6,7 @@
 //! (rule 1 and 2 of the driver), and [`LinkWriter::poll_write`] is what the driver waits with.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -47,6 +47,18 @@ pub trait LinkReader: Send + 'static {
         buf: &mut [u8],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>>;
+
+    /// The same into several buffers, the first of which is never empty. Called for large frames alone, so that their
+    /// payload goes to where it stays, and what follows them comes with the same call. Without it, only the first is
+    /// filled.
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, &mut bufs[0], descriptors)
+    }
 }
 
 /// The writing half of a link.

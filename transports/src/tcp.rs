@@ -1,16 +1,16 @@
 //! The tcp transport: `tcp://host:port`. Neither encrypted nor authenticated; use it on networks you trust.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -68,6 +68,43 @@ impl LinkReader for Reader {
         // and so saves asking once more.
         let mut buf = ReadBuf::new(buf);
         Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        _descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        let stream: &TcpStream = self.0.as_ref();
+        loop {
+            // Registers the waker before it says Pending.
+            ready!(stream.poll_read_ready(cx))?;
+            match receive(stream, bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+/// One read into several buffers, after which tokio knows whether it emptied the socket, as after its own `poll_read`:
+/// `try_io` forgets the readiness when its closure says `WouldBlock`, so the outcome leaves by another way. Bytes that
+/// arrive later raise a new edge.
+fn receive(stream: &TcpStream, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let mut outcome = None;
+    let said = stream.try_io(Interest::READABLE, || {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let read = stream.try_read_vectored(bufs)?;
+        outcome = Some(read);
+        match 0 < read && read < wanted {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match outcome {
+        Some(read) => Ok(read),
+        None => said.map(|()| 0),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Audit {
     pub theirs: [u64; 3],
     /// What waits to be written, payloads included.
     pub unsent: Vec<u8>,
+    /// The frame that has begun, as far as it has arrived.
+    pub begun: Vec<u8>,
     /// Descriptors that may be sent, that are out, that arrived and were not given back, and that are to be given back.
     pub descriptors: [u32; 4],
     /// Named channels that wait to be accepted.
@@ -100,6 +102,7 @@ impl Machine {
             ours: self.ours.numbers(),
             theirs: self.theirs.numbers(),
             unsent: flat(&self.out),
+            begun: self.begun_bytes(),
             descriptors: self.descriptor_numbers(),
             pending_accepts: self.pending_accepts,
             lines: [

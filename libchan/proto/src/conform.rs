@@ -8,8 +8,8 @@ use crate::frame::{self, ATTACHMENT, HEADER, Header, Metadata, Opening, PREFACE,
 use crate::hello::Hello;
 use crate::limits::Limits;
 use crate::machine::close::{parse_cancel, parse_close};
-use crate::machine::large::parse_fragment;
-use crate::machine::message::{Parts, check_entry};
+use crate::machine::large::check_fragment;
+use crate::machine::message::{Head, check_entry};
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +130,16 @@ fn read(kind: Type, id: u32, body: &[u8], limits: &Limits) -> Result<Frame, Misb
             Frame::Open { id, capacity, name, metadata }
         }
         Type::Message => {
-            let Parts { flags, codec, flaw: _, table, total, payload } = Parts::parse(body, limits)?;
+            let head = Head::parse(&mut reader, limits)?;
+            head.check_length(reader.0.len(), limits)?;
+            let Head { flags, codec, table, total, .. } = head;
+            let payload = reader.0;
             let table = table.chunks_exact(ATTACHMENT).map(entry).collect::<Result<_, _>>()?;
             Frame::Message { id, flags, codec, table, total, payload: payload.to_vec() }
         }
         Type::Fragment => {
-            let (more, part) = parse_fragment(body)?;
+            let (&flags, part) = body.split_first().ok_or(Misbehaviour::FrameTooShort)?;
+            let more = check_fragment(flags, part.len())?;
             Frame::Fragment { id, flags: u8::from(more) * flag::MORE, payload: part.to_vec() }
         }
         Type::Credit => {

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::credit::Window;
 use crate::error::Reason;
 use crate::frame::Opening;
 use crate::inbox::{Attachment, Flaw, Inbox};
+use crate::memory::Memory;
+use crate::unread::Unread;
 use crate::{Key, Role};
 
 /// Who speaks: an end, or for the channel as a whole.
@@ -159,7 +161,8 @@ pub(crate) struct Partial {
     pub(crate) codec: u8,
     pub(crate) flaw: Flaw,
     pub(crate) attachments: Vec<Attachment>,
-    pub(crate) payload: BytesMut,
+    /// `None`: a frame is being read into it, or nobody wants it.
+    pub(crate) payload: Option<Memory>,
     /// Payload bytes that have arrived; they are not kept once nobody wants them.
     pub(crate) received: usize,
     pub(crate) total: u32,
@@ -182,7 +185,7 @@ pub(crate) struct StreamState {
     pub(crate) wants_write: bool,
     // ---- in
     pub(crate) window: Window,
-    pub(crate) arrived: VecDeque<u8>,
+    pub(crate) arrived: Unread,
     pub(crate) ended: Option<Reason>,
     pub(crate) stop_sent: bool,
     pub(crate) wants_read: bool,

@@ -9,7 +9,8 @@
 //! [`is_urgent`](Machine::is_urgent) says so, take and write the output.** (What is not urgent may wait for the next write:
 //! credit that its sender does not need yet. [`has_output`](Machine::has_output) sees that too.)
 //!
-//! 1. [`handle_input`](Machine::handle_input) with what was read, [`handle_eof`](Machine::handle_eof) at its end.
+//! 1. [`handle_input`](Machine::handle_input) with what was read, [`handle_eof`](Machine::handle_eof) at its end. The
+//!    rest of a large frame may be read straight into its place: [`take_rest`](Machine::take_rest).
 //! 2. [`handle_tick`](Machine::handle_tick) every few seconds.
 //! 3. Commands of the layer above: `open`, `allocate`, `try_send`, `take_inbox`, `taken`, `close`, `cancel`, ...
 //! 4. [`take_output`](Machine::take_output), whatever was done.
@@ -31,9 +32,11 @@ mod hello;
 mod inbox;
 mod limits;
 mod machine;
+mod memory;
 mod output;
 #[doc(hidden)]
 pub mod registry;
+mod unread;
 
 pub use self::entry::{Cancel, Close, Scope};
 pub use self::error::{Blocked, Denial, Misbehaviour, OpenError, Reason, SessionError, StreamError};
@@ -41,7 +44,7 @@ pub use self::frame::{Metadata, Opening};
 pub use self::hello::{Established, Hello};
 pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, charge};
 pub use self::limits::Limits;
-pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, SendStatus, StreamRead};
+pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead};
 pub use self::output::Output;
 
 /// Names a channel end or stream in a machine. Valid until the layer above has closed, cancelled or abandoned it; later it

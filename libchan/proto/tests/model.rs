@@ -763,7 +763,8 @@ impl World {
         let audits = [A, B].map(|side| self.pair.sides[side].machine.audit());
         let on_link = [A, B].map(|side| {
             let to = &self.pair.sides[side];
-            let mut bytes = to.buffer.to_vec();
+            let mut bytes = audits[side].begun.clone();
+            bytes.extend(&to.buffer);
             bytes.extend(&to.link);
             bytes.extend(&audits[1 - side].unsent);
             bytes

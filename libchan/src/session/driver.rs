@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use libchan_proto::{Event, Key, Misbehaviour, SessionError};
+use libchan_proto::{Event, Key, Machine, Misbehaviour, Rest, SessionError};
 use tokio::time::Sleep;
 
 use super::alarm::Alarm;
@@ -41,6 +42,8 @@ pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     reader: Box<dyn LinkReader>,
     buffer: ReadBuffer,
+    /// The rest of a large frame, which is read past the buffer.
+    rest: Option<Rest>,
     descriptors: VecDeque<OwnedFd>,
     alarm: Alarm,
     /// How often the alarm is to ring once both hellos are in.
@@ -76,6 +79,7 @@ impl Driver {
             shared,
             reader,
             buffer: ReadBuffer::new(),
+            rest: None,
             descriptors: VecDeque::new(),
             // The hello's deadline may be shorter.
             alarm: Alarm::every(tick.min(limits.hello_timeout).max(SHORTEST_TICK)),
@@ -145,8 +149,15 @@ impl Driver {
     // ---- reading
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, SessionError> {
-        let room = self.buffer.room();
-        let read = match self.reader.poll_read(cx, room, &mut self.descriptors) {
+        let (buffer, descriptors) = (&mut self.buffer, &mut self.descriptors);
+        let read = match &mut self.rest {
+            Some(rest) => {
+                let mut bufs = [IoSliceMut::new(rest.room()), IoSliceMut::new(buffer.room_behind())];
+                self.reader.poll_read_vectored(cx, &mut bufs, descriptors)
+            }
+            None => self.reader.poll_read(cx, buffer.room(), descriptors),
+        };
+        let read = match read {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
@@ -158,7 +169,7 @@ impl Driver {
             return state.machine.handle_eof().and(Err(SessionError::Closed));
         }
         state.arrived.extend(&mut self.descriptors);
-        let result = self.buffer.feed(read, |input| state.machine.handle_input(input));
+        let result = feed(&mut state.machine, &mut self.buffer, &mut self.rest, read);
         let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
         let held = state.arrived.len();
         let most = state.machine.limits().max_descriptors as usize;
@@ -365,6 +376,29 @@ impl Driver {
             let _ = unsent.try_write(&mut *writer);
         }
     }
+}
+
+/// Gives the machine the `read` bytes that have arrived: first what was read into `rest`, if there is one.
+fn feed(
+    machine: &mut Machine,
+    buffer: &mut ReadBuffer,
+    rest: &mut Option<Rest>,
+    mut read: usize,
+) -> Result<(), SessionError> {
+    if let Some(mut rest) = rest.take() {
+        let placed = read.min(rest.room().len());
+        rest.advance(placed);
+        read -= placed;
+        machine.handle_rest(rest)?;
+    }
+    if read > 0 {
+        buffer.feed(read, |input| {
+            let taken = machine.handle_input(input)?;
+            Ok::<_, SessionError>((taken, machine.has_begun()))
+        })?;
+    }
+    *rest = machine.take_rest();
+    Ok(())
 }
 
 fn begin_turn(state: &mut State, cx: &Context<'_>) -> Result<(), SessionError> {

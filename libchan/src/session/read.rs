@@ -5,6 +5,9 @@
 const SMALL: usize = 16 * 1024;
 /// What it grows to when reads fill it, in bytes; more only for a frame that does not fit.
 const LARGE: usize = 128 * 1024;
+/// What is read behind the rest of a large frame, in bytes: enough for what comes before the payload of the next. That goes
+/// past this buffer; what is read here is copied.
+const BETWEEN: usize = 4 * 1024;
 
 pub(super) struct ReadBuffer {
     /// Wholly initialised, because links read into `&mut [u8]`; the first `filled` bytes are data.
@@ -25,18 +28,24 @@ impl ReadBuffer {
         &mut self.buffer[self.filled..]
     }
 
-    /// Hands what there is, `read` new bytes included, to `consume`, which says how much it took from the front.
+    /// Where the next read goes on behind the rest of a large frame.
+    pub(super) fn room_behind(&mut self) -> &mut [u8] {
+        &mut self.room()[..BETWEEN]
+    }
+
+    /// Hands what there is, `read` new bytes included, to `consume`, which says how much it took from the front, and
+    /// whether that ended within a large frame.
     pub(super) fn feed<E>(
         &mut self,
         read: usize,
-        consume: impl FnOnce(&[u8]) -> Result<usize, E>,
+        consume: impl FnOnce(&[u8]) -> Result<(usize, bool), E>,
     ) -> Result<(), E> {
         let end = self.filled + read;
         let full = end == self.buffer.len();
-        let taken = consume(&self.buffer[..end])?;
+        let (taken, bulk) = consume(&self.buffer[..end])?;
         self.buffer.copy_within(taken..end, 0);
         self.filled = end - taken;
-        if full && self.buffer.len() < LARGE {
+        if full && !bulk && self.buffer.len() < LARGE {
             // There is more where that came from.
             self.buffer.resize(4 * self.buffer.len(), 0);
         }
@@ -61,10 +70,23 @@ mod tests {
                 assert_eq!(input, expected);
                 let taken = input.len() - input.len().min(1000);
                 expected.drain(..taken);
-                Ok(taken)
+                Ok((taken, false))
             });
             assert_eq!(result, Ok(()));
         }
         assert!(buffer.buffer.len() <= 2 * LARGE);
+    }
+
+    #[test]
+    fn little_is_read_behind_a_large_frame() {
+        let mut buffer = ReadBuffer::new();
+        for _ in 0..3 {
+            assert_eq!(buffer.room().len(), SMALL);
+            assert_eq!(buffer.feed::<()>(SMALL, |input| Ok((input.len(), true))), Ok(()));
+            assert_eq!(buffer.room_behind().len(), BETWEEN);
+            assert_eq!(buffer.feed::<()>(BETWEEN, |input| Ok((input.len() - 5, true))), Ok(()));
+            assert_eq!(buffer.room_behind().len(), BETWEEN);
+            assert_eq!(buffer.feed::<()>(0, |input| Ok((input.len(), true))), Ok(()));
+        }
     }
 }

@@ -103,11 +103,20 @@ impl LinkReader for Reader {
         buf: &mut [u8],
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
+        self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)], descriptors)
+    }
+
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
         let stream: &UnixStream = self.0.as_ref();
         loop {
             // Registers the waker before it says Pending, so no wake-up is lost between the two.
             ready!(stream.poll_read_ready(cx))?;
-            match receive(stream, buf, descriptors) {
+            match receive(stream, bufs, descriptors) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -121,12 +130,16 @@ impl LinkReader for Reader {
 /// `try_io` knows no such thing, but forgets the readiness when its closure says `WouldBlock`. So the closure says
 /// that after a short read, and the true outcome leaves by another way. What makes it sound: tokio forgets only the
 /// readiness it had seen before the closure ran. Bytes that arrive later raise a new edge, and that one stays.
-fn receive(stream: &UnixStream, buf: &mut [u8], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+fn receive(
+    stream: &UnixStream,
+    bufs: &mut [IoSliceMut<'_>],
+    descriptors: &mut VecDeque<OwnedFd>,
+) -> io::Result<usize> {
     let mut outcome = None;
     let said = stream.try_io(Interest::READABLE, || {
-        let wanted = buf.len();
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
         let before = descriptors.len();
-        let read = receive_now(stream.as_fd(), buf, descriptors)?;
+        let read = receive_now(stream.as_fd(), bufs, descriptors)?;
         let plain = descriptors.len() == before;
         outcome = Some(read);
         match SHORT_READ_DRAINS && plain && 0 < read && read < wanted {
@@ -143,13 +156,12 @@ fn receive(stream: &UnixStream, buf: &mut [u8], descriptors: &mut VecDeque<Owned
 /// One `recvmsg`.
 fn receive_now(
     socket: BorrowedFd<'_>,
-    buf: &mut [u8],
+    bufs: &mut [IoSliceMut<'_>],
     descriptors: &mut VecDeque<OwnedFd>,
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        retry_on_intr(|| rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RECEIVE))?;
+    let received = retry_on_intr(|| rustix::net::recvmsg(socket, bufs, &mut control, RECEIVE))?;
     if received.flags.contains(ReturnFlags::CTRUNC) {
         // Dropping the buffer closes those that did arrive.
         return Err(io::Error::new(

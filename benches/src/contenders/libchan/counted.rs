@@ -1,7 +1,7 @@
 //! A link that counts reads and writes.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
@@ -34,6 +34,19 @@ impl LinkReader for CountedReader {
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
         let result = self.0.poll_read(cx, buf, descriptors);
+        if result.is_ready() {
+            count::read();
+        }
+        result
+    }
+
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        descriptors: &mut VecDeque<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        let result = self.0.poll_read_vectored(cx, bufs, descriptors);
         if result.is_ready() {
             count::read();
         }

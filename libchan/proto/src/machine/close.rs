@@ -1,7 +1,5 @@
 //! How a channel ends: the sender's CLOSE, the receiver's CANCEL, and what each answers.
 
-use bytes::BytesMut;
-
 use super::{Event, Machine};
 use crate::Key;
 use crate::code;
@@ -113,7 +111,7 @@ impl Machine {
         // What is still to come of a message must be known as such, and the slot kept while a message names it.
         let partial = rare.partial.map(|mut partial| {
             cut = std::mem::take(&mut partial.attachments);
-            Partial { payload: BytesMut::new(), ..partial }
+            Partial { payload: None, ..partial }
         });
         if partial.is_some() || rare.holds > 0 {
             let rest = RareRecv { partial, holds: rare.holds, ..RareRecv::default() };

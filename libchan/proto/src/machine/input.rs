@@ -1,5 +1,6 @@
 //! What arrives: from bytes to frames, and each frame to the submodule that decides.
 
+use super::begun::{LARGE, Part};
 use super::{Event, Machine};
 use crate::entry::Lookup;
 use crate::error::{Misbehaviour, SessionError};
@@ -8,18 +9,27 @@ use crate::{Key, code};
 
 impl Machine {
     /// Takes whole frames from the front of `input` and says how many bytes they were. What is left is not yet whole: at
-    /// most a frame, to be given again with what follows it.
+    /// most a frame, to be given again with what follows it. Of a large frame the beginning is taken too; what follows it
+    /// may be read past here, see [`take_rest`](Self::take_rest).
     ///
     /// # Errors
     /// The session is over: the peer broke a rule, or does not speak libchan. A goodbye that says so is in the output.
     pub fn handle_input(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        self.hear(|machine| machine.read_frames(input))
+    }
+
+    /// Handles what has arrived.
+    pub(super) fn hear<R>(
+        &mut self,
+        handle: impl FnOnce(&mut Self) -> Result<R, SessionError>,
+    ) -> Result<R, SessionError> {
         if let Some(why) = &self.over {
             return Err(why.clone());
         }
         self.clock.heard = true;
         // What the application asked for meanwhile is not what the peer makes us say.
         self.answering = true;
-        let result = self.read_frames(input);
+        let result = handle(self);
         self.answering = false;
         if let Err(error) = &result {
             self.fail(error.clone());
@@ -29,6 +39,13 @@ impl Machine {
 
     fn read_frames(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let mut rest = input;
+        if self.begun.is_some() {
+            let taken = self.go_on(input)?;
+            rest = &input[taken..];
+            if self.begun.is_some() {
+                return Ok(taken);
+            }
+        }
         if !self.preface_read {
             match self.read_preface(input)? {
                 true => rest = &input[PREFACE.len()..],
@@ -40,7 +57,12 @@ impl Machine {
             if header.length > max as usize {
                 return Err(Misbehaviour::FrameTooLarge.into());
             }
-            let Some((frame, behind)) = rest.split_at_checked(HEADER + header.length) else { break };
+            let Some((frame, behind)) = rest.split_at_checked(HEADER + header.length) else {
+                if header.length >= LARGE && self.begin(header, &rest[HEADER..]) {
+                    return Ok(input.len());
+                }
+                break;
+            };
             if self.peer_goodbye {
                 return Err(Misbehaviour::FrameAfterGoodbye.into());
             }
@@ -85,10 +107,13 @@ impl Machine {
             Type::Message => self.on_message(id, body)?,
             Type::Credit => self.on_credit(id, body)?,
             Type::Open => self.on_open(id, body)?,
-            Type::Fragment => self.on_fragment(id, body)?,
+            Type::Fragment => {
+                let (&flags, part) = body.split_first().ok_or(Misbehaviour::FrameTooShort)?;
+                self.on_fragment(id, flags, Part::Read(part))?;
+            }
             Type::Close => self.on_close(id, body)?,
             Type::Cancel => self.on_cancel(id, body)?,
-            Type::Data => self.on_data(id, body)?,
+            Type::Data => self.on_data(id, Part::Read(body))?,
             Type::End => self.on_end(id, body)?,
             Type::Stop => self.on_stop(id, body)?,
             Type::Ping | Type::Pong => self.on_ping(kind, id, body)?,

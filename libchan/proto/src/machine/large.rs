@@ -1,17 +1,16 @@
 //! Large messages: leaving in fragments, arriving in them, and the memory they wait for.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::begun::Part;
 use super::message::flaw_flag;
 use super::{Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Large, Partial, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Type, flag};
-use crate::inbox::{Attachment, Flaw, Payload};
+use crate::inbox::Payload;
 
-/// How much a large message takes for its first piece of memory, in bytes: the rest follows as it arrives.
-const FIRST: usize = 256 * 1024;
 /// Payload of a fragment that goes out uncopied, in bytes.
 const SPLICE: usize = 8 * 1024;
 
@@ -185,9 +184,6 @@ impl Machine {
         let rare = half.rare();
         rare.reserving = 0;
         rare.granted += bytes;
-        if let Some(partial) = &mut rare.partial {
-            partial.payload.reserve((partial.total as usize - partial.received).min(FIRST));
-        }
         self.urgent = true;
         if !std::mem::replace(&mut half.due, true) {
             self.due.push(key);
@@ -195,8 +191,8 @@ impl Machine {
         true
     }
 
-    pub(super) fn on_fragment(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
-        let (more, part) = parse_fragment(body)?;
+    pub(super) fn on_fragment(&mut self, id: u32, flags: u8, part: Part<'_>) -> Result<(), SessionError> {
+        let more = check_fragment(flags, part.len())?;
         let Some(key) = self.lookup(id)? else { return Ok(()) };
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         let dropped = half.cancelled;
@@ -213,11 +209,12 @@ impl Machine {
             return Err(Misbehaviour::ByteCredit.into());
         }
         if !dropped {
-            partial.payload.extend_from_slice(part);
+            partial.add(part, have);
         }
         if last && let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.take()) {
             if !dropped {
-                let payload = Payload::Share(partial.payload.freeze());
+                let payload = self.memory.lend(partial.payload.unwrap_or_default(), have);
+                let payload = Payload::Share(payload);
                 self.deliver(key, partial.codec, partial.flaw, &partial.attachments, payload);
             }
         } else if !dropped {
@@ -235,29 +232,25 @@ impl RecvHalf {
 }
 
 impl Partial {
-    pub(super) fn new(
-        codec: u8,
-        flaw: Flaw,
-        attachments: Vec<Attachment>,
-        first: &[u8],
-        total: u32,
-        announced: bool,
-    ) -> Self {
-        // A peer that announces much and sends little makes us take little; nothing before there is memory for it.
-        let ahead = if announced { 0 } else { (total as usize).min(FIRST) };
-        let mut payload = BytesMut::with_capacity(ahead.max(first.len()));
-        payload.extend_from_slice(first);
-        Self { codec, flaw, attachments, received: first.len(), payload, total, announced }
+    /// Takes in a part of the payload, which is `to` bytes then.
+    fn add(&mut self, part: Part<'_>, to: usize) {
+        match part {
+            Part::Placed(memory, _) => self.payload = Some(memory),
+            Part::Read(bytes) => {
+                let total = self.total as usize;
+                let payload = self.payload.get_or_insert_default();
+                payload.up_to(to, total)[to - bytes.len()..].copy_from_slice(bytes);
+            }
+        }
     }
 }
 
-/// Whether further ones follow, and the part of the payload.
-pub(crate) fn parse_fragment(body: &[u8]) -> Result<(bool, &[u8]), Misbehaviour> {
-    let Some((&flags, part)) = body.split_first() else { return Err(Misbehaviour::FrameTooShort) };
-    if flags & !flag::MORE != 0 || part.is_empty() {
+/// Of a FRAGMENT with so many bytes of payload: whether further ones follow.
+pub(crate) fn check_fragment(flags: u8, part: usize) -> Result<bool, Misbehaviour> {
+    if flags & !flag::MORE != 0 || part == 0 {
         return Err(Misbehaviour::Field);
     }
-    Ok((flags & flag::MORE != 0, part))
+    Ok(flags & flag::MORE != 0)
 }
 
 fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: bool) {

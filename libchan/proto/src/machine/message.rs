@@ -1,7 +1,8 @@
 //! Messages: sending them, and taking in what arrives.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::begun::Part;
 use super::{Attach, Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
@@ -188,11 +189,19 @@ impl Machine {
                 false => self.check_control(),
             };
         }
-        let Parts { flags, codec, flaw, table, total, payload } = Parts::parse(body, &self.limits)?;
+        let mut reader = Reader(body);
+        let head = Head::parse(&mut reader, &self.limits)?;
+        self.on_head(id, head, Part::Read(reader.0))
+    }
+
+    /// The first frame of a message, or all of it.
+    pub(super) fn on_head(&mut self, id: u32, head: Head<'_>, part: Part<'_>) -> Result<(), SessionError> {
+        head.check_length(part.len(), &self.limits)?;
+        let Head { codec, flaw, table, total, .. } = head;
         let count = table.len() / ATTACHMENT;
-        let size = total.map_or(payload.len(), |total| total as usize);
-        let announced = flags & flag::ANNOUNCED != 0;
-        let first = charge(if announced { payload.len() } else { size }, count);
+        let size = total.map_or(part.len(), |total| total as usize);
+        let announced = head.announced();
+        let first = charge(if announced { part.len() } else { size }, count);
         // What may pass the end of the credit: a message that fits the first window, or the fixed part of the others.
         let overshoot = if announced { charge(0, count) } else { self.limits.initial_window };
         let key = self.lookup(id)?;
@@ -207,23 +216,38 @@ impl Machine {
         let mut attachments = std::mem::take(&mut self.table);
         attachments.clear();
         self.take_table(table, &mut attachments)?;
+        let received = part.len();
+        let partial = |attachments, payload, total| Partial {
+            codec,
+            flaw,
+            attachments,
+            payload,
+            received,
+            total,
+            announced,
+        };
         let Some(key) = key.filter(|_| !cancelled) else {
             self.reject_all(&attachments);
             if let (Some(key), Some(total)) = (key, total) {
-                let mut partial = Partial::new(codec, flaw, Vec::new(), payload, total, announced);
-                partial.payload = BytesMut::new();
-                self.begin_partial(key, partial);
+                self.begin_partial(key, partial(Vec::new(), None, total));
             }
             self.table = attachments;
             return self.check_control();
         };
         match total {
             Some(total) => {
-                let partial = Partial::new(codec, flaw, attachments, payload, total, announced);
-                self.begin_partial(key, partial);
+                let payload = match part {
+                    Part::Placed(memory, _) => memory,
+                    Part::Read(bytes) => self.memory.copy(bytes, total as usize, !announced),
+                };
+                self.begin_partial(key, partial(attachments, Some(payload), total));
             }
             None => {
-                self.deliver(key, codec, flaw, &attachments, kept(payload));
+                let payload = match part {
+                    Part::Placed(memory, length) => Payload::Share(self.memory.lend(memory, length)),
+                    Part::Read(bytes) => kept(bytes),
+                };
+                self.deliver(key, codec, flaw, &attachments, payload);
                 self.table = attachments;
             }
         }
@@ -383,22 +407,19 @@ pub(super) fn flaw_flag(flaw: Flaw) -> u8 {
     }
 }
 
-/// A MESSAGE, as far as it can be read without a session.
-pub(crate) struct Parts<'a> {
+/// What a MESSAGE has before its payload.
+pub(crate) struct Head<'a> {
     pub(crate) flags: u8,
     pub(crate) codec: u8,
-    pub(crate) flaw: Flaw,
+    flaw: Flaw,
     /// The attachments, [`ATTACHMENT`] bytes each.
     pub(crate) table: &'a [u8],
     /// The length of the whole payload, if fragments follow.
     pub(crate) total: Option<u32>,
-    pub(crate) payload: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
-    #[inline]
-    pub(crate) fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, Misbehaviour> {
-        let mut reader = Reader(body);
+impl<'a> Head<'a> {
+    pub(crate) fn parse(reader: &mut Reader<'a>, limits: &Limits) -> Result<Self, Misbehaviour> {
         let (flags, codec) = (reader.u8()?, reader.u8()?);
         let flaw = parse_flags(flags)?;
         let table = if flags & flag::ATTACHMENTS != 0 {
@@ -411,14 +432,23 @@ impl<'a> Parts<'a> {
             &[]
         };
         let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
-        let payload = reader.0;
-        if total.map_or(payload.len(), |total| total as usize) > limits.max_message as usize {
+        Ok(Self { flags, codec, flaw, table, total })
+    }
+
+    /// Whether a payload of which `part` bytes are in this frame may be.
+    pub(crate) fn check_length(&self, part: usize, limits: &Limits) -> Result<(), Misbehaviour> {
+        if self.total.map_or(part, |total| total as usize) > limits.max_message as usize {
             return Err(Misbehaviour::MessageTooLarge);
         }
-        if total.is_some_and(|total| payload.len() >= total as usize) {
+        if self.total.is_some_and(|total| part >= total as usize) {
             return Err(Misbehaviour::Fragment);
         }
-        Ok(Self { flags, codec, flaw, table, total, payload })
+        Ok(())
+    }
+
+    /// Whether it is charged frame by frame.
+    pub(super) fn announced(&self) -> bool {
+        self.flags & flag::ANNOUNCED != 0
     }
 }
 

@@ -1,5 +1,6 @@
 //! The machine: what it holds, and which submodule decides what.
 
+mod begun;
 mod channel;
 pub(crate) mod close;
 mod flow;
@@ -15,12 +16,15 @@ mod write;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::begun::Begun;
+pub use self::begun::Rest;
 use crate::credit::Pool;
 use crate::entry::{Cancel, Close, Entries};
 use crate::error::{Reason, SessionError};
 use crate::hello::{Established, Hello};
 use crate::inbox::{Attachment, Flaw, Inbox, Payload};
 use crate::limits::Limits;
+use crate::memory::Spare;
 use crate::output::Output;
 use crate::{Key, Role};
 
@@ -137,6 +141,10 @@ pub struct Machine {
     pub(crate) theirs: Pool,
     /// Large messages that wait for memory, first come first served; those that somebody waits for before the others.
     pub(crate) reservations: VecDeque<Key>,
+    /// A large frame of which not all has arrived.
+    begun: Option<Begun>,
+    /// Memory for large payloads.
+    memory: Spare,
     /// The attachments of the message that is being read, kept for its memory.
     table: Vec<Attachment>,
     /// Attachments that nobody will claim, while they are being closed.
@@ -216,6 +224,8 @@ impl Machine {
             ours: Pool::new(limits.session_memory, limits.largest_charge()),
             theirs: Pool::new(limits.session_memory, limits.largest_charge()),
             reservations: VecDeque::new(),
+            begun: None,
+            memory: Spare::default(),
             table: Vec::new(),
             rejected: VecDeque::new(),
             rejecting: false,

@@ -68,6 +68,7 @@ impl Machine {
         if let Some(why) = &self.over {
             return Err(why.clone());
         }
+        self.memory.tick();
         let clock = &mut self.clock;
         if std::mem::take(&mut clock.heard) {
             clock.last_heard = now;

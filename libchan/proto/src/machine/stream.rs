@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::begun::Part;
 use super::{Event, GoodbyeState, Machine, StreamRead};
 use crate::credit::Window;
 use crate::entry::{Entry, StreamState};
 use crate::error::{Misbehaviour, Reason, SessionError, StreamError};
 use crate::frame::{self, Reader, Type};
+use crate::unread::Unread;
 use crate::{Key, code};
 
 /// What a stream keeps that it has no credit for, in bytes.
@@ -163,13 +165,7 @@ impl Machine {
                 Some(reason) => StreamRead::Failed(reason.clone()),
             };
         }
-        let n = max.min(stream.arrived.len());
-        let (first, second) = stream.arrived.as_slices();
-        out(&first[..n.min(first.len())]);
-        if n > first.len() {
-            out(&second[..n - first.len()]);
-        }
-        stream.arrived.drain(..n);
+        let n = stream.arrived.read(max, out);
         stream.window.taken(n as u32);
         if stream.ended.is_none() {
             if stream.window.wants_growth() {
@@ -190,7 +186,7 @@ impl Machine {
     /// This side reads no more: what has arrived is dropped.
     pub fn stream_stop(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.entries.stream(key) else { return };
-        stream.arrived = VecDeque::new();
+        stream.arrived = Unread::default();
         stream.discard = true;
         if !stream.stop_sent && stream.announced {
             stream.stop_sent = true;
@@ -200,16 +196,16 @@ impl Machine {
         self.finish_stream(key);
     }
 
-    pub(super) fn on_data(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
+    pub(super) fn on_data(&mut self, id: u32, data: Part<'_>) -> Result<(), SessionError> {
         let Some(key) = self.lookup(id)? else { return Ok(()) };
         let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         if stream.ended.is_some() {
             return Err(Misbehaviour::AfterEnd.into());
         }
-        if body.is_empty() {
+        if data.len() == 0 {
             return Err(Misbehaviour::FrameTooShort.into());
         }
-        if !stream.window.arrive(body.len() as u32, false) {
+        if !stream.window.arrive(data.len() as u32, false) {
             return Err(Misbehaviour::ByteCredit.into());
         }
         if stream.discard {
@@ -220,7 +216,10 @@ impl Machine {
             self.urgent = true;
             self.due.push(key);
         }
-        stream.arrived.extend(body);
+        match data {
+            Part::Read(bytes) => stream.arrived.extend(bytes),
+            Part::Placed(memory, length) => stream.arrived.push(self.memory.lend(memory, length)),
+        }
         if std::mem::take(&mut stream.wants_read) {
             self.events.push_back(Event::StreamReadable(key));
         }
@@ -311,7 +310,7 @@ impl StreamState {
             stopped: None,
             wants_write: false,
             window: Window::new(window),
-            arrived: VecDeque::new(),
+            arrived: Unread::default(),
             ended: None,
             stop_sent: false,
             wants_read: false,

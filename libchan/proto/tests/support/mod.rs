@@ -147,6 +147,22 @@ impl Pair {
     pub fn deliver(&mut self, side: usize, n: usize) {
         let to = &mut self.sides[side];
         let n = n.min(to.link.len());
+        // Every second piece of a large frame is read straight into its place.
+        if n % 2 == 1
+            && let Some(mut rest) = to.machine.take_rest()
+        {
+            let room = rest.room();
+            let n = n.min(room.len());
+            for (to, from) in room.iter_mut().zip(to.link.drain(..n)) {
+                *to = from;
+            }
+            rest.advance(n);
+            if let Err(error) = to.machine.handle_rest(rest) {
+                to.failed.get_or_insert(error);
+                to.link.clear();
+            }
+            return self.collect(side);
+        }
         let (first, second) = to.link.as_slices();
         let head = n.min(first.len());
         to.buffer.extend_from_slice(&first[..head]);

@@ -1,0 +1,207 @@
+//! Large frames of which not all has arrived. Their payload goes to where it stays: what is here already is copied there,
+//! and the rest can be read from the link into it.
+//!
+//! It is a shortcut past the driver's read buffer and decides nothing: a frame is handled once it is complete, as if it had
+//! come in one piece, and one that looks wrong at its beginning is left to that.
+
+use super::Machine;
+use super::message::Head;
+use crate::entry::Entry;
+use crate::error::SessionError;
+use crate::frame::{self, Header, Reader, Type};
+use crate::memory::Memory;
+
+/// The least payload of a frame that is begun before all of it is here, in bytes.
+pub(super) const LARGE: usize = 8 * 1024;
+
+/// The payload of a frame.
+pub(super) enum Part<'a> {
+    /// In what was read.
+    Read(&'a [u8]),
+    /// In its place already: the last bytes of what the payload has by now; and how long the part is.
+    Placed(Memory, usize),
+}
+
+impl Part<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Read(bytes) => bytes.len(),
+            Self::Placed(_, length) => *length,
+        }
+    }
+}
+
+/// A frame that has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    kind: Type,
+    id: u32,
+    /// What its body has before the payload.
+    head: Vec<u8>,
+    /// The length of its payload.
+    length: usize,
+    /// `None`: the driver has it.
+    rest: Option<Rest>,
+}
+
+/// The part of a large frame that has not arrived, and the memory that it goes to: see [`Machine::take_rest`].
+#[derive(Debug)]
+pub struct Rest {
+    memory: Memory,
+    filled: usize,
+    end: usize,
+}
+
+impl Rest {
+    /// Where the next bytes from the link go: all that the frame lacks, and nothing behind it. Empty once it is complete.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.memory.up_to(self.end, self.end)[self.filled..]
+    }
+
+    /// The first `n` bytes of the room were written.
+    pub fn advance(&mut self, n: usize) {
+        self.filled = (self.filled + n).min(self.end);
+    }
+}
+
+impl Machine {
+    /// After [`handle_input`](Self::handle_input): the rest of a large frame, if one has begun. Its bytes are the next on the
+    /// link. They may be given to `handle_input` like all others, which copies them; or they are read into
+    /// [`Rest::room`] and given back with [`handle_rest`](Self::handle_rest), and nothing else is handed in meanwhile.
+    pub fn take_rest(&mut self) -> Option<Rest> {
+        self.begun.as_mut()?.rest.take()
+    }
+
+    /// Whether a large frame has begun, and not all of it is here.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Takes back what [`take_rest`](Self::take_rest) gave, with some of it read. The frame need not be complete.
+    ///
+    /// # Errors
+    /// As [`handle_input`](Self::handle_input).
+    pub fn handle_rest(&mut self, rest: Rest) -> Result<(), SessionError> {
+        self.hear(|machine| {
+            if let Some(begun) = &mut machine.begun {
+                begun.rest = Some(rest);
+            }
+            machine.go_on(&[]).map(drop)
+        })
+    }
+
+    /// What has arrived of the frame that has begun, as it was on the link: for the audit.
+    pub(crate) fn begun_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Some(Begun { kind, id, head, length, rest: Some(rest) }) = &self.begun {
+            frame::header(&mut bytes, head.len() + length, *kind, *id);
+            bytes.extend_from_slice(head);
+            bytes.extend_from_slice(rest.memory.part(rest.end - length..rest.filled));
+        }
+        bytes
+    }
+
+    /// Begins with a frame of which `body` is here. False: it has to be read whole before.
+    pub(super) fn begin(&mut self, header: Header, body: &[u8]) -> bool {
+        if self.established.is_none() {
+            return false;
+        }
+        let (id, length) = (header.id, header.length);
+        let begun = match Type::parse(header.kind) {
+            Ok(Some(Type::Message)) => self.begin_message(id, length, body),
+            Ok(Some(Type::Fragment)) => self.begin_fragment(id, length, body),
+            Ok(Some(Type::Data)) => self.begin_data(id, length, body),
+            _ => None,
+        };
+        self.begun = begun;
+        self.begun.is_some()
+    }
+
+    fn begin_message(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
+        let mut reader = Reader(body);
+        let head = Head::parse(&mut reader, &self.limits).ok()?;
+        let (head_length, part) = (body.len() - reader.0.len(), reader.0);
+        let end = length.checked_sub(head_length).filter(|length| *length >= LARGE)?;
+        let total = head.total.map_or(end, |total| total as usize);
+        if total > self.limits.max_message as usize || !self.is_wanted(id) {
+            return None;
+        }
+        // Of an announced message nothing is set aside before there is memory for it.
+        let memory = self.memory.take(end, total, !head.announced());
+        Some(Begun::new(Type::Message, id, &body[..head_length], end, Rest::new(memory, 0, end, part)))
+    }
+
+    /// Whether somebody wants what arrives on a channel.
+    fn is_wanted(&self, id: u32) -> bool {
+        let Ok(Some(key)) = self.lookup(id) else { return false };
+        matches!(self.entries.get(key), Entry::Recv(half) if !half.cancelled && !half.closed)
+    }
+
+    fn begin_fragment(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
+        let (head, part) = body.split_at_checked(1)?;
+        let key = self.lookup(id).ok()??;
+        let half = self.entries.recv(key)?;
+        let partial = half.rare.as_mut()?.partial.as_mut()?;
+        let (from, total) = (partial.received, partial.total as usize);
+        let end = from + length - head.len();
+        if half.cancelled || end > total {
+            return None;
+        }
+        let mut memory = partial.payload.take()?;
+        memory.up_to(end, total);
+        Some(Begun::new(Type::Fragment, id, head, end - from, Rest::new(memory, from, end, part)))
+    }
+
+    fn begin_data(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
+        let key = self.lookup(id).ok()??;
+        let stream = self.entries.stream(key)?;
+        if stream.discard || stream.ended.is_some() {
+            return None;
+        }
+        let memory = self.memory.take(length, length, true);
+        Some(Begun::new(Type::Data, id, &[], length, Rest::new(memory, 0, length, body)))
+    }
+
+    /// Takes what belongs to the frame that has begun, and says how much that was.
+    pub(super) fn go_on(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let Some(rest) = self.begun.as_mut().and_then(|begun| begun.rest.as_mut()) else { return Ok(0) };
+        let taken = rest.fill(input);
+        if rest.filled == rest.end
+            && let Some(Begun { kind, id, head, length, rest: Some(rest) }) = self.begun.take()
+        {
+            let part = Part::Placed(rest.memory, length);
+            match kind {
+                Type::Message => {
+                    let head = Head::parse(&mut Reader(&head), &self.limits)?;
+                    self.on_head(id, head, part)?;
+                }
+                Type::Fragment => self.on_fragment(id, head[0], part)?,
+                _ => self.on_data(id, part)?,
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Begun {
+    fn new(kind: Type, id: u32, head: &[u8], length: usize, rest: Rest) -> Self {
+        Self { kind, id, head: head.to_vec(), length, rest: Some(rest) }
+    }
+}
+
+impl Rest {
+    /// The payload has `from` bytes, is to have `end` after the frame, and `part` of that is here.
+    fn new(memory: Memory, from: usize, end: usize, part: &[u8]) -> Self {
+        let mut rest = Self { memory, filled: from, end };
+        rest.fill(part);
+        rest
+    }
+
+    fn fill(&mut self, input: &[u8]) -> usize {
+        let room = self.room();
+        let n = input.len().min(room.len());
+        room[..n].copy_from_slice(&input[..n]);
+        self.filled += n;
+        n
+    }
+}
