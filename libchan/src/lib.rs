@@ -56,6 +56,7 @@ mod session;
 mod stream;
 mod sync;
 mod transport;
+pub mod uncopied;
 
 pub use libchan_proto::{Denial, Limits, Metadata, Misbehaviour};
 

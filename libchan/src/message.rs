@@ -10,6 +10,7 @@ use crate::attach::{self, Ends};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, SendFailure};
 use crate::raw::Raw;
+use crate::uncopied::{Decoding, Encoding};
 
 /// A value that can cross a session. Every serde type that owns its data is one.
 ///
@@ -31,11 +32,13 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
-/// A value on its way into a message: its bytes are in the caller's buffer unless `shared` holds them.
+/// A value on its way into a message: its bytes are in the caller's buffer unless `shared` or `parts` hold them.
 pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
     pub(crate) ends: Ends,
     pub(crate) shared: Option<Bytes>,
+    /// One behind the other, if some of them were not copied.
+    pub(crate) parts: Vec<Bytes>,
 }
 
 /// A message on its way into a value.
@@ -74,11 +77,14 @@ pub(crate) fn encode<T: Message>(
     if let Some(raw) = (value as &dyn Any).downcast_ref::<Raw>() {
         return raw.to_encoded();
     }
+    let uncopied = Encoding::begin();
     let scope = attach::EncodeScope::enter(codec.placeholder());
     let result = codec.encode(value, out);
     let ends = scope.finish();
     match (result, ends) {
-        (Ok(()), Ok(ends)) => Ok(Encoded { codec: codec.clone(), ends, shared: None }),
+        (Ok(()), Ok(ends)) => {
+            Ok(Encoded { codec: codec.clone(), ends, shared: None, parts: uncopied.parts(out) })
+        }
         (_, Err(in_use)) => Err(in_use),
         (Err(error), Ok(_)) => Err(SendFailure::Encode(error.to_string())),
     }
@@ -91,6 +97,7 @@ pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
         return raw.downcast::<T>().map(|raw| *raw).map_err(|_| RecvError::Decode(String::new()));
     }
     let codec = arrived.codec;
+    let _uncopied = arrived.shared.map(Decoding::of);
     let scope = attach::DecodeScope::enter(codec.placeholder(), arrived.ends);
     match codec.decode::<T>(arrived.payload) {
         Ok(value) => {

@@ -1,19 +1,20 @@
 //! `Parcel`: a message in its encoded form, on its way through a channel's queue.
 
 use bytes::Bytes;
-use libchan_proto::Flaw;
+use libchan_proto::{Flaw, Payload};
 
 use crate::attach::{Attached, Attaches, Ends};
 use crate::codec::AnyCodec;
 use crate::error::RecvError;
 use crate::message::Encoded;
 use crate::session::Leg;
+use crate::uncopied::join;
 
 /// A message that nobody has decoded yet, with counted handles on what it carries.
 pub(crate) struct Parcel {
     pub(crate) codec: AnyCodec,
     pub(crate) flaw: Flaw,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: PayloadBytes,
     pub(crate) ends: Ends,
     /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
     pub(crate) bound: Option<Attaches>,
@@ -22,6 +23,41 @@ pub(crate) struct Parcel {
     /// Where it came from, if from a session: credit goes back there when it is taken.
     pub(crate) from: Option<Origin>,
 }
+
+/// An encoded value.
+#[derive(Clone)]
+pub(crate) enum PayloadBytes {
+    Whole(Bytes),
+    /// One behind the other: some were not copied.
+    Parts(Vec<Bytes>),
+}
+
+impl PayloadBytes {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Parts(parts) => parts.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    pub(crate) fn into_whole(self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Parts(parts) => join(&parts),
+        }
+    }
+
+    pub(crate) fn to_payload(&self) -> Payload<'_> {
+        match self {
+            Self::Whole(bytes) if bytes.len() < SMALL => Payload::Copy(bytes),
+            Self::Whole(bytes) => Payload::Share(bytes.clone()),
+            Self::Parts(parts) => Payload::Parts(parts.clone()),
+        }
+    }
+}
+
+/// Up to this size a payload is copied rather than counted, in bytes.
+const SMALL: usize = 1024;
 
 /// What is owed for a message that came from a session.
 #[derive(Clone)]
@@ -32,7 +68,11 @@ pub(crate) struct Origin {
 
 impl Parcel {
     pub(crate) fn encoded(encoded: Encoded, bytes: &[u8]) -> Self {
-        let payload = encoded.shared.unwrap_or_else(|| Bytes::copy_from_slice(bytes));
+        let payload = match encoded.shared {
+            Some(payload) => PayloadBytes::Whole(payload),
+            None if encoded.parts.is_empty() => PayloadBytes::Whole(Bytes::copy_from_slice(bytes)),
+            None => PayloadBytes::Parts(encoded.parts),
+        };
         Self {
             codec: encoded.codec,
             flaw: Flaw::None,
@@ -46,7 +86,7 @@ impl Parcel {
 
     /// A message that stands for one that could not be encoded or forwarded.
     pub(crate) fn flawed(flaw: Flaw, text: String, from: Option<Origin>) -> Self {
-        let payload = Bytes::from(text.into_bytes());
+        let payload = PayloadBytes::Whole(text.into_bytes().into());
         Self { codec: AnyCodec::raw(), flaw, payload, ends: Ends::new(), bound: None, forwarded: true, from }
     }
 

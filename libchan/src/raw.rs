@@ -11,6 +11,7 @@ use crate::codec::{AnyCodec, CodecId};
 use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
 use crate::sync::{Mutex, lock};
+use crate::uncopied::{Encoding, join};
 
 /// A message that has not been decoded: codec, payload and what it carries.
 ///
@@ -40,11 +41,14 @@ impl Raw {
     /// As a send would: the value does not encode, or something in it is in use already.
     pub fn encode<T: Serialize + ?Sized>(value: &T, codec: AnyCodec) -> Result<Self, SendFailure> {
         let mut out = Vec::new();
+        let uncopied = Encoding::begin();
         let scope = attach::EncodeScope::enter(codec.placeholder());
         let result = codec.encode(value, &mut out);
         let ends = scope.finish()?;
         result.map_err(|error| SendFailure::Encode(error.to_string()))?;
-        Ok(Self { codec, payload: out.into(), ends: Mutex::new(ends) })
+        let parts = uncopied.parts(&out);
+        let payload = if parts.is_empty() { out.into() } else { join(&parts) };
+        Ok(Self { codec, payload, ends: Mutex::new(ends) })
     }
 
     /// Decodes it. Ends in it that `T` does not claim are closed.
@@ -90,7 +94,12 @@ impl Raw {
     pub(crate) fn to_encoded(&self) -> Result<Encoded, SendFailure> {
         let mut ends = lock(&self.ends);
         let handles = ends.iter_mut().map(Attached::again).collect::<Result<Ends, _>>()?;
-        Ok(Encoded { codec: self.codec.clone(), ends: handles, shared: Some(self.payload.clone()) })
+        Ok(Encoded {
+            codec: self.codec.clone(),
+            ends: handles,
+            shared: Some(self.payload.clone()),
+            parts: Vec::new(),
+        })
     }
 }
 

@@ -97,7 +97,9 @@ impl Lent {
     fn keep(&mut self, buffer: Arc<Vec<u8>>) {
         while self.size + buffer.capacity() > MOST_BYTES || self.buffers.len() == MOST {
             // What is away stays known: it will be back when the next message comes.
-            let Some(at) = self.buffers.iter().position(|known| Arc::strong_count(known) == 1) else { return };
+            let Some(at) = self.buffers.iter().position(|known| Arc::strong_count(known) == 1) else {
+                return;
+            };
             self.remove(at);
         }
         self.size += buffer.capacity();

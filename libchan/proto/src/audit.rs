@@ -130,7 +130,7 @@ impl Machine {
                         credit: half.credit,
                         unstarted: large.filter(|large| !large.started).map(|large| {
                             let n = large.table.len() / crate::frame::ATTACHMENT;
-                            if large.announced { 0 } else { crate::inbox::charge(large.payload.len(), n) }
+                            if large.announced { 0 } else { crate::inbox::charge(large.total, n) }
                         }),
                         large: large.is_some(),
                         watched: half.watched,

@@ -90,7 +90,9 @@ pub(crate) struct RareSend {
 /// A message that leaves in fragments.
 #[derive(Debug)]
 pub(crate) struct Large {
-    pub(crate) payload: Bytes,
+    /// What is left of its payload, and the length of all of it.
+    pub(crate) parts: VecDeque<Bytes>,
+    pub(crate) total: usize,
     pub(crate) sent: usize,
     pub(crate) codec: u8,
     pub(crate) flaw: Flaw,

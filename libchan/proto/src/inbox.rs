@@ -147,17 +147,13 @@ impl Inbox {
         if self.heads.is_empty() {
             self.rewind();
         }
-        let length = match payload {
-            Payload::Copy(bytes) => {
-                self.bytes.extend_from_slice(bytes);
-                bytes.len()
-            }
-            Payload::Share(ref bytes) => bytes.len(),
-        };
+        let length = payload.len();
         self.attachments.extend_from_slice(attachments);
-        let shared = matches!(payload, Payload::Share(_));
-        if let Payload::Share(bytes) = payload {
-            self.large.push_back(bytes);
+        let shared = !matches!(payload, Payload::Copy(_));
+        match payload {
+            Payload::Copy(bytes) => self.bytes.extend_from_slice(bytes),
+            Payload::Share(bytes) => self.large.push_back(bytes),
+            Payload::Parts(parts) => self.large.push_back(parts.concat().into()),
         }
         let (length, attachments) = (length as u32, attachments.len() as u8);
         self.heads.push_back(Head { length, attachments, codec, flaw, shared });
@@ -187,6 +183,8 @@ pub enum Payload<'a> {
     Copy(&'a [u8]),
     /// To be kept as it is.
     Share(Bytes),
+    /// The same, one behind the other.
+    Parts(Vec<Bytes>),
 }
 
 impl Payload<'_> {
@@ -194,6 +192,7 @@ impl Payload<'_> {
         match self {
             Self::Copy(bytes) => bytes.len(),
             Self::Share(bytes) => bytes.len(),
+            Self::Parts(parts) => parts.iter().map(Bytes::len).sum(),
         }
     }
 }

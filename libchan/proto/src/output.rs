@@ -37,11 +37,17 @@ impl Output {
         self.spliced = 0;
     }
 
-    pub(crate) fn splice(&mut self, payload: Bytes) {
+    /// Appends a payload, uncopied if it is large.
+    pub fn add(&mut self, payload: Bytes) {
+        if payload.len() < SPLICE {
+            return self.bytes.extend_from_slice(&payload);
+        }
         self.spliced += payload.len();
         self.splices.push((self.bytes.len(), payload));
     }
 }
 
+/// Payloads from this size on are written from where they are, in bytes.
+const SPLICE: usize = 8 * 1024;
 /// The largest buffer that is kept, in bytes.
 const KEEP: usize = 512 * 1024;

@@ -82,7 +82,11 @@ mod tests {
                 })
                 .collect();
             expected.extend(&piece);
-            if round % 3 == 0 { unread.push(piece.into()) } else { unread.extend(&piece) }
+            if round % 3 == 0 {
+                unread.push(piece.into())
+            } else {
+                unread.extend(&piece)
+            }
             let max = round * 13 % 60;
             let mut read = Vec::new();
             assert_eq!(unread.read(max, &mut |bytes| read.extend_from_slice(bytes)), read.len());

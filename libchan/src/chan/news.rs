@@ -10,7 +10,7 @@ use super::queue::Slot;
 use super::recv::attached;
 use super::state::{End, Locked, State};
 use crate::error::{Closed, RemoteError};
-use crate::parcel::{Origin, Parcel};
+use crate::parcel::{Origin, Parcel, PayloadBytes};
 use crate::session::{Leg, Refill, Shared};
 
 impl<T> Chan<T> {
@@ -202,7 +202,7 @@ fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
     Parcel {
         codec: leg.session.codec_by_id(message.codec),
         flaw: message.flaw,
-        payload,
+        payload: PayloadBytes::Whole(payload),
         ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
         bound: None,
         forwarded: true,

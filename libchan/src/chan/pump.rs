@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use libchan_proto::{Attach, Blocked, Flaw, Outgoing, Payload, Scope};
+use libchan_proto::{Attach, Blocked, Flaw, Outgoing, Scope};
 
 use super::Chan;
 use super::legs::{InHand, Sink};
@@ -200,11 +200,7 @@ impl<T> Chan<T> {
             codec: parcel.codec.id().0,
             flaw: parcel.flaw,
             attachments: &attachments,
-            payload: if parcel.payload.len() >= 1024 {
-                Payload::Share(parcel.payload.clone())
-            } else {
-                Payload::Copy(&parcel.payload)
-            },
+            payload: parcel.payload.to_payload(),
         });
         match sent {
             Ok(()) => {

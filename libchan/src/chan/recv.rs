@@ -17,7 +17,7 @@ use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Arrived;
-use crate::parcel::{Parcel, flaw_error};
+use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Refill};
 use crate::sync::lock;
@@ -112,6 +112,7 @@ impl<T> Chan<T> {
             Got::Wire(parcel) => Ok(Some(Slot::Wire(parcel))),
             Got::Inbox { codec, flaw, shared, ends } => {
                 let payload = shared.unwrap_or_else(|| Bytes::copy_from_slice(scratch.bytes()));
+                let payload = PayloadBytes::Whole(payload);
                 let parcel = Parcel { codec, flaw, payload, ends, bound: None, forwarded: true, from: None };
                 Ok(Some(Slot::Wire(Box::new(parcel))))
             }
@@ -189,8 +190,9 @@ impl<T> Chan<T> {
         match got {
             Got::Value(value) => Ok(Some(value)),
             Got::Wire(parcel) => {
-                flaw_error(parcel.flaw, &parcel.payload)?;
-                self.decode(parcel.codec, &parcel.payload, Some(&parcel.payload), parcel.ends)
+                let payload = parcel.payload.into_whole();
+                flaw_error(parcel.flaw, &payload)?;
+                self.decode(parcel.codec, &payload, Some(&payload), parcel.ends)
             }
             Got::Inbox { codec, flaw, shared, ends } => {
                 let payload = shared.as_deref().unwrap_or_else(|| scratch.bytes());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
@@ -126,14 +127,15 @@ impl<T> Chan<T> {
         };
         let (codec, limits) = leg.session.terms();
         let mut encoded = (erased.encode)(value, codec, scratch.for_encoding())?;
-        let size = encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len();
+        let parts: usize = encoded.parts.iter().map(Bytes::len).sum();
+        let size = parts.max(encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len());
         if size > limits.max_message as usize {
             return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
         }
         if !encoded.ends.is_empty() {
             check_ends(leg, &encoded.ends)?;
         }
-        if encoded.shared.is_none() {
+        if encoded.shared.is_none() && parts == 0 {
             encoded.shared = scratch.take_large(LARGE);
         }
         Ok(encoded)
@@ -245,7 +247,8 @@ impl<T> Chan<T> {
 fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
     let payload = match &encoded.shared {
         Some(shared) => Payload::Share(shared.clone()),
-        None => Payload::Copy(bytes),
+        None if encoded.parts.is_empty() => Payload::Copy(bytes),
+        None => Payload::Parts(encoded.parts.clone()),
     };
     let codec = encoded.codec.id().0;
     if encoded.ends.is_empty() {

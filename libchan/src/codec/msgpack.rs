@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::CodecError;
 use super::limit::{Limited, MAX_DEPTH};
 use super::shape::Outline;
+use crate::uncopied::Buffer;
 
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+    let mut serializer = rmp_serde::Serializer::new(Buffer(out)).with_struct_map();
     value.serialize(&mut serializer).map_err(CodecError::of)
 }
 

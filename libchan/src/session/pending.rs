@@ -143,7 +143,10 @@ impl PendingSession {
             if read == 0 {
                 return Poll::Ready(machine.handle_eof());
             }
-            wire.buffer.feed(read, |input| machine.handle_input(input))?;
+            wire.buffer.feed(read, |input| {
+                let taken = machine.handle_input(input)?;
+                Ok::<_, SessionError>((taken, machine.has_begun()))
+            })?;
             if !wire.descriptors.is_empty() && machine.established().is_none() {
                 return Poll::Ready(Err(Misbehaviour::DescriptorBudget.into()));
             }

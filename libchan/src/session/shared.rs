@@ -4,6 +4,7 @@
 //! of the driver, DESIGN section 7). Events of the machine are handled by the driver alone, in order.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -27,6 +28,9 @@ use crate::fd::{Fd, FdHold};
 use crate::link::{LinkInfo, LinkWriter};
 use crate::stream::StreamHold;
 use crate::sync::{Mutex, MutexGuard, lock};
+
+/// Data of a stream from this size on is written through, in bytes.
+const LARGE: usize = 16 * 1024;
 
 pub(crate) struct Shared {
     pub(super) info: LinkInfo,
@@ -171,6 +175,35 @@ impl Shared {
         let mut unsent = state.swap_out();
         drop(state);
         let result = unsent.try_write(&mut *writer);
+        self.end_write(writer, unsent, result);
+    }
+
+    /// Writes up to a frame of `data` on the stream `key` at once and uncopied, behind all that waits: large data gains
+    /// nothing by waiting for more. Gives the lock back if that is not possible now, or not worth it.
+    pub(super) fn write_through<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        key: Key,
+        data: &[u8],
+    ) -> Result<usize, MutexGuard<'a, State>> {
+        if data.len() < LARGE || state.driver_only || state.unsent.is_some() {
+            return Err(state);
+        }
+        let size = state.machine.stream_room(key, data.len());
+        if size < LARGE {
+            return Err(state);
+        }
+        let Some(mut writer) = state.writer.take() else { return Err(state) };
+        let mut unsent = state.swap_out();
+        state.machine.stream_frame(key, size, &mut unsent.output);
+        drop(state);
+        let result = unsent.try_write_with(&mut *writer, &data[..size]);
+        self.end_write(writer, unsent, result);
+        Ok(size)
+    }
+
+    /// Gives the writer back; what it has left over is the driver's to finish.
+    fn end_write(&self, writer: Box<dyn LinkWriter>, unsent: Unsent, result: io::Result<bool>) {
         let mut state = self.lock();
         state.writer = Some(writer);
         let all = matches!(result, Ok(true));

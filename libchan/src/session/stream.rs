@@ -78,7 +78,11 @@ impl RemoteStream for SessionStream {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let mut state = self.leg.session.lock();
+        let state = self.leg.session.lock();
+        let mut state = match self.leg.session.write_through(state, self.leg.key, data) {
+            Ok(n) => return Poll::Ready(Ok(n)),
+            Err(state) => state,
+        };
         match state.machine.stream_send(self.leg.key, data, false) {
             Ok(0) => {
                 writer(&mut state, &self.leg, cx.waker());

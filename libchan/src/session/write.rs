@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use libchan_proto::Output;
 
 use crate::link::LinkWriter;
@@ -52,6 +53,37 @@ impl Unsent {
                 Err(error) => return Err(error),
             }
         }
+        Ok(true)
+    }
+
+    /// The same with `tail` behind it, of which a copy is kept of what does not go.
+    pub(super) fn try_write_with(&mut self, writer: &mut dyn LinkWriter, tail: &[u8]) -> io::Result<bool> {
+        let before = self.output.len();
+        if !self.output.splices.is_empty() && !self.try_write(writer)? {
+            self.output.add(Bytes::copy_from_slice(tail));
+            return Ok(false);
+        }
+        while self.written < before + tail.len() {
+            let result = match self.output.bytes.get(self.written..) {
+                Some(head) if !self.is_done() => {
+                    writer.try_write(&[IoSlice::new(head), IoSlice::new(tail)], &mut self.descriptors)
+                }
+                _ => writer.try_write(&[IoSlice::new(&tail[self.written - before..])], &mut self.descriptors),
+            };
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.written += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let gone = self.written.saturating_sub(before);
+                    self.written -= gone;
+                    self.output.add(Bytes::copy_from_slice(&tail[gone..]));
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.written = before;
         Ok(true)
     }
 
@@ -122,6 +154,58 @@ mod tests {
 
     fn joined(output: &Output, skip: usize) -> Vec<u8> {
         with_slices(output, skip, |slices| slices.iter().flat_map(|slice| slice.to_vec()).collect())
+    }
+
+    /// Takes a little at a time, and then nothing more.
+    struct Narrow {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl LinkWriter for Narrow {
+        fn try_write(&mut self, bufs: &[IoSlice<'_>], _: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+            let bytes = bufs.iter().flat_map(|buf| buf.to_vec()).collect::<Vec<_>>();
+            let n = bytes.len().min(self.room).min(997);
+            if n == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.room -= n;
+            self.taken.extend_from_slice(&bytes[..n]);
+            Ok(n)
+        }
+
+        fn poll_write(
+            &mut self,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+            descriptors: &mut VecDeque<OwnedFd>,
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(self.try_write(bufs, descriptors))
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn of_a_tail_what_does_not_go_is_kept() {
+        let tail: Vec<u8> = (0..20_000).map(|at| at as u8).collect();
+        for splice in [0, 9000] {
+            let whole = [&b"abcdef"[..], &vec![b's'; splice], &tail].concat();
+            let length = whole.len();
+            for room in [0, 3, 6, 7, 11, splice + 6, splice + 7, length - 1, length, length + 1] {
+                let mut unsent = Unsent::into(Output::default());
+                unsent.output.bytes.extend_from_slice(b"abcdef");
+                unsent.output.add(vec![b's'; splice].into());
+                let mut link = Narrow { taken: Vec::new(), room };
+                let all = unsent.try_write_with(&mut link, &tail).unwrap();
+                assert_eq!((all, all), (room >= length, unsent.is_done()));
+                link.room = usize::MAX;
+                assert!(unsent.try_write(&mut link).unwrap());
+                assert_eq!(link.taken, whole, "room for {room}");
+            }
+        }
     }
 
     #[test]

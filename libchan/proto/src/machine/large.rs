@@ -1,5 +1,7 @@
 //! Large messages: leaving in fragments, arriving in them, and the memory they wait for.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::begun::Part;
@@ -10,9 +12,7 @@ use crate::entry::{Entry, Large, Partial, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Type, flag};
 use crate::inbox::Payload;
-
-/// Payload of a fragment that goes out uncopied, in bytes.
-const SPLICE: usize = 8 * 1024;
+use crate::output::Output;
 
 impl Machine {
     // ---- leaving
@@ -22,12 +22,15 @@ impl Machine {
         let mut table = Vec::with_capacity(message.attachments.len() * ATTACHMENT);
         let mut tokens = Vec::new();
         self.write_table(message.attachments, &mut table, &mut tokens);
-        let payload = match message.payload {
-            Payload::Share(payload) => payload,
-            Payload::Copy(payload) => Bytes::copy_from_slice(payload),
+        let total = message.payload.len();
+        let parts = match message.payload {
+            Payload::Copy(payload) => VecDeque::from([Bytes::copy_from_slice(payload)]),
+            Payload::Share(payload) => VecDeque::from([payload]),
+            Payload::Parts(parts) => parts.into(),
         };
         let large = Large {
-            payload,
+            parts,
+            total,
             sent: 0,
             codec: message.codec,
             flaw: message.flaw,
@@ -77,7 +80,7 @@ impl Machine {
         let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
         let table = if large.table.is_empty() { 0 } else { 1 + large.table.len() };
         let overhead = if large.started { 1 } else { 6 + table };
-        let left = large.payload.len() - large.sent;
+        let left = large.total - large.sent;
         let mut size = left.min(max - overhead);
         let mut cost = 0;
         if large.announced {
@@ -90,7 +93,6 @@ impl Machine {
             cost = (size + fixed) as i32;
         }
         let more = size < left;
-        let part = large.payload.slice(large.sent..large.sent + size);
         let start = self.out.len() as u64;
         let out = &mut self.out.bytes;
         if large.started {
@@ -101,13 +103,8 @@ impl Machine {
             self.out.descriptors.extend(large.tokens.drain(..).map(|token| (start, token)));
         }
         large.started = true;
-        large.sent += size;
+        large.add_to(&mut self.out, size);
         half.credit -= cost;
-        if part.len() >= SPLICE {
-            self.out.splice(part);
-        } else {
-            self.out.bytes.extend_from_slice(&part);
-        }
         if more {
             self.large.push_back(key);
         } else {
@@ -224,6 +221,24 @@ impl Machine {
     }
 }
 
+impl Large {
+    /// Appends the next `size` bytes of the payload to `out`.
+    fn add_to(&mut self, out: &mut Output, size: usize) {
+        let mut size = size;
+        self.sent += size;
+        while size > 0
+            && let Some(part) = self.parts.front_mut()
+        {
+            let next = part.split_to(size.min(part.len()));
+            size -= next.len();
+            if part.is_empty() {
+                self.parts.pop_front();
+            }
+            out.add(next);
+        }
+    }
+}
+
 impl RecvHalf {
     /// Whether a large message waits for memory.
     pub(super) fn is_reserving(&self) -> bool {
@@ -271,6 +286,6 @@ fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: boo
         out.extend_from_slice(&large.table);
     }
     if more {
-        out.extend_from_slice(&(large.payload.len() as u32).to_be_bytes());
+        out.extend_from_slice(&(large.total as u32).to_be_bytes());
     }
 }

@@ -109,9 +109,9 @@ impl Machine {
             self.out.descriptors.extend(tokens.into_iter().map(|token| (start, token)));
         }
         match message.payload {
-            Payload::Share(payload) if payload.len() >= SPLICE => self.out.splice(payload),
-            Payload::Share(payload) => self.out.bytes.extend_from_slice(&payload),
             Payload::Copy(payload) => self.out.bytes.extend_from_slice(payload),
+            Payload::Share(payload) => self.out.add(payload),
+            Payload::Parts(parts) => parts.into_iter().for_each(|part| self.out.add(part)),
         }
         self.after_table(message.attachments);
     }
@@ -343,9 +343,6 @@ impl Machine {
         }
     }
 }
-
-/// Payloads from this size on are written from where they are, in bytes.
-const SPLICE: usize = 8 * 1024;
 
 impl SendHalf {
     /// Why no message may start on this channel.

@@ -8,6 +8,7 @@ use crate::credit::Window;
 use crate::entry::{Entry, StreamState};
 use crate::error::{Misbehaviour, Reason, SessionError, StreamError};
 use crate::frame::{self, Reader, Type};
+use crate::output::Output;
 use crate::unread::Unread;
 use crate::{Key, code};
 
@@ -52,6 +53,29 @@ impl Machine {
             self.congested.push(key);
         }
         Ok(sent + kept)
+    }
+
+    /// How much of `length` bytes could leave now in one frame, past all buffers: see [`stream_frame`](Self::stream_frame).
+    pub fn stream_room(&mut self, key: Key, length: usize) -> usize {
+        let max = self.limits.max_frame as usize;
+        if self.over.is_some() || self.said_goodbye.is_some() {
+            return 0;
+        }
+        match self.entries.stream(key) {
+            Some(stream) if stream.announced && stream.unsent.is_empty() && !stream.is_ended() => {
+                length.min(max).min(stream.credit.max(0) as usize)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Begins a frame of `length` bytes, no more than [`stream_room`](Self::stream_room) said, behind `out`, which is from
+    /// [`take_output`](Self::take_output). The driver writes the bytes next.
+    pub fn stream_frame(&mut self, key: Key, length: usize, out: &mut Output) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        stream.credit -= length as i32;
+        frame::header(&mut out.bytes, length, Type::Data, stream.id);
+        self.clock.said = true;
     }
 
     /// Writes as much of `data` as there is credit for; says how much.
@@ -298,6 +322,11 @@ impl Machine {
 }
 
 impl StreamState {
+    /// Whether nothing more is to be sent.
+    fn is_ended(&self) -> bool {
+        self.stopped.is_some() || self.finish.is_some() || self.end_sent
+    }
+
     pub(crate) fn new(id: u32, own: bool, window: u32) -> Self {
         Self {
             id,
