@@ -7,6 +7,7 @@ mod dialing;
 mod handshake;
 mod hostile;
 mod killed;
+mod late_writer;
 mod never_reads;
 mod rude;
 mod silence;

@@ -205,6 +205,11 @@ impl Shared {
     /// Gives the writer back; what it has left over is the driver's to finish.
     fn end_write(&self, writer: Box<dyn LinkWriter>, unsent: Unsent, result: io::Result<bool>) {
         let mut state = self.lock();
+        if state.over.is_some() {
+            // The session has ended meanwhile: its link is closed by dropping both halves, so this one does not come back.
+            drop(state);
+            return drop(writer);
+        }
         state.writer = Some(writer);
         let all = matches!(result, Ok(true));
         match result {
