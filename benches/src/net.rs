@@ -84,15 +84,13 @@ pub async fn framed_pair(transport: Transport) -> (Framed, Framed) {
 enum ReadHalf {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
-    /// Frames on something of a peer's, which counts for itself.
-    #[cfg(feature = "peers")]
+    /// Frames on another stream, whose reads and writes are not counted here.
     Other(Box<dyn tokio::io::AsyncRead + Send + Sync + Unpin>),
 }
 
 enum WriteHalf {
     Tcp(tcp::OwnedWriteHalf),
     Unix(unix::OwnedWriteHalf),
-    #[cfg(feature = "peers")]
     Other(Box<dyn tokio::io::AsyncWrite + Send + Sync + Unpin>),
 }
 
@@ -111,7 +109,6 @@ impl FrameReader {
         Self { socket, buffer: vec![0; 64 * 1024], start: 0, end: 0 }
     }
 
-    #[cfg(feature = "peers")]
     pub fn other(stream: impl tokio::io::AsyncRead + Send + Sync + Unpin + 'static) -> Self {
         Self::new(ReadHalf::Other(Box::new(stream)))
     }
@@ -124,7 +121,6 @@ impl FrameReader {
             let read = match &mut self.socket {
                 ReadHalf::Tcp(socket) => counted(socket.read(room).await),
                 ReadHalf::Unix(socket) => counted(socket.read(room).await),
-                #[cfg(feature = "peers")]
                 ReadHalf::Other(stream) => stream.read(room).await,
             };
             match read {
@@ -172,7 +168,6 @@ impl FrameWriter {
         Self { socket, buffer: Vec::with_capacity(64 * 1024) }
     }
 
-    #[cfg(feature = "peers")]
     pub fn other(stream: impl tokio::io::AsyncWrite + Send + Sync + Unpin + 'static) -> Self {
         Self::new(WriteHalf::Other(Box::new(stream)))
     }
@@ -198,11 +193,10 @@ impl FrameWriter {
         done && self.push_out().await
     }
 
-    /// What a peer's stream holds back itself; sockets hold back nothing.
+    /// What another stream holds back itself; sockets hold back nothing.
     async fn push_out(&mut self) -> bool {
         match &mut self.socket {
             WriteHalf::Tcp(_) | WriteHalf::Unix(_) => true,
-            #[cfg(feature = "peers")]
             WriteHalf::Other(stream) => stream.flush().await.is_ok(),
         }
     }
@@ -210,7 +204,9 @@ impl FrameWriter {
     /// Writes a frame of `body` without copying it.
     pub async fn write(&mut self, body: &[u8]) -> bool {
         let header = (body.len() as u32).to_le_bytes();
-        write_all(&mut self.socket, &header).await && write_all(&mut self.socket, body).await
+        write_all(&mut self.socket, &header).await
+            && write_all(&mut self.socket, body).await
+            && self.push_out().await
     }
 }
 
@@ -230,7 +226,6 @@ async fn write_all(socket: &mut WriteHalf, mut bytes: &[u8]) -> bool {
                 count::write();
                 socket.write(bytes).await
             }
-            #[cfg(feature = "peers")]
             WriteHalf::Other(stream) => stream.write(bytes).await,
         };
         match written {

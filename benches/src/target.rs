@@ -38,6 +38,7 @@ pub fn check(results: &[Measured<'_>]) -> Vec<Check> {
         checks.facts(on);
     }
     checks.in_process();
+    checks.carriers();
     if let Some(row) = checks.find("compile", None, One, LIBCHAN) {
         checks.at_most(row, "seconds of a clean release build", row.fact("seconds"), 40.0);
     }
@@ -140,7 +141,7 @@ impl<'a> Checks<'a> {
             }
         }
         for workload in ["bulk-64k", "bulk-1m"] {
-            for contender in [LIBCHAN, "libchan bytes"] {
+            for contender in [LIBCHAN, "libchan uncopied", "libchan bytes"] {
                 if let Some(bulk) = row(self, workload, contender) {
                     self.part(bulk, "raw", if on == Transport::Tcp { 0.9 } else { 0.85 });
                 }
@@ -148,6 +149,23 @@ impl<'a> Checks<'a> {
         }
         if let Some(descriptors) = row(self, "descriptors", LIBCHAN) {
             self.at_least(descriptors, "k/s", Some(1e6 / descriptors.time()), 200.0);
+        }
+    }
+
+    fn carriers(&mut self) {
+        for workload in ["carriers-bulk-64k", "carriers-bulk-1m"] {
+            for contender in ["libchan tls", "libchan tls bytes"] {
+                if let Some(row) = self.find(workload, None, One, contender) {
+                    self.part(row, "raw tls", 0.9);
+                }
+            }
+        }
+        for workload in ["carriers-pipelined", "carriers-stream-256"] {
+            for contender in ["libchan h2c", "libchan ws"] {
+                if let Some(row) = self.find(workload, None, One, contender) {
+                    self.part(row, "libchan tcp", 0.7);
+                }
+            }
         }
     }
 

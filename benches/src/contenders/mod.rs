@@ -9,6 +9,7 @@ pub mod peers;
 pub mod queued;
 pub mod raw;
 pub mod raw_fd;
+pub mod raw_tls;
 
 /// Makes one request at a time and waits for its reply.
 pub trait Caller: Send + 'static {

@@ -99,7 +99,19 @@ pub struct BulkDrain(FrameReader);
 
 pub async fn bulk(transport: Transport, size: usize) -> (BulkFeed, BulkDrain) {
     let (client, server) = framed_pair(transport).await;
-    (BulkFeed { writer: client.1, body: vec![7; size] }, BulkDrain(server.0))
+    (BulkFeed::new(client.1, size), BulkDrain::new(server.0))
+}
+
+impl BulkFeed {
+    pub fn new(writer: FrameWriter, size: usize) -> Self {
+        Self { writer, body: vec![7; size] }
+    }
+}
+
+impl BulkDrain {
+    pub fn new(reader: FrameReader) -> Self {
+        Self(reader)
+    }
 }
 
 impl Feed for BulkFeed {

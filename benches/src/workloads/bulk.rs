@@ -13,6 +13,7 @@ pub fn cases(on: Transport) -> Vec<Case> {
         cases.push(case!(flow, name, "raw", many, || raw::bulk(on, size)));
         cases.push(case!(flow, name, "raw+c", many, || raw::bulk_coded(on, size)));
         cases.push(case!(flow, name, "libchan", many, || libchan::bulk(on, size)));
+        cases.push(case!(flow, name, "libchan uncopied", many, || libchan::uncopied(on, size)));
         cases.push(case!(flow, name, "libchan bytes", many, || libchan::bytes(on, size)));
         cases.iter_mut().filter(|case| case.workload == name).for_each(|case| case.bytes = size as u64);
     }

@@ -1,6 +1,7 @@
 //! The workloads. Each file says what one operation is and who takes part; here they are put in order.
 
 mod bulk;
+mod carriers;
 mod compile;
 mod descriptors;
 mod fairness;
@@ -20,7 +21,7 @@ use crate::case::{Case, Plan, Threads};
 use crate::net::Transport;
 
 pub const NAMES: &str = "pingpong pipelined nested-1 nested-64 stream-16 stream-64 stream-256 stream-1024 bulk-64k \
-bulk-1m many descriptors idle fairness growth sessions local-pingpong local-stream local-idle compile";
+bulk-1m many descriptors idle fairness growth sessions local-pingpong local-stream local-idle carriers compile";
 
 /// Every case, those that are compared next to each other.
 pub fn all(transports: &[Transport], threads: &[Threads], plan: Plan) -> Vec<Case> {
@@ -81,6 +82,7 @@ fn in_process(threads: Threads, plan: Plan) -> Vec<Case> {
     let mut cases = local::cases();
     if threads == Threads::One {
         cases.extend(idle::local());
+        cases.extend(carriers::cases());
         cases.extend(compile::cases(plan));
     }
     cases

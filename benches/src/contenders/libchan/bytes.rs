@@ -21,7 +21,10 @@ pub struct BytesDrain {
 
 /// One operation is a piece of `size` bytes.
 pub async fn bytes(transport: Transport, size: usize) -> (BytesFeed, BytesDrain) {
-    let (client, server) = sessions(transport).await;
+    bytes_on(sessions(transport).await, size).await
+}
+
+pub(super) async fn bytes_on((client, server): (Session, Session), size: usize) -> (BytesFeed, BytesDrain) {
     let streams = client.open_with::<ByteStream>("streams", OpenOptions::new()).expect("opens");
     let incoming = server.accept().await.expect("accepts").expect("a channel").receive::<ByteStream>();
     let (near, far) = ByteStream::pair();

@@ -1,22 +1,26 @@
 //! libchan itself, over links that count reads and writes.
 
 mod bytes;
+mod carriers;
 mod counted;
 mod descriptors;
 mod fairness;
 mod growth;
 mod idle;
+mod uncopied;
 
 use libchan::{Link, OpenOptions, Receiver, Role, Sender, Session, SessionOptions, pipe};
 use libchan_transports::{TcpLink, UnixLink};
 use serde::{Deserialize, Serialize};
 
 pub use self::bytes::bytes;
+pub use self::carriers::{CARRIERS, bulk_by, bytes_by, pairs_by, stream_by};
 use self::counted::Counted;
 pub use self::descriptors::descriptors;
 pub use self::fairness::{Beside, fairness};
 pub use self::growth::{Walk, growth};
 pub use self::idle::{in_messages, named};
+pub use self::uncopied::uncopied;
 use super::{Caller, Drain, Feed};
 use crate::net::{Transport, tcp_pair, unix_pair};
 use crate::payload::Item;
@@ -161,7 +165,14 @@ pub struct ChanDrain {
 }
 
 pub async fn stream(transport: Transport, capacity: usize, message: Item) -> (ChanFeed, ChanDrain) {
-    let (client, server) = sessions(transport).await;
+    stream_on(sessions(transport).await, capacity, message).await
+}
+
+async fn stream_on(
+    (client, server): (Session, Session),
+    capacity: usize,
+    message: Item,
+) -> (ChanFeed, ChanDrain) {
     let (sender, receiver) = open(&client, &server, capacity).await;
     (ChanFeed { sender, message, _session: client }, ChanDrain { receiver, _session: server })
 }
