@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::attach::{self, Ends};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, SendFailure};
+use crate::parcel::PayloadBytes;
 use crate::raw::Raw;
 use crate::uncopied::{Decoding, Encoding};
 
@@ -32,13 +33,11 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
-/// A value on its way into a message: its bytes are in the caller's buffer unless `shared` or `parts` hold them.
+/// A value on its way into a message: its bytes are in the caller's buffer unless `kept` holds them.
 pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
     pub(crate) ends: Ends,
-    pub(crate) shared: Option<Bytes>,
-    /// One behind the other, if some of them were not copied.
-    pub(crate) parts: Vec<Bytes>,
+    pub(crate) kept: Option<PayloadBytes>,
 }
 
 /// A message on its way into a value.
@@ -83,7 +82,7 @@ pub(crate) fn encode<T: Message>(
     let ends = scope.finish();
     match (result, ends) {
         (Ok(()), Ok(ends)) => {
-            Ok(Encoded { codec: codec.clone(), ends, shared: None, parts: uncopied.parts(out) })
+            Ok(Encoded { codec: codec.clone(), ends, kept: uncopied.parts(out).map(PayloadBytes::Parts) })
         }
         (_, Err(in_use)) => Err(in_use),
         (Err(error), Ok(_)) => Err(SendFailure::Encode(error.to_string())),

@@ -68,11 +68,7 @@ pub(crate) struct Origin {
 
 impl Parcel {
     pub(crate) fn encoded(encoded: Encoded, bytes: &[u8]) -> Self {
-        let payload = match encoded.shared {
-            Some(payload) => PayloadBytes::Whole(payload),
-            None if encoded.parts.is_empty() => PayloadBytes::Whole(Bytes::copy_from_slice(bytes)),
-            None => PayloadBytes::Parts(encoded.parts),
-        };
+        let payload = encoded.kept.unwrap_or_else(|| PayloadBytes::Whole(Bytes::copy_from_slice(bytes)));
         Self {
             codec: encoded.codec,
             flaw: Flaw::None,

@@ -10,6 +10,7 @@ use crate::attach::{self, Attached, Ends};
 use crate::codec::{AnyCodec, CodecId};
 use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
+use crate::parcel::PayloadBytes;
 use crate::sync::{Mutex, lock};
 use crate::uncopied::{Encoding, join};
 
@@ -46,8 +47,7 @@ impl Raw {
         let result = codec.encode(value, &mut out);
         let ends = scope.finish()?;
         result.map_err(|error| SendFailure::Encode(error.to_string()))?;
-        let parts = uncopied.parts(&out);
-        let payload = if parts.is_empty() { out.into() } else { join(&parts) };
+        let payload = uncopied.parts(&out).map_or_else(|| out.into(), |parts| join(&parts));
         Ok(Self { codec, payload, ends: Mutex::new(ends) })
     }
 
@@ -97,8 +97,7 @@ impl Raw {
         Ok(Encoded {
             codec: self.codec.clone(),
             ends: handles,
-            shared: Some(self.payload.clone()),
-            parts: Vec::new(),
+            kept: Some(PayloadBytes::Whole(self.payload.clone())),
         })
     }
 }

@@ -116,8 +116,8 @@ impl Encoding {
 
     /// The message in parts, if something was left out of `buffer`, which it begins.
     #[inline]
-    pub(crate) fn parts(&self, buffer: &[u8]) -> Vec<Bytes> {
-        if COUNT.get() == self.before { Vec::new() } else { self.take(buffer) }
+    pub(crate) fn parts(&self, buffer: &[u8]) -> Option<Vec<Bytes>> {
+        if COUNT.get() == self.before { None } else { Some(self.take(buffer)) }
     }
 
     fn left_out(&self) -> Vec<(usize, Bytes)> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
@@ -14,7 +13,7 @@ use super::state::{Locked, State};
 use crate::attach::Attached;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
-use crate::parcel::Parcel;
+use crate::parcel::{Parcel, PayloadBytes};
 use crate::scratch::Scratch;
 use crate::session::Leg;
 use crate::sync::lock;
@@ -127,16 +126,15 @@ impl<T> Chan<T> {
         };
         let (codec, limits) = leg.session.terms();
         let mut encoded = (erased.encode)(value, codec, scratch.for_encoding())?;
-        let parts: usize = encoded.parts.iter().map(Bytes::len).sum();
-        let size = parts.max(encoded.shared.as_deref().unwrap_or_else(|| scratch.bytes()).len());
+        let size = encoded.kept.as_ref().map_or_else(|| scratch.bytes().len(), PayloadBytes::len);
         if size > limits.max_message as usize {
             return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
         }
         if !encoded.ends.is_empty() {
             check_ends(leg, &encoded.ends)?;
         }
-        if encoded.shared.is_none() && parts == 0 {
-            encoded.shared = scratch.take_large(LARGE);
+        if encoded.kept.is_none() {
+            encoded.kept = scratch.take_large(LARGE).map(PayloadBytes::Whole);
         }
         Ok(encoded)
     }
@@ -245,11 +243,7 @@ impl<T> Chan<T> {
 
 /// Sends past the queue. On failure nothing is bound.
 fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
-    let payload = match &encoded.shared {
-        Some(shared) => Payload::Share(shared.clone()),
-        None if encoded.parts.is_empty() => Payload::Copy(bytes),
-        None => Payload::Parts(encoded.parts.clone()),
-    };
+    let payload = encoded.kept.as_ref().map_or(Payload::Copy(bytes), PayloadBytes::to_payload);
     let codec = encoded.codec.id().0;
     if encoded.ends.is_empty() {
         return leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &[], payload });
