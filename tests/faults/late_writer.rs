@@ -78,7 +78,11 @@ async fn the_link_closes_behind_a_write_that_outlives_the_session() {
     gate.armed.store(true, Ordering::Release);
     let held = gate.clone();
     let sending = std::thread::spawn(move || {
-        while held.armed.load(Ordering::Acquire) && sender.send_blocking(1).is_ok() {}
+        while held.armed.load(Ordering::Acquire) {
+            if sender.send_blocking(1).is_err() {
+                break;
+            }
+        }
         // Kept to the end: what holds the session must not hold the link.
         sender
     });
