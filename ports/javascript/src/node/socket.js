@@ -44,7 +44,8 @@ export class SocketLink {
   }
 
   abort() {
-    if (this.#socket.resetAndDestroy && this.#socket.remoteFamily) this.#socket.resetAndDestroy();
+    // Only a plain tcp socket can be reset.
+    if (this.#socket.resetAndDestroy && this.#socket.remoteFamily && !this.#socket.encrypted) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 }
