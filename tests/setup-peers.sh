@@ -43,8 +43,10 @@ mkdir -p "$peers"
 python3 -m venv "$peers/python"
 "$peers/python/bin/pip" install -q --force-reinstall --no-deps "$top/ports/python"
 "$peers/python/bin/pip" install -q "$top/ports/python[websocket]"
-# As a copy, not a link, so that what is missing from the package is missed here.
-npm install --prefix "$peers/javascript" --no-audit --no-fund --install-links "$top/ports/javascript"
+# As a copy, not a link, so that what is missing from the package is missed here; and anew, because npm keeps a copy of the
+# same version. Listening for WebSockets needs ws beside it.
+rm -rf "$peers/javascript"
+npm install --prefix "$peers/javascript" --no-audit --no-fund --install-links "$top/ports/javascript" ws
 # For the port's own tests. Puppeteer drives the chromium that is installed: it must not bring its own.
 (cd "$top/ports/javascript" && PUPPETEER_SKIP_DOWNLOAD=1 npm install --no-audit --no-fund)
 
