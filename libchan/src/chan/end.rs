@@ -76,10 +76,7 @@ impl<T> Chan<T> {
             return;
         }
         if !state.has_sinks() {
-            let garbage = self.refuse_state(&mut state, Closed::Dropped, Scope::End);
-            let lost = state.is_lost();
-            drop(state);
-            return self.bury(garbage, lost);
+            return self.refuse_with(state, Closed::Dropped, Scope::End);
         }
         // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
         if let [sink] = state.legs.sinks_mut()
@@ -95,11 +92,7 @@ impl<T> Chan<T> {
 
     /// Nothing more is taken: what waits is dropped, senders are told why.
     pub(crate) fn refuse(&self, why: Closed) {
-        let mut state = self.lock();
-        let garbage = self.refuse_state(&mut state, why, Scope::End);
-        let lost = state.is_lost();
-        drop(state);
-        self.bury(garbage, lost);
+        self.refuse_with(self.lock(), why, Scope::End);
     }
 
     /// The same for every receiver of the channel, remote ones included.
@@ -108,7 +101,12 @@ impl<T> Chan<T> {
         for sink in state.legs.take_sinks() {
             sink.leg.close(Scope::Channel, Some(why.clone().into_reason()));
         }
-        let garbage = self.refuse_state(&mut state, why, Scope::Channel);
+        self.refuse_with(state, why, Scope::Channel);
+    }
+
+    /// Refuses, and drops what waited once the lock is released.
+    fn refuse_with(&self, mut state: Locked<'_, T>, why: Closed, scope: Scope) {
+        let garbage = self.refuse_state(&mut state, why, scope);
         let lost = state.is_lost();
         drop(state);
         self.bury(garbage, lost);
