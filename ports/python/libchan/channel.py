@@ -152,6 +152,8 @@ class Core:
                 self.free_room()
             raise
         self._waking -= 1
+        # Who came while this one was on its way stood behind it, though there was room.
+        self._wake_putters()
         refusal = self.refusal()
         if refusal:
             self.free_room()

@@ -45,6 +45,19 @@ class Pipes(AsyncCase):
         with self.assertRaises(libchan.EndOfChannel):
             await receiver.recv()
 
+    async def test_room_behind_a_woken_send(self):
+        sender, receiver = libchan.pipe(2)
+        await sender.send(1)
+        await sender.send(2)
+        third = asyncio.create_task(sender.send(3))
+        await settle()
+        # Runs after the third was given room and before it goes on: it must wait its turn, and then has room itself.
+        fourth = asyncio.create_task(sender.send(4))
+        self.assertEqual([receiver.try_recv(), receiver.try_recv()], [1, 2])
+        await settle()
+        self.assertTrue(third.done() and fourth.done())
+        self.assertEqual([receiver.try_recv(), receiver.try_recv()], [3, 4])
+
     async def test_capacity(self):
         sender, receiver = libchan.pipe(2)
         await sender.send(1)
