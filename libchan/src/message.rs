@@ -33,11 +33,26 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
-/// A value on its way into a message: its bytes are in the caller's buffer unless `kept` holds them.
+/// A value on its way into a message: its bytes are in the caller's buffer unless `kept` holds them. Filled in place: moved
+/// from call to call it would cost a small message as much as its encoding.
 pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
     pub(crate) ends: Ends,
     pub(crate) kept: Option<PayloadBytes>,
+}
+
+impl Encoded {
+    /// To be filled by [`encode`].
+    #[inline]
+    pub(crate) fn by(codec: &AnyCodec) -> Self {
+        Self { codec: codec.clone(), ends: Ends::new(), kept: None }
+    }
+
+    /// Whether it is nothing but the bytes in the caller's buffer.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.ends.is_empty() && self.kept.is_none()
+    }
 }
 
 /// A message on its way into a value.
@@ -49,44 +64,48 @@ pub(crate) struct Arrived<'a> {
     pub(crate) ends: Ends,
 }
 
-/// The two functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
+/// The functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
 pub(crate) struct Erased<T> {
-    pub(crate) encode: fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Encoded, SendFailure>,
+    pub(crate) encode: fn(&T, &mut Encoded, &mut Vec<u8>) -> Result<(), SendFailure>,
     pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
+    /// The same for a small message that carries nothing; never `None`.
+    pub(crate) decode_plain: fn(&AnyCodec, &[u8]) -> Result<Option<T>, RecvError>,
 }
 
 impl<T> Clone for Erased<T> {
     fn clone(&self) -> Self {
-        Self { encode: self.encode, decode: self.decode }
+        Self { encode: self.encode, decode: self.decode, decode_plain: self.decode_plain }
     }
 }
 
 impl<T: Message> Erased<T> {
     pub(crate) fn of() -> Self {
-        Self { encode: encode::<T>, decode: decode::<T> }
+        Self { encode: encode::<T>, decode: decode::<T>, decode_plain: decode_plain::<T> }
     }
 }
 
-/// Encodes `value` with `codec`, appending to `out`, and collects the ends in it. On failure nothing is bound.
+/// Encodes `value` with the codec of `encoded`, appending to `out`, and collects the ends in it. On failure nothing is bound.
 pub(crate) fn encode<T: Message>(
     value: &T,
-    codec: &AnyCodec,
+    encoded: &mut Encoded,
     out: &mut Vec<u8>,
-) -> Result<Encoded, SendFailure> {
+) -> Result<(), SendFailure> {
     if let Some(raw) = (value as &dyn Any).downcast_ref::<Raw>() {
-        return raw.to_encoded();
+        *encoded = raw.to_encoded()?;
+        return Ok(());
     }
     let uncopied = Encoding::begin();
-    let scope = attach::EncodeScope::enter(codec.placeholder());
-    let result = codec.encode(value, out);
-    let ends = scope.finish();
-    match (result, ends) {
-        (Ok(()), Ok(ends)) => {
-            Ok(Encoded { codec: codec.clone(), ends, kept: uncopied.parts(out).map(PayloadBytes::Parts) })
-        }
-        (_, Err(in_use)) => Err(in_use),
-        (Err(error), Ok(_)) => Err(SendFailure::Encode(error.to_string())),
+    let scope = attach::EncodeScope::enter(encoded.codec.placeholder());
+    let result = encoded.codec.encode(value, out);
+    scope.finish(&mut encoded.ends)?;
+    if let Err(error) = result {
+        encoded.ends.clear();
+        return Err(SendFailure::Encode(error.to_string()));
     }
+    if let Some(parts) = uncopied.parts(out) {
+        encoded.kept = Some(PayloadBytes::Parts(parts));
+    }
+    Ok(())
 }
 
 /// Decodes a message as `T`. Ends that are not claimed by the value, or all of them on failure, are closed.
@@ -107,5 +126,19 @@ pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
             scope.discard();
             Err(RecvError::Decode(error.to_string()))
         }
+    }
+}
+
+fn decode_plain<T: Message>(codec: &AnyCodec, payload: &[u8]) -> Result<Option<T>, RecvError> {
+    if TypeId::of::<T>() == TypeId::of::<Raw>() {
+        let codec = codec.clone();
+        return decode(Arrived { codec, payload, shared: None, ends: Ends::new() }).map(Some);
+    }
+    let scope = attach::DecodeScope::empty(codec.placeholder());
+    let decoded = codec.decode::<T>(payload);
+    scope.settle();
+    match decoded {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => Err(RecvError::Decode(error.to_string())),
     }
 }

@@ -45,7 +45,8 @@ impl Raw {
         let uncopied = Encoding::begin();
         let scope = attach::EncodeScope::enter(codec.placeholder());
         let result = codec.encode(value, &mut out);
-        let ends = scope.finish()?;
+        let mut ends = Ends::new();
+        scope.finish(&mut ends)?;
         result.map_err(|error| SendFailure::Encode(error.to_string()))?;
         let payload = uncopied.parts(&out).map_or_else(|| out.into(), |parts| join(&parts));
         Ok(Self { codec, payload, ends: Mutex::new(ends) })

@@ -91,6 +91,8 @@ pub struct Inbox {
     attachments: Vec<Attachment>,
     attachments_at: usize,
     large: VecDeque<Bytes>,
+    /// Half of the channel's byte window when this was handed over.
+    half_window: u32,
 }
 
 /// The largest payload that is copied, in bytes.
@@ -107,6 +109,16 @@ impl Inbox {
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+
+    /// Half of the channel's byte window: what is taken is to be reported at the latest when it comes to so many bytes.
+    #[inline]
+    pub fn half_window(&self) -> u32 {
+        self.half_window
+    }
+
+    pub(crate) fn set_half_window(&mut self, bytes: u32) {
+        self.half_window = bytes;
     }
 
     /// Takes the oldest.
@@ -141,6 +153,14 @@ impl Inbox {
         self.at += head.length as usize;
         self.heads.pop_front();
         Some((codec, &self.bytes[from..self.at]))
+    }
+
+    /// Behind others: a small message that carries nothing.
+    #[inline]
+    pub(crate) fn push_plain(&mut self, codec: u8, payload: &[u8]) {
+        self.bytes.extend_from_slice(payload);
+        let length = payload.len() as u32;
+        self.heads.push_back(Head { length, attachments: 0, codec, flaw: Flaw::None, shared: false });
     }
 
     pub(crate) fn push(&mut self, codec: u8, flaw: Flaw, attachments: &[Attachment], payload: Payload<'_>) {

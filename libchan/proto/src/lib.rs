@@ -44,7 +44,9 @@ pub use self::frame::{Metadata, Opening};
 pub use self::hello::{Established, Hello};
 pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, charge};
 pub use self::limits::Limits;
-pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead};
+pub use self::machine::{
+    Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead, TakeLone,
+};
 pub use self::output::Output;
 
 /// Names a channel end or stream in a machine. Valid until the layer above has closed, cancelled or abandoned it; later it

@@ -68,13 +68,20 @@ pub(crate) struct DecodeScope {
 impl DecodeScope {
     #[inline]
     pub(crate) fn enter(form: Placeholder, ends: Ends) -> Self {
-        let outer = OPEN.get();
-        let len = ends.len() as u32;
-        OPEN.set(Open { form: Some(form), start: outer.start + outer.len, len });
-        if len > 0 {
+        let scope = Self::empty(form);
+        if !ends.is_empty() {
+            OPEN.set(Open { len: ends.len() as u32, ..OPEN.get() });
             let entries = ends.into_iter().map(|attached| Entry { attached, claim: Claim::None });
             ENTRIES.with_borrow_mut(|known| known.extend(entries));
         }
+        scope
+    }
+
+    /// The scope of a message that carries nothing.
+    #[inline]
+    pub(crate) fn empty(form: Placeholder) -> Self {
+        let outer = OPEN.get();
+        OPEN.set(Open { form: Some(form), start: outer.start + outer.len, len: 0 });
         Self { outer }
     }
 

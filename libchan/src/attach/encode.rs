@@ -55,12 +55,15 @@ impl EncodeScope {
         Self { outer }
     }
 
-    /// What was collected, in the order of the indexes in the payload.
+    /// Puts what was collected into `ends`, in the order of the indexes in the payload.
     #[inline]
-    pub(crate) fn finish(self) -> Result<Ends, SendFailure> {
+    pub(crate) fn finish(self, ends: &mut Ends) -> Result<(), SendFailure> {
         let open = self.leave();
         std::mem::forget(self);
-        if open.len == 0 && !open.failed { Ok(Ends::new()) } else { collected(open) }
+        if open.len > 0 || open.failed {
+            *ends = collected(open)?;
+        }
+        Ok(())
     }
 
     /// Back to the scope around it.

@@ -12,6 +12,7 @@ use super::queue::Slot;
 use super::state::{End, Locked, State};
 use crate::codec::AnyCodec;
 use crate::error::{Closed, RemoteError};
+use crate::message::Encoded;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::{Leg, Shared};
@@ -209,8 +210,9 @@ impl<T> Chan<T> {
                 Slot::Value(value) if lost => {
                     // Encoding is how the ends in it are found.
                     let mut scratch = Scratch::take();
+                    let mut encoded = Encoded::by(&AnyCodec::msgpack());
                     if let Some(erased) = self.erased()
-                        && let Ok(encoded) = (erased.encode)(&value, &AnyCodec::msgpack(), scratch.buffer())
+                        && (erased.encode)(&value, &mut encoded, scratch.buffer()).is_ok()
                     {
                         Parcel::encoded(encoded, &[]).lose();
                     }

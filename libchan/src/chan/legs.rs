@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::task::Waker;
 
 use libchan_proto::Inbox;
 
 use super::spare;
 use crate::parcel::{Origin, Parcel};
-use crate::session::Leg;
+use crate::session::{Leg, Lone};
 
 /// What ties a channel to sessions.
 #[derive(Default)]
@@ -223,20 +224,26 @@ impl Legs {
         }
     }
 
-    /// A message with this charge was taken from the sole source of a channel of this capacity; `others` receivers wait
-    /// besides the one that took it. Reports what is due.
+    /// Takes the next message past the inbox, or parks, if there is one source and nothing of it is here.
     #[inline]
-    pub(super) fn account(&mut self, charge: u32, capacity: u32, others: u32) {
+    pub(super) fn take_lone(&mut self, payload: &mut Vec<u8>, waker: &Waker) -> Lone {
+        match &self.ends {
+            Ends::Source(source) if !source.on_demand => source.leg.take_lone(payload, &mut self.owed, waker),
+            _ => Lone::Other,
+        }
+    }
+
+    /// A message with this charge was taken from the sole source of a channel of this capacity; `others` receivers wait
+    /// besides the one that took it. Reports what is due: half of the messages or `half_window` bytes.
+    #[inline]
+    pub(super) fn account(&mut self, charge: u32, half_window: u32, capacity: u32, others: u32) {
         self.owed.0 += 1;
         self.owed.1 += charge;
         let Some(source) = self.sources().first() else { return };
         if source.on_demand {
             // Said before what was taken, or the place of this receiver would be asked for again.
             source.leg.want(others);
-        } else if !self.starved
-            && self.owed.0 < capacity.div_ceil(2).max(1)
-            && self.owed.1 < source.leg.half_window()
-        {
+        } else if !self.starved && self.owed.0 < capacity.div_ceil(2).max(1) && self.owed.1 < half_window {
             return;
         }
         self.report_owed();

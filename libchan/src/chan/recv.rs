@@ -19,7 +19,7 @@ use crate::error::{RecvError, TryRecvError};
 use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
-use crate::session::{Leg, Refill};
+use crate::session::{Leg, Lone, Refill};
 use crate::sync::lock;
 
 /// What was taken under the lock, to be decoded after it.
@@ -46,6 +46,16 @@ enum Direct<T> {
     Empty,
     /// The source has ended.
     Ended,
+}
+
+/// What the usual case came to.
+enum Plain {
+    /// A message in this codec; its payload is in the scratch buffer.
+    Taken(AnyCodec),
+    /// Nothing, and the receiver waits in the session's port.
+    Parked,
+    /// It is not the usual case.
+    Unclear,
 }
 
 /// Where a waiting `recv` is known.
@@ -89,9 +99,16 @@ impl<T> Chan<T> {
             Received::Unclear => {}
         }
         let mut scratch = Scratch::take();
-        if let Some(codec) = self.take_plain(&mut state, place, &mut scratch) {
-            drop(state);
-            return Poll::Ready(self.decode(codec, scratch.bytes(), None, Ends::new()));
+        match self.take_plain(&mut state, waker, place, &mut scratch) {
+            Plain::Taken(codec) => {
+                drop(state);
+                return Poll::Ready(match self.erased() {
+                    Some(erased) => (erased.decode_plain)(&codec, scratch.bytes()),
+                    None => Err(no_codec()),
+                });
+            }
+            Plain::Parked => return Poll::Pending,
+            Plain::Unclear => {}
         }
         match self.poll_take(state.into(), waker, place, &mut scratch) {
             Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
@@ -121,20 +138,47 @@ impl<T> Chan<T> {
         })
     }
 
-    /// The usual case in few steps: one source, no queue, one receiver, and a small message that is here already and
-    /// carries nothing. It concerns nobody else. The payload is in the scratch buffer.
+    /// The usual case in few steps: one source, no queue, one receiver, and a small message that carries nothing, or none.
+    /// It concerns nobody else.
     #[inline]
-    fn take_plain(&self, state: &mut State<T>, place: &mut Place, scratch: &mut Scratch) -> Option<AnyCodec> {
+    fn take_plain(
+        &self,
+        state: &mut State<T>,
+        waker: &Waker,
+        place: &mut Place,
+        scratch: &mut Scratch,
+    ) -> Plain {
         if !state.is_plain() || self.senders() > 0 {
-            return None;
+            return Plain::Unclear;
         }
-        let (codec, payload) = state.legs.inbox.as_mut()?.pop_plain()?;
-        scratch.buffer().extend_from_slice(payload);
-        let codec = state.legs.sources().first()?.leg.session.codec_by_id(codec);
-        state.legs.put_inbox_aside();
-        state.legs.account(charge(scratch.bytes().len(), 0), self.capacity, 0);
+        let (codec, half_window) = if let Some(inbox) = &mut state.legs.inbox {
+            let Some((codec, payload)) = inbox.pop_plain() else { return Plain::Unclear };
+            scratch.buffer().extend_from_slice(payload);
+            let half_window = inbox.half_window();
+            state.legs.put_inbox_aside();
+            (codec, half_window)
+        } else {
+            let known = state.legs.parked;
+            if known.is_some() && known != place.parked {
+                return Plain::Unclear;
+            }
+            match state.legs.take_lone(scratch.buffer(), waker) {
+                Lone::Taken { codec, half_window, starved } => {
+                    state.legs.starved = starved;
+                    (codec, half_window)
+                }
+                Lone::Parked => {
+                    place.parked = Some(known.unwrap_or_else(|| state.legs.park()));
+                    return Plain::Parked;
+                }
+                Lone::Other => return Plain::Unclear,
+            }
+        };
+        let Some(source) = state.legs.sources().first() else { return Plain::Unclear };
+        let codec = source.leg.session.codec_by_id(codec);
+        state.legs.account(charge(scratch.bytes().len(), 0), half_window, self.capacity, 0);
         leave_line(state, place);
-        Some(codec)
+        Plain::Taken(codec)
     }
 
     fn poll_take(
@@ -214,7 +258,7 @@ impl<T> Chan<T> {
     ) -> Result<Option<T>, RecvError> {
         match self.erased() {
             Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends }).map(Some),
-            None => Err(RecvError::Decode("the channel has no codec".to_owned())),
+            None => Err(no_codec()),
         }
     }
 
@@ -412,10 +456,16 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
     }
     let codec = source.leg.session.codec_by_id(message.codec);
     let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
+    let half_window = inbox.half_window();
     legs.inbox = Some(inbox);
     legs.put_inbox_aside();
-    legs.account(charge, capacity, others);
+    legs.account(charge, half_window, capacity, others);
     Some(got)
+}
+
+#[cold]
+fn no_codec() -> RecvError {
+    RecvError::Decode("the channel has no codec".to_owned())
 }
 
 pub(super) fn attached(leg: &Leg, attachment: libchan_proto::Attachment) -> Attached {

@@ -98,13 +98,11 @@ impl<T> Chan<T> {
     /// `direct`: past the queue, if nothing waits in it.
     fn send_encoded(self: &Arc<Self>, leg: &Leg, value: T, direct: bool) -> Begun<T> {
         let mut scratch = Scratch::take();
-        let mut encoded = match self.encode_for(leg, &value, &mut scratch) {
-            Ok(encoded) => encoded,
-            Err(why) => return Begun::Done(Err(SendError::new(value, why))),
-        };
-        // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
-        let unbound = |end: &Attached| matches!(end, Attached::Sender(_));
-        if direct && encoded.ends.iter().all(unbound) {
+        let mut encoded = Encoded::by(leg.session.codec());
+        if let Err(why) = self.encode_into(leg, &value, &mut scratch, &mut encoded) {
+            return Begun::Done(Err(SendError::new(value, why)));
+        }
+        if direct {
             match send_direct(leg, &mut encoded, scratch.bytes()) {
                 Ok(()) => return Begun::Done(Ok(())),
                 Err(Blocked::Gone) => return Begun::Done(Err(SendError::new(value, self.gone(leg)))),
@@ -121,11 +119,24 @@ impl<T> Chan<T> {
         value: &T,
         scratch: &mut Scratch,
     ) -> Result<Encoded, SendFailure> {
+        let mut encoded = Encoded::by(leg.session.codec());
+        self.encode_into(leg, value, scratch, &mut encoded)?;
+        Ok(encoded)
+    }
+
+    /// The same, in place.
+    fn encode_into(
+        &self,
+        leg: &Leg,
+        value: &T,
+        scratch: &mut Scratch,
+        encoded: &mut Encoded,
+    ) -> Result<(), SendFailure> {
         let Some(erased) = self.erased() else {
             return Err(SendFailure::Encode("the channel has no codec".to_owned()));
         };
-        let (codec, limits) = leg.session.terms();
-        let mut encoded = (erased.encode)(value, codec, scratch.for_encoding())?;
+        let limits = leg.session.limits();
+        (erased.encode)(value, encoded, scratch.for_encoding())?;
         let size = encoded.kept.as_ref().map_or_else(|| scratch.bytes().len(), PayloadBytes::len);
         if size > limits.max_message as usize {
             return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
@@ -136,7 +147,7 @@ impl<T> Chan<T> {
         if encoded.kept.is_none() {
             encoded.kept = scratch.take_large(LARGE).map(PayloadBytes::Whole);
         }
-        Ok(encoded)
+        Ok(())
     }
 
     fn queue_encoded(self: &Arc<Self>, value: T, parcel: Parcel) -> Begun<T> {
@@ -242,12 +253,22 @@ impl<T> Chan<T> {
 }
 
 /// Sends past the queue. On failure nothing is bound.
+#[inline]
 fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
+    if encoded.is_plain() {
+        return leg.send_plain(encoded.codec.id().0, bytes);
+    }
+    send_direct_with(leg, encoded, bytes)
+}
+
+/// The same with what the message carries.
+fn send_direct_with(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
+    // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
+    if encoded.ends.iter().any(|end| !matches!(end, Attached::Sender(_))) {
+        return Err(Blocked::Backlog);
+    }
     let payload = encoded.kept.as_ref().map_or(Payload::Copy(bytes), PayloadBytes::to_payload);
     let codec = encoded.codec.id().0;
-    if encoded.ends.is_empty() {
-        return leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &[], payload });
-    }
     // Limits that are passed are told by the way through the queue.
     let attachments = bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?;
     let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, payload });

@@ -254,6 +254,8 @@ impl Driver {
             Event::Writable(key) | Event::Cancelled(key) | Event::Starved(key) => {
                 if let Some(chan) = state.ports.chan(key) {
                     effects.push(Effect::Ready(chan.clone(), key));
+                    // More than the one message that waits is likely to come.
+                    state.refilling |= state.machine.send_room(key) > 1;
                 }
             }
             Event::Taken(key, messages) => {
@@ -296,7 +298,7 @@ impl Driver {
                 more = false;
                 break;
             }
-            if due && self.gives_way(&state) {
+            if due && self.gives_way(&mut state) {
                 self.yields += 1;
                 break;
             }
@@ -337,8 +339,11 @@ impl Driver {
     }
 
     /// Whether to let the tasks that were woken add to the output first (rule 3).
-    fn gives_way(&self, state: &State) -> bool {
-        state.active > 0
+    fn gives_way(&self, state: &mut State) -> bool {
+        let refilling = std::mem::take(&mut state.refilling);
+        // They leave it to us, who come back.
+        state.burst |= refilling;
+        (state.active > 0 || refilling)
             && self.yields < YIELDS
             && state.unsent.is_none()
             && state.machine.output_len() < YIELD_BELOW

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus};
+use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
 
 use super::port::Port;
-use super::shared::{Refill, Shared, State};
+use super::shared::{Lone, Refill, Shared, State};
 use super::stream::SessionStream;
 use crate::attach::AnyChan;
 use crate::chan::spare;
@@ -38,9 +38,16 @@ impl Leg {
     /// Sends past the queue, on the caller's thread if that is right.
     pub(crate) fn send(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
         let mut state = self.session.lock();
-        let reply = state.machine.is_fresh(self.key);
         state.machine.try_send(self.key, message)?;
-        self.session.after_send(state, reply);
+        self.session.after_send(state, Some(self.key));
+        Ok(())
+    }
+
+    /// The same for a small message that carries nothing.
+    pub(crate) fn send_plain(&self, codec: u8, payload: &[u8]) -> Result<(), Blocked> {
+        let mut state = self.session.lock();
+        state.machine.try_send_plain(self.key, codec, payload)?;
+        self.session.after_send(state, Some(self.key));
         Ok(())
     }
 
@@ -48,7 +55,7 @@ impl Leg {
     pub(crate) fn send_backlog(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
         let mut state = self.session.lock();
         state.machine.send_backlog(self.key, message)?;
-        self.session.after_send(state, false);
+        self.session.after_send(state, None);
         Ok(())
     }
 
@@ -111,8 +118,8 @@ impl Leg {
         }
     }
 
-    /// Reports what was taken and asks for more, in one turn of the lock. With `park`, a caller that finds nothing
-    /// is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
+    /// Asks for more, in one turn of the lock, and reports what was taken if the sender has run out. With `park`, a caller
+    /// that finds nothing is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
     pub(crate) fn refill(
         &self,
         inbox: &mut Option<Box<Inbox>>,
@@ -122,10 +129,7 @@ impl Leg {
     ) -> Refill {
         let mut spare = inbox.take().or_else(spare::take);
         self.session.quiet(|state| {
-            if *owed != (0, 0) {
-                state.machine.taken(self.key, owed.0, owed.1);
-                *owed = (0, 0);
-            }
+            state.report(self.key, owed);
             if rendezvous && lost(&state.machine.recv_status(self.key)) {
                 if let Some(inbox) = state.machine.take_inbox(self.key, spare.take()) {
                     state.machine.discard(self.key, inbox);
@@ -141,16 +145,31 @@ impl Leg {
             if let Some(close) = state.machine.recv_status(self.key).closed {
                 return Refill::Closed(close);
             }
-            if park.is_some() {
-                state.machine.set_awaited(self.key, true);
-            }
-            if let (Some(waker), Port::Chan { parked, .. }) = (park, state.ports.get(self.key)) {
-                match parked {
-                    Some(known) => known.clone_from(waker),
-                    none => *none = Some(waker.clone()),
-                }
+            if let Some(waker) = park {
+                state.park(self.key, waker);
             }
             Refill::Empty
+        })
+    }
+
+    /// The same for a lone receiver and a lone small message that carries nothing, which is put into `payload`: no inbox
+    /// changes hands.
+    pub(crate) fn take_lone(&self, payload: &mut Vec<u8>, owed: &mut (u32, u32), park: &Waker) -> Lone {
+        self.session.quiet(|state| {
+            state.report(self.key, owed);
+            match state.machine.take_lone(self.key, payload) {
+                TakeLone::Taken { codec, half_window } => {
+                    state.came_back(self.key, false);
+                    let starved = state.machine.sender_starved(self.key);
+                    Lone::Taken { codec, half_window, starved }
+                }
+                TakeLone::Nothing => {
+                    state.came_back(self.key, false);
+                    state.park(self.key, park);
+                    Lone::Parked
+                }
+                TakeLone::Other => Lone::Other,
+            }
         })
     }
 
@@ -161,11 +180,6 @@ impl Leg {
     /// So many receivers wait.
     pub(crate) fn want(&self, waiting: u32) {
         self.session.quiet(|state| state.machine.want(self.key, waiting));
-    }
-
-    /// Half of the window that every channel starts with: when to report bytes at the latest.
-    pub(crate) fn half_window(&self) -> u32 {
-        self.session.limits().initial_window / 2
     }
 
     pub(crate) fn take_parked(&self) -> Option<Waker> {
@@ -197,6 +211,26 @@ fn lost(status: &RecvStatus) -> bool {
 }
 
 impl State {
+    /// Messages were taken. The sender need not know before it has run out: what is owed is bounded by who takes it.
+    #[inline]
+    fn report(&mut self, key: Key, owed: &mut (u32, u32)) {
+        if *owed != (0, 0) && self.machine.sender_starved(key) {
+            self.machine.taken(key, owed.0, owed.1);
+            *owed = (0, 0);
+        }
+    }
+
+    /// A lone receiver waits for the next message, or the end.
+    fn park(&mut self, key: Key, waker: &Waker) {
+        self.machine.set_awaited(key, true);
+        if let Port::Chan { parked, .. } = self.ports.get(key) {
+            match parked {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+        }
+    }
+
     /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.
     fn came_back(&mut self, key: Key, busy: bool) {
         if let Port::Chan { active, .. } = self.ports.get(key)

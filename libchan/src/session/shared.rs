@@ -64,8 +64,10 @@ pub(crate) struct State {
     pub(super) unsent: Option<Unsent>,
     /// Channels that were woken with data and have not come back (a hint: nothing may depend on it for progress).
     pub(super) active: u32,
-    /// Somebody has written since the last read or turn of the driver.
+    /// Somebody has written since the last read or turn of the driver, or is likely to write several messages soon.
     pub(super) burst: bool,
+    /// Senders that were out of room have some again and have not run yet: what they send goes in one write (a hint).
+    pub(super) refilling: bool,
     pub(super) driver: Option<Waker>,
     /// The driver was woken to flush and has not run yet.
     pub(super) woken: bool,
@@ -94,6 +96,16 @@ pub(crate) enum Refill {
     Empty,
 }
 
+/// What a lone receiver finds when it asks its session for a message.
+pub(crate) enum Lone {
+    /// A small message that carries nothing. `half_window`: as of an inbox; `starved`: as of a refill.
+    Taken { codec: u8, half_window: u32, starved: bool },
+    /// Nothing: it will be woken.
+    Parked,
+    /// Several messages, another kind, or the end: it is to ask for a refill.
+    Other,
+}
+
 impl Shared {
     pub(super) fn new(
         machine: Machine,
@@ -119,6 +131,7 @@ impl Shared {
                 unsent: None,
                 active: 0,
                 burst: false,
+                refilling: false,
                 driver: None,
                 woken: false,
                 incoming: VecDeque::new(),
@@ -160,12 +173,26 @@ impl Shared {
         result
     }
 
-    /// After something was appended to the output: writes it now, or leaves it to the driver (rule 1). `reply`: the first
-    /// message on a channel that the peer has sent us; its end is likely to follow and goes in the same write.
-    pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>, reply: bool) {
-        let alone =
-            !reply && state.active == 0 && !state.burst && state.unsent.is_none() && !state.driver_only;
-        let writer = if alone { state.writer.take() } else { None };
+    /// After something was appended to the output, a message on the channel `of`: writes it now, or leaves it to the driver
+    /// (rule 1).
+    #[inline]
+    pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>, of: Option<Key>) {
+        if state.active == 0 && !state.burst && !state.refilling {
+            return self.write_alone(state, of);
+        }
+        let driver = state.wake_driver();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Writes if nobody else is about to.
+    fn write_alone(&self, mut state: MutexGuard<'_, State>, of: Option<Key>) {
+        // After the first message on a channel that the peer has sent us its end is likely to follow, in the same write.
+        let reply = of.is_some_and(|key| state.machine.has_begun_reply(key));
+        let may = !reply && state.unsent.is_none() && !state.driver_only;
+        let writer = if may { state.writer.take() } else { None };
         let Some(mut writer) = writer else {
             let driver = state.wake_driver();
             drop(state);

@@ -89,7 +89,7 @@ impl RemoteStream for SessionStream {
                 Poll::Pending
             }
             Ok(n) => {
-                self.leg.session.after_send(state, false);
+                self.leg.session.after_send(state, None);
                 Poll::Ready(Ok(n))
             }
             Err(error) => Poll::Ready(Err(Self::write_error(error))),

@@ -36,6 +36,14 @@ impl Machine {
         }
     }
 
+    /// How many messages may be sent by the window rule, credit in bytes aside. 0 where there is no such entry.
+    pub fn send_room(&self, key: Key) -> u32 {
+        match self.entries.get(key) {
+            Entry::Send(half) if !half.closed => half.room(),
+            _ => 0,
+        }
+    }
+
     /// How a sending entry stands; an entry that is gone says that it is cancelled.
     pub fn send_status(&self, key: Key) -> SendStatus {
         let Entry::Send(half) = self.entries.get(key) else {
@@ -51,9 +59,9 @@ impl Machine {
         }
     }
 
-    /// Whether nothing was sent yet on a channel that the peer has given us.
-    pub fn is_fresh(&self, key: Key) -> bool {
-        matches!(self.entries.get(key), Entry::Send(half) if !half.own && half.sent == 0)
+    /// Whether one message was sent on a channel that the peer has given us.
+    pub fn has_begun_reply(&self, key: Key) -> bool {
+        matches!(self.entries.get(key), Entry::Send(half) if !half.own && half.sent == 1)
     }
 
     /// Whether the receiver of a sending entry takes no more. Of a receiving entry: false, unless it is gone.

@@ -6,6 +6,22 @@ use crate::entry::Scope;
 use crate::error::Reason;
 use crate::inbox::{Attachment, Inbox, Kind};
 
+/// What [`Machine::take_lone`] finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeLone {
+    /// A message in this codec; `half_window` as [`Inbox::half_window`].
+    Taken {
+        /// The codec of its payload.
+        codec: u8,
+        /// When to report bytes at the latest.
+        half_window: u32,
+    },
+    /// Nothing waits, and the channel is open.
+    Nothing,
+    /// Something else waits.
+    Other,
+}
+
 /// Emptied inboxes that are kept.
 const SPARE: usize = 256;
 
@@ -15,12 +31,32 @@ impl Machine {
         if let Some(spare) = spare {
             self.keep_inbox(spare);
         }
-        let inbox = self.entries.recv(key).and_then(|half| half.inbox.take())?;
+        let half = self.entries.recv(key)?;
+        let mut inbox = half.inbox.take()?;
         if inbox.is_empty() {
             self.keep_inbox(inbox);
             return None;
         }
+        inbox.set_half_window(half.window.size() / 2);
         Some(inbox)
+    }
+
+    /// Takes the only message that waits if it is a small one that carries nothing: its payload is added to `payload`.
+    pub fn take_lone(&mut self, key: Key, payload: &mut Vec<u8>) -> TakeLone {
+        let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
+        let Some(inbox) = &mut half.inbox else {
+            return if half.closed { TakeLone::Other } else { TakeLone::Nothing };
+        };
+        if inbox.len() != 1 {
+            return TakeLone::Other;
+        }
+        let Some((codec, bytes)) = inbox.pop_plain() else { return TakeLone::Other };
+        payload.extend_from_slice(bytes);
+        let half_window = half.window.size() / 2;
+        if let Some(inbox) = half.inbox.take() {
+            self.keep_inbox(inbox);
+        }
+        TakeLone::Taken { codec, half_window }
     }
 
     pub(super) fn keep_inbox(&mut self, mut inbox: Box<Inbox>) {

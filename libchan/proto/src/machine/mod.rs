@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use self::begun::Begun;
 pub use self::begun::Rest;
+pub use self::inboxes::TakeLone;
 use crate::credit::Pool;
 use crate::entry::{Cancel, Close, Entries};
 use crate::error::{Reason, SessionError};
