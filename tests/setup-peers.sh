@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the ignored tests need beyond the Rust toolchain: python3, curl, node and chromium, the proxies of tests/proxies, and
-# the ports, installed as their users would into target/peers. May be run any number of times. No service is started.
+# What the ignored tests need beyond the Rust toolchain: python3, curl, node, chromium and tshark, the proxies of
+# tests/proxies, and the ports, installed as their users would into target/peers. May be run any number of times. No
+# service is started.
 set -euo pipefail
 
 as_root=()
@@ -10,7 +11,7 @@ fi
 
 missing=()
 for pair in python3:python3 curl:curl nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2 \
-  node:nodejs npm:npm chromium:chromium; do
+  node:nodejs npm:npm chromium:chromium tshark:tshark; do
   # A user's PATH may lack the folder where servers are.
   if ! PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null; then
     missing+=("${pair##*:}")
@@ -50,6 +51,6 @@ npm install --prefix "$peers/javascript" --no-audit --no-fund --install-links "$
 # For the port's own tests. Puppeteer drives the chromium that is installed: it must not bring its own.
 (cd "$top/ports/javascript" && PUPPETEER_SKIP_DOWNLOAD=1 npm install --no-audit --no-fund)
 
-for program in python3 curl node npm chromium nginx haproxy caddy apache2; do
+for program in python3 curl node npm chromium tshark dumpcap nginx haproxy caddy apache2; do
   echo "$program: $(PATH="$PATH:/usr/sbin" command -v "$program")"
 done
