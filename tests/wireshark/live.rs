@@ -14,16 +14,16 @@ use crate::shown::{Frame, assert_sound, frames};
 /// Long enough for several frames, and for a larger one than any window: it is announced.
 const LARGE: usize = 200_000;
 
-const HELLO: u8 = 1;
-const OPEN: u8 = 2;
-const MESSAGE: u8 = 3;
-const FRAGMENT: u8 = 4;
-const CLOSE: u8 = 6;
+pub(crate) const HELLO: u8 = 1;
+pub(crate) const OPEN: u8 = 2;
+pub(crate) const MESSAGE: u8 = 3;
+pub(crate) const FRAGMENT: u8 = 4;
+pub(crate) const CLOSE: u8 = 6;
 const CANCEL: u8 = 7;
 const DATA: u8 = 8;
 const END: u8 = 9;
 const STOP: u8 = 10;
-const GOODBYE: u8 = 13;
+pub(crate) const GOODBYE: u8 = 13;
 
 #[derive(Serialize, Deserialize)]
 struct Job {

@@ -8,4 +8,5 @@ mod capture;
 mod live;
 mod pcap;
 mod shown;
+mod tls;
 mod vectors;
