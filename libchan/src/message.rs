@@ -72,12 +72,6 @@ pub(crate) struct Erased<T> {
     pub(crate) decode_plain: fn(&AnyCodec, &[u8]) -> Result<Option<T>, RecvError>,
 }
 
-impl<T> Clone for Erased<T> {
-    fn clone(&self) -> Self {
-        Self { encode: self.encode, decode: self.decode, decode_plain: self.decode_plain }
-    }
-}
-
 impl<T: Message> Erased<T> {
     pub(crate) fn of() -> Self {
         Self { encode: encode::<T>, decode: decode::<T>, decode_plain: decode_plain::<T> }

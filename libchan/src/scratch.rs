@@ -28,6 +28,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
+    #[inline]
     pub(crate) fn take() -> Self {
         let mut buffer = SCRATCH.take();
         buffer.clear();
@@ -35,24 +36,33 @@ impl Scratch {
     }
 
     /// The buffer to encode into, with room for another message like the last one.
+    #[inline]
     pub(crate) fn for_encoding(&mut self) -> &mut Vec<u8> {
         if self.0.capacity() == 0 {
-            let wanted = LARGE.get();
-            self.0 = LENT.with_borrow_mut(|lent| lent.take(wanted)).unwrap_or_default();
-            self.0.reserve(wanted);
+            self.make_room();
         }
         &mut self.0
     }
 
+    #[cold]
+    fn make_room(&mut self) {
+        let wanted = LARGE.get();
+        self.0 = LENT.with_borrow_mut(|lent| lent.take(wanted)).unwrap_or_default();
+        self.0.reserve(wanted);
+    }
+
+    #[inline]
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Gives the contents away when they are large enough for a copy to cost more than an allocation.
+    #[inline]
     pub(crate) fn take_large(&mut self, large: usize) -> Option<Bytes> {
         let is_large = self.0.len() >= large;
         LARGE.set(if is_large { self.0.len() + SLACK } else { 0 });
@@ -114,6 +124,7 @@ impl Lent {
 }
 
 impl Drop for Scratch {
+    #[inline]
     fn drop(&mut self) {
         if self.0.capacity() <= KEEP {
             SCRATCH.set(std::mem::take(&mut self.0));

@@ -341,10 +341,12 @@ impl Entries {
         if self.is_current(key) { &self.slots[key.slot as usize] } else { &Entry::Free }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
         if self.is_current(key) { self.slots.get_mut(key.slot as usize) } else { None }
     }
 
+    #[inline]
     pub(crate) fn send(&mut self, key: Key) -> Option<&mut SendHalf> {
         match self.get_mut(key) {
             Some(Entry::Send(half)) => Some(half),
@@ -352,6 +354,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     pub(crate) fn recv(&mut self, key: Key) -> Option<&mut RecvHalf> {
         match self.get_mut(key) {
             Some(Entry::Recv(half)) => Some(half),
@@ -413,6 +416,7 @@ impl Entries {
         self.announced = self.announced.max(key.slot as usize + 1);
     }
 
+    #[inline]
     pub(crate) fn lookup(&self, id: u32) -> Lookup {
         if let Some(index) = self.their_index(id) {
             return match self.theirs.get(index) {

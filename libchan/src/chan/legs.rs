@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
-use libchan_proto::Inbox;
+use libchan_proto::{Inbox, TakeLone};
 
 use super::spare;
 use crate::parcel::{Origin, Parcel};
-use crate::session::{Leg, Lone};
+use crate::session::Leg;
 
 /// What ties a channel to sessions.
 #[derive(Default)]
@@ -226,10 +226,10 @@ impl Legs {
 
     /// Takes the next message past the inbox, or parks, if there is one source and nothing of it is here.
     #[inline]
-    pub(super) fn take_lone(&mut self, payload: &mut Vec<u8>, waker: &Waker) -> Lone {
+    pub(super) fn take_lone(&mut self, payload: &mut Vec<u8>, waker: &Waker) -> TakeLone {
         match &self.ends {
             Ends::Source(source) if !source.on_demand => source.leg.take_lone(payload, &mut self.owed, waker),
-            _ => Lone::Other,
+            _ => TakeLone::Other,
         }
     }
 

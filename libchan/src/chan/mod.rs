@@ -130,6 +130,7 @@ impl<T> Chan<T> {
         }
     }
 
+    #[inline]
     fn erased(&self) -> Option<Erased<T>> {
         self.erased.get().map(|of| of())
     }

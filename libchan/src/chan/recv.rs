@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use libchan_proto::{Body, Flaw, charge};
+use libchan_proto::{Body, Flaw, TakeLone, charge};
 
 use super::Chan;
 use super::here::Received;
@@ -19,7 +19,7 @@ use crate::error::{RecvError, TryRecvError};
 use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
-use crate::session::{Leg, Lone, Refill};
+use crate::session::{Leg, Refill};
 use crate::sync::lock;
 
 /// What was taken under the lock, to be decoded after it.
@@ -163,15 +163,15 @@ impl<T> Chan<T> {
                 return Plain::Unclear;
             }
             match state.legs.take_lone(scratch.buffer(), waker) {
-                Lone::Taken { codec, half_window, starved } => {
+                TakeLone::Taken { codec, half_window, starved } => {
                     state.legs.starved = starved;
                     (codec, half_window)
                 }
-                Lone::Parked => {
+                TakeLone::Nothing => {
                     place.parked = Some(known.unwrap_or_else(|| state.legs.park()));
                     return Plain::Parked;
                 }
-                Lone::Other => return Plain::Unclear,
+                TakeLone::Other => return Plain::Unclear,
             }
         };
         let Some(source) = state.legs.sources().first() else { return Plain::Unclear };

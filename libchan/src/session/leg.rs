@@ -6,7 +6,7 @@ use std::task::Waker;
 use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
 
 use super::port::Port;
-use super::shared::{Lone, Refill, Shared, State};
+use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
 use crate::attach::AnyChan;
 use crate::chan::spare;
@@ -154,22 +154,15 @@ impl Leg {
 
     /// The same for a lone receiver and a lone small message that carries nothing, which is put into `payload`: no inbox
     /// changes hands.
-    pub(crate) fn take_lone(&self, payload: &mut Vec<u8>, owed: &mut (u32, u32), park: &Waker) -> Lone {
+    pub(crate) fn take_lone(&self, payload: &mut Vec<u8>, owed: &mut (u32, u32), park: &Waker) -> TakeLone {
         self.session.quiet(|state| {
             state.report(self.key, owed);
-            match state.machine.take_lone(self.key, payload) {
-                TakeLone::Taken { codec, half_window } => {
-                    state.came_back(self.key, false);
-                    let starved = state.machine.sender_starved(self.key);
-                    Lone::Taken { codec, half_window, starved }
-                }
-                TakeLone::Nothing => {
-                    state.came_back(self.key, false);
-                    state.park(self.key, park);
-                    Lone::Parked
-                }
-                TakeLone::Other => Lone::Other,
+            let found = state.machine.take_lone(self.key, payload);
+            if found != TakeLone::Other {
+                let waker = if found == TakeLone::Nothing { Some(park) } else { None };
+                state.lone_came_back(self.key, waker);
             }
+            found
         })
     }
 
@@ -205,6 +198,13 @@ impl Leg {
     }
 }
 
+fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(known) => known.clone_from(waker),
+        none => *none = Some(waker.clone()),
+    }
+}
+
 fn lost(status: &RecvStatus) -> bool {
     let reason = status.closed.as_ref().and_then(|close| close.reason.as_ref());
     reason.is_some_and(|reason| reason.code == libchan_proto::code::DISCONNECTED)
@@ -224,10 +224,19 @@ impl State {
     fn park(&mut self, key: Key, waker: &Waker) {
         self.machine.set_awaited(key, true);
         if let Port::Chan { parked, .. } = self.ports.get(key) {
-            match parked {
-                Some(known) => known.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+            set_waker(parked, waker);
+        }
+    }
+
+    /// A lone receiver is back: its channel is drained. With a waker, it waits.
+    #[inline]
+    fn lone_came_back(&mut self, key: Key, waker: Option<&Waker>) {
+        let Port::Chan { parked, active, .. } = self.ports.get(key) else { return };
+        if let Some(waker) = waker {
+            set_waker(parked, waker);
+        }
+        if std::mem::take(active) {
+            self.active -= 1;
         }
     }
 

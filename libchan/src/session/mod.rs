@@ -28,7 +28,7 @@ pub use self::incoming::{Incoming, OpenOptions};
 pub(crate) use self::leg::Leg;
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
-pub(crate) use self::shared::{Lone, Refill, Shared};
+pub(crate) use self::shared::{Refill, Shared};
 use crate::attach::{AnyChan, AnyReceiver};
 use crate::chan::Chan;
 use crate::codec::AnyCodec;

@@ -96,16 +96,6 @@ pub(crate) enum Refill {
     Empty,
 }
 
-/// What a lone receiver finds when it asks its session for a message.
-pub(crate) enum Lone {
-    /// A small message that carries nothing. `half_window`: as of an inbox; `starved`: as of a refill.
-    Taken { codec: u8, half_window: u32, starved: bool },
-    /// Nothing: it will be woken.
-    Parked,
-    /// Several messages, another kind, or the end: it is to ask for a refill.
-    Other,
-}
-
 impl Shared {
     pub(super) fn new(
         machine: Machine,
@@ -290,6 +280,7 @@ impl Shared {
         if preferred.id().0 == id { preferred.clone() } else { self.another_codec(id) }
     }
 
+    #[cold]
     fn another_codec(&self, id: u8) -> AnyCodec {
         let own = self.codecs.iter().find(|codec| codec.id().0 == id).cloned();
         own.or_else(|| AnyCodec::builtin(CodecId(id))).unwrap_or_else(|| AnyCodec::unknown(CodecId(id)))

@@ -15,6 +15,8 @@ pub enum TakeLone {
         codec: u8,
         /// When to report bytes at the latest.
         half_window: u32,
+        /// The sender has nothing left to send with.
+        starved: bool,
     },
     /// Nothing waits, and the channel is open.
     Nothing,
@@ -41,11 +43,20 @@ impl Machine {
         Some(inbox)
     }
 
-    /// Takes the only message that waits if it is a small one that carries nothing: its payload is added to `payload`.
+    /// Takes the only message that waits if it is a small one that carries nothing: its payload is added to `payload`. Where
+    /// nothing waits, somebody does from here on ([`set_awaited`](Self::set_awaited)).
     pub fn take_lone(&mut self, key: Key, payload: &mut Vec<u8>) -> TakeLone {
         let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
         let Some(inbox) = &mut half.inbox else {
-            return if half.closed { TakeLone::Other } else { TakeLone::Nothing };
+            if half.closed {
+                return TakeLone::Other;
+            }
+            if half.is_reserving() {
+                self.set_awaited(key, true);
+            } else {
+                half.awaited = true;
+            }
+            return TakeLone::Nothing;
         };
         if inbox.len() != 1 {
             return TakeLone::Other;
@@ -53,10 +64,11 @@ impl Machine {
         let Some((codec, bytes)) = inbox.pop_plain() else { return TakeLone::Other };
         payload.extend_from_slice(bytes);
         let half_window = half.window.size() / 2;
+        let starved = !half.closed && half.is_starved();
         if let Some(inbox) = half.inbox.take() {
             self.keep_inbox(inbox);
         }
-        TakeLone::Taken { codec, half_window }
+        TakeLone::Taken { codec, half_window, starved }
     }
 
     pub(super) fn keep_inbox(&mut self, mut inbox: Box<Inbox>) {

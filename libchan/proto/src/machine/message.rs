@@ -408,6 +408,7 @@ impl SendHalf {
 
 impl RecvHalf {
     /// Counts the start of a message; it must have been granted.
+    #[inline]
     fn admit(&mut self, charge: u32, overshoot: u32) -> Result<(), Misbehaviour> {
         if self.closed || self.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
             return Err(if self.closed { Misbehaviour::AfterEnd } else { Misbehaviour::Fragment });
