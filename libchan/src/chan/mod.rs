@@ -42,7 +42,7 @@ use libchan_proto::{Attach, Key};
 pub(crate) use self::queue::Slot;
 pub(crate) use self::recv::{Place, Recv};
 pub(crate) use self::reserve::Room;
-pub(crate) use self::send::{Begun, Offered};
+pub(crate) use self::send::Sending;
 use self::state::{End, Locked, State};
 pub(crate) use self::waiters::{Waiters, Wakes};
 use crate::attach::AnyChan;

@@ -29,8 +29,8 @@ enum Offer<T> {
     Encoding,
     /// The encoded value is with a remote receiver, which has not taken it.
     Out(T),
-    /// It failed for good; the send collects its value.
-    Failed(T, SendFailure),
+    /// It failed for good; the send collects its value. Boxed: a waiting send is moved often and fails rarely.
+    Failed(Box<(T, SendFailure)>),
     /// Its send was dropped after the message had left.
     Abandoned,
 }
@@ -64,6 +64,7 @@ impl<T> Queue<T> {
         Self { accepted: VecDeque::new(), waiting: VecDeque::new(), next_id: 0, reserved: 0, absorbed: 0 }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.accepted.is_empty() && self.waiting.is_empty()
     }
@@ -85,10 +86,12 @@ impl<T> Queue<T> {
     }
 
     /// Whether a send would be accepted now; `outside` messages of this channel are elsewhere and not taken.
+    #[inline]
     pub(crate) fn has_room(&self, capacity: u32, outside: u32) -> bool {
         self.waiting.is_empty() && self.free(capacity, outside)
     }
 
+    #[inline]
     fn free(&self, capacity: u32, outside: u32) -> bool {
         let here = self.accepted.len() as u64 - u64::from(self.absorbed) + u64::from(self.reserved);
         here + u64::from(outside) < u64::from(capacity)
@@ -97,6 +100,14 @@ impl<T> Queue<T> {
     pub(crate) fn accept(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(is_absorbed(&slot));
         self.accepted.push_back(slot);
+    }
+
+    /// Accepts the value that is in `place`.
+    #[inline]
+    pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
+        if let Some(value) = place.take() {
+            self.accepted.push_back(Slot::Value(value));
+        }
     }
 
     /// Puts back what a receiver did not take.
@@ -108,6 +119,17 @@ impl<T> Queue<T> {
     /// A send that found no room leaves its value; the answer names it.
     pub(crate) fn offer(&mut self, value: T) -> u64 {
         self.enqueue(Offer::Value(value))
+    }
+
+    /// The same for a send whose value is in `place`, and that leaves its waker at once.
+    #[inline]
+    pub(crate) fn offer_from(&mut self, place: &mut Option<T>, waker: &Waker) -> u64 {
+        let id = self.next_id;
+        if let Some(value) = place.take() {
+            self.next_id += 1;
+            self.waiting.push_back(Waiting { id, offer: Offer::Value(value), waker: Some(waker.clone()) });
+        }
+        id
     }
 
     /// A `reserve` that found no room.
@@ -137,26 +159,51 @@ impl<T> Queue<T> {
         Some(slot)
     }
 
-    /// Takes the next value if that concerns nobody but the send it may complete, whose waker comes with it.
+    /// Takes the next value if that concerns nobody but the send it completes, whose waker comes with it.
     #[inline]
     pub(crate) fn pop_value(&mut self, capacity: u32) -> Option<(T, Option<Waker>)> {
-        match self.waiting.front() {
-            None => match self.accepted.pop_front()? {
-                Slot::Value(value) => Some((value, None)),
-                wire @ Slot::Wire(_) => {
-                    self.accepted.push_front(wire);
-                    None
-                }
-            },
-            Some(Waiting { offer: Offer::Value(_), .. }) if capacity == 0 && self.accepted.is_empty() => {
-                let waiting = self.waiting.pop_front()?;
-                match waiting.offer {
-                    Offer::Value(value) => Some((value, waiting.waker)),
-                    _ => None,
-                }
-            }
-            Some(_) => None,
+        let Some(first) = self.waiting.front() else {
+            return self.pop_accepted().map(|value| (value, None));
+        };
+        if !matches!(first.offer, Offer::Value(_)) {
+            return None;
         }
+        if !self.accepted.is_empty() {
+            let value = self.pop_accepted()?;
+            return Some((value, self.admit_first(capacity)));
+        }
+        if capacity > 0 {
+            return None;
+        }
+        let waiting = self.waiting.pop_front()?;
+        match waiting.offer {
+            Offer::Value(value) => Some((value, waiting.waker)),
+            _ => None,
+        }
+    }
+
+    /// Takes the next accepted message if it is a value.
+    #[inline]
+    fn pop_accepted(&mut self) -> Option<T> {
+        if !matches!(self.accepted.front(), Some(Slot::Value(_))) {
+            return None;
+        }
+        match self.accepted.pop_front()? {
+            Slot::Value(value) => Some(value),
+            Slot::Wire(_) => None,
+        }
+    }
+
+    /// Accepts the first waiting send, which has a value, if there is room: what one taken message can give.
+    fn admit_first(&mut self, capacity: u32) -> Option<Waker> {
+        if !self.free(capacity, 0) {
+            return None;
+        }
+        let waiting = self.waiting.pop_front()?;
+        if let Offer::Value(value) = waiting.offer {
+            self.accepted.push_back(Slot::Value(value));
+        }
+        waiting.waker
     }
 
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
@@ -237,7 +284,7 @@ impl<T> Queue<T> {
             self.remove(id);
             return (None, Some(value));
         }
-        waiting.offer = Offer::Failed(value, why);
+        waiting.offer = Offer::Failed(Box::new((value, why)));
         (waiting.waker.take(), None)
     }
 
@@ -257,7 +304,8 @@ impl<T> Queue<T> {
         let waiting = self.find(id)?;
         match mem::replace(&mut waiting.offer, Offer::Abandoned) {
             Offer::Out(value) if lost => {
-                waiting.offer = Offer::Failed(value, SendFailure::Disconnected { outcome_unknown: true });
+                let why = SendFailure::Disconnected { outcome_unknown: true };
+                waiting.offer = Offer::Failed(Box::new((value, why)));
                 return waiting.waker.take();
             }
             Offer::Out(value) => waiting.offer = Offer::Value(value),
@@ -271,6 +319,12 @@ impl<T> Queue<T> {
 
     // ---- the sends themselves
 
+    /// Whether the send `id` still waits, or has yet to collect what became of it.
+    #[inline]
+    pub(crate) fn has(&mut self, id: u64) -> bool {
+        self.find(id).is_some()
+    }
+
     /// How the waiting send `id` stands; leaves its waker if it waits on. `refused` ends it.
     pub(crate) fn poll(&mut self, id: u64, waker: &Waker, refused: Option<SendFailure>) -> Standing<T> {
         let Some(waiting) = self.find(id) else { return Standing::Done };
@@ -278,10 +332,10 @@ impl<T> Queue<T> {
         let closed = matches!(refused, Some(SendFailure::Closed(Closed::BySender)));
         let undecided = closed && matches!(waiting.offer, Offer::Out(_));
         let refused = refused.filter(|_| !undecided);
-        if matches!(waiting.offer, Offer::Failed(..)) || (refused.is_some() && has_value(&waiting.offer)) {
+        if matches!(waiting.offer, Offer::Failed(_)) || (refused.is_some() && has_value(&waiting.offer)) {
             let Some(waiting) = self.remove(id) else { return Standing::Done };
             return match (waiting.offer, refused) {
-                (Offer::Failed(value, why), _) => Standing::Failed(value, why),
+                (Offer::Failed(failed), _) => Standing::Failed(failed.0, failed.1),
                 (Offer::Value(value) | Offer::Out(value), Some(why)) => Standing::Failed(value, why),
                 _ => Standing::Done,
             };
@@ -314,9 +368,13 @@ impl<T> Queue<T> {
                 waiting.waker = None;
                 Ok(Some(value))
             }
-            Offer::Value(value) | Offer::Failed(value, _) => {
+            Offer::Value(value) => {
                 self.remove(id);
                 Ok(Some(value))
+            }
+            Offer::Failed(failed) => {
+                self.remove(id);
+                Ok(Some(failed.0))
             }
             Offer::Reserve => {
                 self.remove(id);
@@ -338,10 +396,12 @@ impl<T> Queue<T> {
         mem::take(&mut self.accepted)
     }
 
+    #[inline]
     fn find(&mut self, id: u64) -> Option<&mut Waiting<T>> {
-        // Ids ascend, and nearly always the first is asked for.
-        let at = match self.waiting.front() {
-            Some(front) if front.id == id => 0,
+        // Ids ascend. Nearly always the first is asked for, or one before it, which is done.
+        let at = match self.waiting.front()?.id {
+            first if first > id => return None,
+            first if first == id => 0,
             _ => self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?,
         };
         self.waiting.get_mut(at)

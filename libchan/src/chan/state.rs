@@ -51,6 +51,7 @@ impl<T> State<T> {
         Self { end, refused: None, local: None, legs: Legs::default() }
     }
 
+    #[inline]
     pub(super) fn local(&mut self) -> &mut Local<T> {
         self.local.get_or_insert_with(|| {
             Box::new(Local {

@@ -48,13 +48,14 @@ impl Waiters {
     }
 
     pub(crate) fn has(&self, ticket: u64) -> bool {
-        self.list.iter().any(|(known, _)| *known == ticket)
+        self.at(ticket).is_some()
     }
 
     /// Waits, or goes on waiting under the ticket it has.
+    #[inline]
     pub(crate) fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        if let Some(known) = ticket.and_then(|id| self.list.iter_mut().find(|(known, _)| *known == id)) {
-            known.1.clone_from(waker);
+        if let Some(at) = ticket.and_then(|known| self.at(known)) {
+            self.list[at].1.clone_from(waker);
             return;
         }
         self.list.push_back((self.next, waker.clone()));
@@ -63,12 +64,24 @@ impl Waiters {
     }
 
     /// Stops waiting. False: it had been notified, and the notification must be passed on if it was not used.
+    #[inline]
     pub(crate) fn leave(&mut self, ticket: u64) -> bool {
-        let at = self.list.iter().position(|(known, _)| *known == ticket);
-        at.is_some_and(|at| self.list.remove(at).is_some())
+        self.at(ticket).is_some_and(|at| self.list.remove(at).is_some())
+    }
+
+    /// Where a ticket is in the list, if it still is.
+    #[inline]
+    fn at(&self, ticket: u64) -> Option<usize> {
+        // Tickets ascend, and nearly always the one asked for is the first, or has been notified.
+        match self.list.front()?.0 {
+            first if first > ticket => None,
+            first if first == ticket => Some(0),
+            _ => self.list.binary_search_by_key(&ticket, |(known, _)| *known).ok(),
+        }
     }
 
     /// Takes the first off the list.
+    #[inline]
     pub(crate) fn notify_one(&mut self) -> Option<Waker> {
         self.list.pop_front().map(|(_, waker)| waker)
     }
