@@ -5,19 +5,52 @@
 //! the queue or from the queue into the receive's result. So a value is passed by its place and not by return.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use super::Chan;
 use super::recv::Place;
 use super::state::{End, State};
 use crate::error::{RecvError, SendError};
-use crate::sync::lock;
+use crate::sync::{AtomicU32, lock};
+
+/// Tells a waiting send that it is done, so that it need not take the lock to see that. Set under the lock to the lowest
+/// number that waits, or to a lower one: the general paths do not set it.
+///
+/// 32 bits are enough. A send looks here only if it was near when it began, less than half the numbers above the lowest;
+/// the lowest only rises, so it never seems to have passed a send that it has not. Where it has passed one by more than
+/// half the numbers, the send looks under the lock.
+pub(super) struct Done(AtomicU32);
+
+impl Done {
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    #[inline]
+    fn set(&self, below: u64) {
+        self.0.store(below as u32, Ordering::Release);
+    }
+
+    #[inline]
+    fn has(&self, waits: Number) -> bool {
+        waits.near && (self.0.load(Ordering::Acquire).wrapping_sub(waits.id as u32) as i32) > 0
+    }
+}
+
+/// Under which number a send waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Number {
+    pub(super) id: u64,
+    /// It may look into `Done`.
+    pub(super) near: bool,
+}
 
 /// How a send went, and which receiver is to be woken once the lock is released.
 enum Sent {
     Accepted(Option<Waker>),
     /// It waits under this number and has left its waker.
-    Offered(u64, Option<Waker>),
+    Offered(Number, Option<Waker>),
     /// The general path has to decide.
     Unclear,
 }
@@ -26,8 +59,8 @@ enum Sent {
 type Next = (Option<Waker>, Option<Waker>);
 
 /// How a receive went.
-enum Received<T> {
-    Taken(T, Next),
+enum Received {
+    Taken(Next),
     /// Nothing is here: the receive stands in line.
     Waits,
     /// The general path has to decide.
@@ -40,27 +73,27 @@ impl<T> Chan<T> {
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         value: &mut Option<T>,
-        waits: &mut Option<u64>,
+        waits: &mut Option<Number>,
         waker: &Waker,
     ) -> Poll<Result<(), SendError<T>>> {
-        if let Some(id) = *waits {
-            let standing = self.poll_offer(id, waker);
-            if standing.is_ready() {
+        if let Some(number) = *waits {
+            if self.done.has(number) {
                 *waits = None;
+                return Poll::Ready(Ok(()));
             }
-            return standing;
+            return self.poll_offer(number, waits, waker);
         }
         if self.sink.get().is_none() {
             let mut state = lock(&self.state);
-            match state.send_here(value, self.capacity, waker) {
+            match state.send_here(value, self.capacity, waker, &self.done) {
                 Sent::Accepted(receiver) => {
                     drop(state);
                     wake(receiver);
                     return Poll::Ready(Ok(()));
                 }
-                Sent::Offered(id, receiver) => {
+                Sent::Offered(number, receiver) => {
                     drop(state);
-                    *waits = Some(id);
+                    *waits = Some(number);
                     wake(receiver);
                     return Poll::Pending;
                 }
@@ -77,13 +110,14 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Poll<Result<Option<T>, RecvError>> {
+        let mut value = None;
         let mut state = lock(&self.state);
-        match state.take_here(self.capacity, waker, place) {
-            Received::Taken(value, (sender, receiver)) => {
+        match state.take_here(self.capacity, &mut value, waker, place, &self.done) {
+            Received::Taken((sender, receiver)) => {
                 drop(state);
                 wake(sender);
                 wake(receiver);
-                Poll::Ready(Ok(Some(value)))
+                Poll::Ready(Ok(value))
             }
             Received::Waits => Poll::Pending,
             Received::Unclear => self.poll_recv_anywhere(state, waker, place),
@@ -107,7 +141,7 @@ impl<T> State<T> {
 
     /// Accepts the value if there is room, else leaves it for when there is; with capacity 0 for a receiver to take.
     #[inline]
-    fn send_here(&mut self, value: &mut Option<T>, capacity: u32, waker: &Waker) -> Sent {
+    fn send_here(&mut self, value: &mut Option<T>, capacity: u32, waker: &Waker, done: &Done) -> Sent {
         if !self.is_here() {
             return Sent::Unclear;
         }
@@ -117,29 +151,64 @@ impl<T> State<T> {
             Sent::Accepted(local.receivers.notify_one())
         } else {
             let id = local.queue.offer_from(value, waker);
-            // With room there would be a receiver that waits only where there is nothing to take.
-            Sent::Offered(id, if capacity == 0 { local.receivers.notify_one() } else { None })
+            let below = local.queue.done_below();
+            done.set(below);
+            let number = Number { id, near: id - below < 1 << 31 };
+            // With a capacity nobody waits to receive where there is no room.
+            Sent::Offered(number, if capacity == 0 { local.receivers.notify_one() } else { None })
         }
     }
 
     /// Takes the next value, or stands in line.
     #[inline]
-    fn take_here(&mut self, capacity: u32, waker: &Waker, place: &mut Place) -> Received<T> {
+    fn take_here(
+        &mut self,
+        capacity: u32,
+        value: &mut Option<T>,
+        waker: &Waker,
+        place: &mut Place,
+        done: &Done,
+    ) -> Received {
         if !self.is_here() {
             return Received::Unclear;
         }
         let local = self.local();
-        match local.queue.pop_value(capacity) {
-            Some((value, sender)) => {
-                place.leave(&mut local.receivers);
-                let more = !local.queue.is_empty();
-                Received::Taken(value, (sender, if more { local.receivers.notify_one() } else { None }))
+        let sender = local.queue.pop_value(capacity, value);
+        if value.is_some() {
+            if sender.is_some() {
+                done.set(local.queue.done_below());
             }
-            None if local.queue.is_empty() => {
-                place.wait(&mut local.receivers, waker);
-                Received::Waits
+            place.leave(&mut local.receivers);
+            let more = !local.queue.is_empty();
+            return Received::Taken((sender, if more { local.receivers.notify_one() } else { None }));
+        }
+        if !local.queue.is_empty() {
+            return Received::Unclear;
+        }
+        place.wait(&mut local.receivers, waker);
+        Received::Waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn done_is_seen_across_the_end_of_the_numbers() {
+        let done = Done::new();
+        let end = u64::from(u32::MAX);
+        for lowest in [0, 5, end - 1, end, end + 1, 3 * end] {
+            done.set(lowest);
+            for ahead in [0, 1, 1 << 20, (1 << 31) - 1] {
+                assert!(!done.has(Number { id: lowest + ahead, near: true }));
             }
-            None => Received::Unclear,
+            let passed = Number { id: lowest, near: true };
+            for below in [1, 2, 1 << 20, (1 << 31) - 1] {
+                done.set(lowest + below);
+                assert!(done.has(passed));
+                assert!(!done.has(Number { near: false, ..passed }));
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
+use super::ring::Ring;
 use super::waiters::Wakes;
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
@@ -19,26 +20,35 @@ pub(crate) enum Slot<T> {
     Wire(Box<Parcel>),
 }
 
-/// What a waiting send holds.
-enum Offer<T> {
+/// How far a waiting send is.
+enum Stage {
     /// The value waits to be accepted or taken.
-    Value(T),
+    Offered,
     /// No value yet: `reserve` waits for room.
     Reserve,
     /// The pump has borrowed the value to encode it.
     Encoding,
     /// The encoded value is with a remote receiver, which has not taken it.
-    Out(T),
-    /// It failed for good; the send collects its value. Boxed: a waiting send is moved often and fails rarely.
-    Failed(Box<(T, SendFailure)>),
+    Out,
+    /// It failed for good; the send collects its value. Boxed, because it is rare.
+    Failed(Box<SendFailure>),
     /// Its send was dropped after the message had left.
     Abandoned,
 }
 
 struct Waiting<T> {
     id: u64,
-    offer: Offer<T>,
+    stage: Stage,
+    /// With `Offered`, `Out` and `Failed`. Not in the stage, so that it need not be moved to get a tag.
+    value: Option<T>,
     waker: Option<Waker>,
+}
+
+impl<T> Waiting<T> {
+    #[inline]
+    fn is(&self, stage: &Stage) -> bool {
+        mem::discriminant(&self.stage) == mem::discriminant(stage)
+    }
 }
 
 /// How a waiting send stands.
@@ -50,7 +60,7 @@ pub(crate) enum Standing<T> {
 }
 
 pub(crate) struct Queue<T> {
-    accepted: VecDeque<Slot<T>>,
+    accepted: Ring<T>,
     waiting: VecDeque<Waiting<T>>,
     next_id: u64,
     /// Room that permits hold.
@@ -61,7 +71,7 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { accepted: VecDeque::new(), waiting: VecDeque::new(), next_id: 0, reserved: 0, absorbed: 0 }
+        Self { accepted: Ring::new(), waiting: VecDeque::new(), next_id: 0, reserved: 0, absorbed: 0 }
     }
 
     #[inline]
@@ -105,9 +115,7 @@ impl<T> Queue<T> {
     /// Accepts the value that is in `place`.
     #[inline]
     pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
-        if let Some(value) = place.take() {
-            self.accepted.push_back(Slot::Value(value));
-        }
+        self.accepted.push_value(place);
     }
 
     /// Puts back what a receiver did not take.
@@ -118,29 +126,28 @@ impl<T> Queue<T> {
 
     /// A send that found no room leaves its value; the answer names it.
     pub(crate) fn offer(&mut self, value: T) -> u64 {
-        self.enqueue(Offer::Value(value))
+        self.enqueue(Stage::Offered, &mut Some(value), None)
     }
 
     /// The same for a send whose value is in `place`, and that leaves its waker at once.
     #[inline]
     pub(crate) fn offer_from(&mut self, place: &mut Option<T>, waker: &Waker) -> u64 {
-        let id = self.next_id;
-        if let Some(value) = place.take() {
-            self.next_id += 1;
-            self.waiting.push_back(Waiting { id, offer: Offer::Value(value), waker: Some(waker.clone()) });
-        }
-        id
+        self.enqueue(Stage::Offered, place, Some(waker.clone()))
     }
 
     /// A `reserve` that found no room.
     pub(crate) fn wait_for_room(&mut self) -> u64 {
-        self.enqueue(Offer::Reserve)
+        self.enqueue(Stage::Reserve, &mut None, None)
     }
 
-    fn enqueue(&mut self, offer: Offer<T>) -> u64 {
+    #[inline]
+    fn enqueue(&mut self, stage: Stage, place: &mut Option<T>, waker: Option<Waker>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.waiting.push_back(Waiting { id, offer, waker: None });
+        self.waiting.push_back(Waiting { id, stage, value: None, waker });
+        if let Some(waiting) = self.waiting.back_mut() {
+            mem::swap(&mut waiting.value, place);
+        }
         id
     }
 
@@ -159,39 +166,24 @@ impl<T> Queue<T> {
         Some(slot)
     }
 
-    /// Takes the next value if that concerns nobody but the send it completes, whose waker comes with it.
+    /// Takes the next value into `to` if that concerns nobody but the send it completes, whose waker is the answer.
     #[inline]
-    pub(crate) fn pop_value(&mut self, capacity: u32) -> Option<(T, Option<Waker>)> {
-        let Some(first) = self.waiting.front() else {
-            return self.pop_accepted().map(|value| (value, None));
+    pub(crate) fn pop_value(&mut self, capacity: u32, to: &mut Option<T>) -> Option<Waker> {
+        let Some(first) = self.waiting.front_mut() else {
+            self.accepted.pop_value(to);
+            return None;
         };
-        if !matches!(first.offer, Offer::Value(_)) {
+        if !matches!(first.stage, Stage::Offered) {
             return None;
         }
         if !self.accepted.is_empty() {
-            let value = self.pop_accepted()?;
-            return Some((value, self.admit_first(capacity)));
+            return if self.accepted.pop_value(to) { self.admit_first(capacity) } else { None };
         }
         if capacity > 0 {
             return None;
         }
-        let waiting = self.waiting.pop_front()?;
-        match waiting.offer {
-            Offer::Value(value) => Some((value, waiting.waker)),
-            _ => None,
-        }
-    }
-
-    /// Takes the next accepted message if it is a value.
-    #[inline]
-    fn pop_accepted(&mut self) -> Option<T> {
-        if !matches!(self.accepted.front(), Some(Slot::Value(_))) {
-            return None;
-        }
-        match self.accepted.pop_front()? {
-            Slot::Value(value) => Some(value),
-            Slot::Wire(_) => None,
-        }
+        mem::swap(&mut first.value, to);
+        self.waiting.pop_front()?.waker
     }
 
     /// Accepts the first waiting send, which has a value, if there is room: what one taken message can give.
@@ -199,36 +191,31 @@ impl<T> Queue<T> {
         if !self.free(capacity, 0) {
             return None;
         }
-        let waiting = self.waiting.pop_front()?;
-        if let Offer::Value(value) = waiting.offer {
-            self.accepted.push_back(Slot::Value(value));
-        }
+        let mut waiting = self.waiting.pop_front()?;
+        self.accepted.push_value(&mut waiting.value);
         waiting.waker
     }
 
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
     pub(crate) fn take_offered(&mut self, wakes: &mut Wakes) -> Option<T> {
-        let at = self.waiting.iter().position(|waiting| matches!(waiting.offer, Offer::Value(_)))?;
+        let at = self.waiting.iter().position(|waiting| waiting.is(&Stage::Offered))?;
         let waiting = self.waiting.remove(at)?;
         wakes.push(waiting.waker);
-        match waiting.offer {
-            Offer::Value(value) => Some(value),
-            _ => None,
-        }
+        waiting.value
     }
 
     pub(crate) fn has_offered(&self) -> bool {
-        self.waiting.iter().any(|waiting| matches!(waiting.offer, Offer::Value(_)))
+        self.waiting.iter().any(|waiting| waiting.is(&Stage::Offered))
     }
 
     /// Accepts waiting sends while there is room.
     pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes) {
         while !self.waiting.is_empty() && self.free(capacity, outside) {
-            let Some(waiting) = self.waiting.pop_front() else { return };
+            let Some(mut waiting) = self.waiting.pop_front() else { return };
             wakes.push(waiting.waker);
-            match waiting.offer {
-                Offer::Value(value) => self.accepted.push_back(Slot::Value(value)),
-                Offer::Reserve => self.reserved += 1,
+            match waiting.stage {
+                Stage::Offered => self.accepted.push_value(&mut waiting.value),
+                Stage::Reserve => self.reserved += 1,
                 _ => {}
             }
         }
@@ -236,8 +223,8 @@ impl<T> Queue<T> {
 
     /// Capacity 0: a receiver waits, so the first `reserve`, if nothing was offered before it, gets its permit.
     pub(crate) fn admit_reserve(&mut self, wakes: &mut Wakes) -> bool {
-        let first = self.waiting.iter().position(|w| matches!(w.offer, Offer::Value(_) | Offer::Reserve));
-        let Some(at) = first.filter(|&at| matches!(self.waiting[at].offer, Offer::Reserve)) else {
+        let first = self.waiting.iter().position(|w| matches!(w.stage, Stage::Offered | Stage::Reserve));
+        let Some(at) = first.filter(|&at| self.waiting[at].is(&Stage::Reserve)) else {
             return false;
         };
         if let Some(waiting) = self.waiting.remove(at) {
@@ -251,78 +238,69 @@ impl<T> Queue<T> {
 
     /// Borrows the first offered value for encoding.
     pub(crate) fn lend(&mut self) -> Option<(u64, T)> {
-        let waiting = self.waiting.iter_mut().find(|waiting| matches!(waiting.offer, Offer::Value(_)))?;
-        match mem::replace(&mut waiting.offer, Offer::Encoding) {
-            Offer::Value(value) => Some((waiting.id, value)),
-            other => {
-                waiting.offer = other;
-                None
-            }
-        }
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.is(&Stage::Offered))?;
+        let value = waiting.value.take()?;
+        waiting.stage = Stage::Encoding;
+        Some((waiting.id, value))
     }
 
     /// Gives a lent value back: it has left (`sent`), or it waits as before. Returns it if its send was dropped.
     pub(crate) fn give_back(&mut self, id: u64, value: T, sent: bool) -> Option<T> {
         let Some(waiting) = self.find(id) else { return Some(value) };
-        match waiting.offer {
-            Offer::Abandoned if !sent => {
+        if waiting.is(&Stage::Abandoned) {
+            if !sent {
                 self.remove(id);
-                Some(value)
             }
-            Offer::Abandoned => Some(value),
-            _ => {
-                waiting.offer = if sent { Offer::Out(value) } else { Offer::Value(value) };
-                None
-            }
+            return Some(value);
         }
+        waiting.stage = if sent { Stage::Out } else { Stage::Offered };
+        waiting.value = Some(value);
+        None
     }
 
     /// The lent value cannot be sent at all. Returns whom to wake, and the value if its send was dropped.
     pub(crate) fn fail(&mut self, id: u64, value: T, why: SendFailure) -> (Option<Waker>, Option<T>) {
         let Some(waiting) = self.find(id) else { return (None, Some(value)) };
-        if matches!(waiting.offer, Offer::Abandoned) {
+        if waiting.is(&Stage::Abandoned) {
             self.remove(id);
             return (None, Some(value));
         }
-        waiting.offer = Offer::Failed(Box::new((value, why)));
+        waiting.stage = Stage::Failed(Box::new(why));
+        waiting.value = Some(value);
         (waiting.waker.take(), None)
     }
 
     /// A remote receiver has taken the message: its send is complete. Returns whom to wake, and the retained value, to
     /// be dropped.
     pub(crate) fn complete(&mut self, id: u64) -> (Option<Waker>, Option<T>) {
-        let Some(waiting) = self.remove(id) else { return (None, None) };
-        match waiting.offer {
-            Offer::Out(value) => (waiting.waker, Some(value)),
-            _ => (waiting.waker, None),
-        }
+        self.remove(id).map_or((None, None), |waiting| (waiting.waker, waiting.value))
     }
 
     /// A remote receiver left without taking the message. `lost`: nobody knows whether it was taken. Returns whom to
     /// wake.
     pub(crate) fn returned(&mut self, id: u64, lost: bool) -> Option<Waker> {
         let waiting = self.find(id)?;
-        match mem::replace(&mut waiting.offer, Offer::Abandoned) {
-            Offer::Out(value) if lost => {
+        match waiting.stage {
+            Stage::Out if lost => {
                 let why = SendFailure::Disconnected { outcome_unknown: true };
-                waiting.offer = Offer::Failed(Box::new((value, why)));
+                waiting.stage = Stage::Failed(Box::new(why));
                 return waiting.waker.take();
             }
-            Offer::Out(value) => waiting.offer = Offer::Value(value),
-            Offer::Abandoned => {
+            Stage::Out => waiting.stage = Stage::Offered,
+            Stage::Abandoned => {
                 self.remove(id);
             }
-            other => waiting.offer = other,
+            _ => {}
         }
         None
     }
 
     // ---- the sends themselves
 
-    /// Whether the send `id` still waits, or has yet to collect what became of it.
+    /// Every send with a lower number than this is done.
     #[inline]
-    pub(crate) fn has(&mut self, id: u64) -> bool {
-        self.find(id).is_some()
+    pub(crate) fn done_below(&self) -> u64 {
+        self.waiting.front().map_or(self.next_id, |first| first.id)
     }
 
     /// How the waiting send `id` stands; leaves its waker if it waits on. `refused` ends it.
@@ -330,13 +308,16 @@ impl<T> Queue<T> {
         let Some(waiting) = self.find(id) else { return Standing::Done };
         // A message that has left before the channel was closed may yet be taken: only a refusal decides it here.
         let closed = matches!(refused, Some(SendFailure::Closed(Closed::BySender)));
-        let undecided = closed && matches!(waiting.offer, Offer::Out(_));
+        let undecided = closed && waiting.is(&Stage::Out);
         let refused = refused.filter(|_| !undecided);
-        if matches!(waiting.offer, Offer::Failed(_)) || (refused.is_some() && has_value(&waiting.offer)) {
-            let Some(waiting) = self.remove(id) else { return Standing::Done };
-            return match (waiting.offer, refused) {
-                (Offer::Failed(failed), _) => Standing::Failed(failed.0, failed.1),
-                (Offer::Value(value) | Offer::Out(value), Some(why)) => Standing::Failed(value, why),
+        let failed = matches!(waiting.stage, Stage::Failed(_));
+        if failed || (refused.is_some() && waiting.value.is_some()) {
+            let Some(Waiting { stage, value: Some(value), .. }) = self.remove(id) else {
+                return Standing::Done;
+            };
+            return match (stage, refused) {
+                (Stage::Failed(why), _) => Standing::Failed(value, *why),
+                (_, Some(why)) => Standing::Failed(value, why),
                 _ => Standing::Done,
             };
         }
@@ -361,24 +342,19 @@ impl<T> Queue<T> {
     /// The send or reserve `id` is dropped. `Err`: it had been completed already.
     pub(crate) fn withdraw(&mut self, id: u64) -> Result<Option<T>, ()> {
         let waiting = self.find(id).ok_or(())?;
-        match mem::replace(&mut waiting.offer, Offer::Abandoned) {
+        match waiting.stage {
             // The message has left, or is about to: what becomes of it is decided elsewhere.
-            Offer::Encoding | Offer::Abandoned => Ok(None),
-            Offer::Out(value) => {
-                waiting.waker = None;
-                Ok(Some(value))
-            }
-            Offer::Value(value) => {
-                self.remove(id);
-                Ok(Some(value))
-            }
-            Offer::Failed(failed) => {
-                self.remove(id);
-                Ok(Some(failed.0))
-            }
-            Offer::Reserve => {
-                self.remove(id);
+            Stage::Encoding | Stage::Abandoned => {
+                waiting.stage = Stage::Abandoned;
                 Ok(None)
+            }
+            Stage::Out => {
+                waiting.stage = Stage::Abandoned;
+                waiting.waker = None;
+                Ok(waiting.value.take())
+            }
+            Stage::Offered | Stage::Failed(_) | Stage::Reserve => {
+                Ok(self.remove(id).and_then(|waiting| waiting.value))
             }
         }
     }
@@ -391,7 +367,7 @@ impl<T> Queue<T> {
     }
 
     /// Empties the queue of accepted messages, for the caller to drop outside its lock.
-    pub(crate) fn drain(&mut self) -> VecDeque<Slot<T>> {
+    pub(crate) fn drain(&mut self) -> Ring<T> {
         self.absorbed = 0;
         mem::take(&mut self.accepted)
     }
@@ -415,8 +391,4 @@ impl<T> Queue<T> {
 
 fn is_absorbed<T>(slot: &Slot<T>) -> bool {
     matches!(slot, Slot::Wire(parcel) if parcel.from.is_some())
-}
-
-fn has_value<T>(offer: &Offer<T>) -> bool {
-    matches!(offer, Offer::Value(_) | Offer::Out(_))
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
+use super::here::Number;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
@@ -16,7 +17,6 @@ use crate::message::Encoded;
 use crate::parcel::{Parcel, PayloadBytes};
 use crate::scratch::Scratch;
 use crate::session::Leg;
-use crate::sync::lock;
 
 /// From this size on a payload is handed on as it is rather than copied into the session's output.
 const LARGE: usize = 4096;
@@ -34,19 +34,16 @@ impl<T> Chan<T> {
     pub(super) fn poll_send_anywhere(
         self: &Arc<Self>,
         value: &mut Option<T>,
-        waits: &mut Option<u64>,
+        waits: &mut Option<Number>,
         waker: &Waker,
     ) -> Poll<Result<(), SendError<T>>> {
         let Some(value) = value.take() else { return Poll::Pending };
         match self.begin_send(value) {
             Begun::Done(result) => Poll::Ready(result),
             Begun::Waits(id) => {
-                *waits = Some(id);
-                let standing = self.poll_offer(id, waker);
-                if standing.is_ready() {
-                    *waits = None;
-                }
-                standing
+                let number = Number { id, near: false };
+                *waits = Some(number);
+                self.poll_offer(number, waits, waker)
             }
         }
     }
@@ -237,13 +234,19 @@ impl<T> Chan<T> {
 
     // ---- sends that wait
 
-    pub(super) fn poll_offer(&self, id: u64, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let mut state = lock(&self.state);
-        if !state.local().queue.has(id) {
-            return Poll::Ready(Ok(()));
-        }
+    pub(super) fn poll_offer(
+        &self,
+        number: Number,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Poll<Result<(), SendError<T>>> {
+        let mut state = self.lock();
         let refused = state.send_failure();
-        match state.local().queue.poll(id, waker, refused) {
+        let standing = state.local().queue.poll(number.id, waker, refused);
+        if !matches!(standing, Standing::Waits) {
+            *waits = None;
+        }
+        match standing {
             Standing::Done => Poll::Ready(Ok(())),
             Standing::Waits => Poll::Pending,
             Standing::Failed(value, why) => Poll::Ready(Err(SendError::new(value, why))),
@@ -308,7 +311,7 @@ pub(crate) struct Sending<'a, T> {
     /// Until the first poll.
     value: Option<T>,
     /// Under which number it waits in the queue.
-    waits: Option<u64>,
+    waits: Option<Number>,
 }
 
 impl<'a, T> Sending<'a, T> {
@@ -334,8 +337,8 @@ impl<T> Future for Sending<'_, T> {
 impl<T> Drop for Sending<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(id) = self.waits {
-            drop(self.chan.withdraw(id));
+        if let Some(number) = self.waits {
+            drop(self.chan.withdraw(number.id));
         }
     }
 }
