@@ -8,7 +8,6 @@ use libchan_proto::{Key, Scope};
 
 use super::Chan;
 use super::queue::Slot;
-use super::ring::Ring;
 use super::state::{End, Locked, State};
 use crate::codec::AnyCodec;
 use crate::error::{Closed, RemoteError};
@@ -112,7 +111,7 @@ impl<T> Chan<T> {
         self.bury(garbage, lost);
     }
 
-    pub(super) fn refuse_state(&self, state: &mut Locked<'_, T>, why: Closed, scope: Scope) -> Ring<T> {
+    pub(super) fn refuse_state(&self, state: &mut Locked<'_, T>, why: Closed, scope: Scope) -> Vec<Slot<T>> {
         state.legs.report_owed();
         drop_sources(state, scope, &why);
         state.refuse(why);

@@ -154,7 +154,7 @@ impl<T> State<T> {
             let below = local.queue.done_below();
             done.set(below);
             let number = Number { id, near: id - below < 1 << 31 };
-            // With a capacity nobody waits to receive where there is no room.
+            // With a capacity there is nothing to take yet.
             Sent::Offered(number, if capacity == 0 { local.receivers.notify_one() } else { None })
         }
     }

@@ -7,7 +7,6 @@ use libchan_proto::{Body, Close, Key, Scope, code};
 use super::Chan;
 use super::queue::Slot;
 use super::recv::attached;
-use super::ring::Ring;
 use super::state::{End, Locked, State};
 use crate::error::{Closed, RemoteError};
 use crate::parcel::{Origin, Parcel, PayloadBytes};
@@ -162,7 +161,7 @@ impl<T> Chan<T> {
             self.came_back(&mut state, hand, lost);
         }
         let whole = cancel.scope == Scope::Channel;
-        let mut refused = Ring::new();
+        let mut refused = Vec::new();
         if whole || (self.receivers() == 0 && !state.has_sinks()) {
             let scope = if whole { Scope::Channel } else { Scope::End };
             refused = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope);

@@ -5,11 +5,10 @@
 //! taken, so a receiver takes straight from the waiting sends. Nothing here locks, wakes or encodes: the channel
 //! does, and wakers are handed out for the caller to wake after it has unlocked.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
-use super::ring::Ring;
+use super::ring::{Place, Ring};
 use super::waiters::Wakes;
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
@@ -36,12 +35,39 @@ enum Stage {
     Abandoned,
 }
 
+/// A message that was accepted. Not the enum `Slot`, for a value would have to be moved to get its tag.
+struct Held<T> {
+    value: Option<T>,
+    wire: Option<Box<Parcel>>,
+}
+
+impl<T> Place for Held<T> {
+    const EMPTY: Self = Self { value: None, wire: None };
+}
+
+impl<T> Held<T> {
+    fn put(&mut self, slot: Slot<T>) {
+        match slot {
+            Slot::Value(value) => self.value = Some(value),
+            Slot::Wire(parcel) => self.wire = Some(parcel),
+        }
+    }
+
+    fn take(&mut self) -> Option<Slot<T>> {
+        self.value.take().map(Slot::Value).or_else(|| self.wire.take().map(Slot::Wire))
+    }
+}
+
 struct Waiting<T> {
     id: u64,
     stage: Stage,
     /// With `Offered`, `Out` and `Failed`. Not in the stage, so that it need not be moved to get a tag.
     value: Option<T>,
     waker: Option<Waker>,
+}
+
+impl<T> Place for Waiting<T> {
+    const EMPTY: Self = Self { id: 0, stage: Stage::Reserve, value: None, waker: None };
 }
 
 impl<T> Waiting<T> {
@@ -60,8 +86,8 @@ pub(crate) enum Standing<T> {
 }
 
 pub(crate) struct Queue<T> {
-    accepted: Ring<T>,
-    waiting: VecDeque<Waiting<T>>,
+    accepted: Ring<Held<T>>,
+    waiting: Ring<Waiting<T>>,
     next_id: u64,
     /// Room that permits hold.
     reserved: u32,
@@ -71,7 +97,7 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { accepted: Ring::new(), waiting: VecDeque::new(), next_id: 0, reserved: 0, absorbed: 0 }
+        Self { accepted: Ring::new(), waiting: Ring::new(), next_id: 0, reserved: 0, absorbed: 0 }
     }
 
     #[inline]
@@ -109,19 +135,19 @@ impl<T> Queue<T> {
 
     pub(crate) fn accept(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(is_absorbed(&slot));
-        self.accepted.push_back(slot);
+        self.accepted.push().put(slot);
     }
 
     /// Accepts the value that is in `place`.
     #[inline]
     pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
-        self.accepted.push_value(place);
+        mem::swap(&mut self.accepted.push().value, place);
     }
 
     /// Puts back what a receiver did not take.
     pub(crate) fn put_back(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(is_absorbed(&slot));
-        self.accepted.push_front(slot);
+        self.accepted.push_first().put(slot);
     }
 
     /// A send that found no room leaves its value; the answer names it.
@@ -144,10 +170,11 @@ impl<T> Queue<T> {
     fn enqueue(&mut self, stage: Stage, place: &mut Option<T>, waker: Option<Waker>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.waiting.push_back(Waiting { id, stage, value: None, waker });
-        if let Some(waiting) = self.waiting.back_mut() {
-            mem::swap(&mut waiting.value, place);
-        }
+        let waiting = self.waiting.push();
+        waiting.id = id;
+        waiting.stage = stage;
+        mem::swap(&mut waiting.value, place);
+        waiting.waker = waker;
         id
     }
 
@@ -161,7 +188,8 @@ impl<T> Queue<T> {
 
     /// Takes the next accepted message.
     pub(crate) fn pop(&mut self) -> Option<Slot<T>> {
-        let slot = self.accepted.pop_front()?;
+        let slot = self.accepted.first_mut()?.take()?;
+        self.accepted.pop_emptied();
         self.absorbed -= u32::from(is_absorbed(&slot));
         Some(slot)
     }
@@ -169,21 +197,34 @@ impl<T> Queue<T> {
     /// Takes the next value into `to` if that concerns nobody but the send it completes, whose waker is the answer.
     #[inline]
     pub(crate) fn pop_value(&mut self, capacity: u32, to: &mut Option<T>) -> Option<Waker> {
-        let Some(first) = self.waiting.front_mut() else {
-            self.accepted.pop_value(to);
+        let Some(first) = self.waiting.first_mut() else {
+            self.pop_held(to);
             return None;
         };
         if !matches!(first.stage, Stage::Offered) {
             return None;
         }
         if !self.accepted.is_empty() {
-            return if self.accepted.pop_value(to) { self.admit_first(capacity) } else { None };
+            return if self.pop_held(to) { self.admit_first(capacity) } else { None };
         }
         if capacity > 0 {
             return None;
         }
         mem::swap(&mut first.value, to);
-        self.waiting.pop_front()?.waker
+        let waker = first.waker.take();
+        self.waiting.pop_emptied();
+        waker
+    }
+
+    /// Takes the first accepted message into `to` if it is a value.
+    #[inline]
+    fn pop_held(&mut self, to: &mut Option<T>) -> bool {
+        match self.accepted.first_place() {
+            Some(held) if held.value.is_some() => mem::swap(&mut held.value, to),
+            _ => return false,
+        }
+        self.accepted.pop_emptied();
+        true
     }
 
     /// Accepts the first waiting send, which has a value, if there is room: what one taken message can give.
@@ -191,9 +232,11 @@ impl<T> Queue<T> {
         if !self.free(capacity, 0) {
             return None;
         }
-        let mut waiting = self.waiting.pop_front()?;
-        self.accepted.push_value(&mut waiting.value);
-        waiting.waker
+        let waiting = self.waiting.first_mut()?;
+        mem::swap(&mut self.accepted.push().value, &mut waiting.value);
+        let waker = waiting.waker.take();
+        self.waiting.pop_emptied();
+        waker
     }
 
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
@@ -210,11 +253,11 @@ impl<T> Queue<T> {
 
     /// Accepts waiting sends while there is room.
     pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes) {
-        while !self.waiting.is_empty() && self.free(capacity, outside) {
-            let Some(mut waiting) = self.waiting.pop_front() else { return };
+        while self.free(capacity, outside) {
+            let Some(mut waiting) = self.waiting.remove(0) else { return };
             wakes.push(waiting.waker);
             match waiting.stage {
-                Stage::Offered => self.accepted.push_value(&mut waiting.value),
+                Stage::Offered => mem::swap(&mut self.accepted.push().value, &mut waiting.value),
                 Stage::Reserve => self.reserved += 1,
                 _ => {}
             }
@@ -224,9 +267,10 @@ impl<T> Queue<T> {
     /// Capacity 0: a receiver waits, so the first `reserve`, if nothing was offered before it, gets its permit.
     pub(crate) fn admit_reserve(&mut self, wakes: &mut Wakes) -> bool {
         let first = self.waiting.iter().position(|w| matches!(w.stage, Stage::Offered | Stage::Reserve));
-        let Some(at) = first.filter(|&at| self.waiting[at].is(&Stage::Reserve)) else {
+        let Some(at) = first else { return false };
+        if !self.waiting.get_mut(at).is_some_and(|waiting| waiting.is(&Stage::Reserve)) {
             return false;
-        };
+        }
         if let Some(waiting) = self.waiting.remove(at) {
             wakes.push(waiting.waker);
         }
@@ -300,7 +344,7 @@ impl<T> Queue<T> {
     /// Every send with a lower number than this is done.
     #[inline]
     pub(crate) fn done_below(&self) -> u64 {
-        self.waiting.front().map_or(self.next_id, |first| first.id)
+        self.waiting.first().map_or(self.next_id, |first| first.id)
     }
 
     /// How the waiting send `id` stands; leaves its waker if it waits on. `refused` ends it.
@@ -361,30 +405,31 @@ impl<T> Queue<T> {
 
     /// Wakes every waiting send, because the channel is refused: each collects its own value.
     pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
-        for waiting in &mut self.waiting {
+        for waiting in self.waiting.iter_mut() {
             wakes.push(waiting.waker.take());
         }
     }
 
     /// Empties the queue of accepted messages, for the caller to drop outside its lock.
-    pub(crate) fn drain(&mut self) -> Ring<T> {
+    pub(crate) fn drain(&mut self) -> Vec<Slot<T>> {
         self.absorbed = 0;
-        mem::take(&mut self.accepted)
+        let mut accepted = mem::replace(&mut self.accepted, Ring::new());
+        accepted.iter_mut().filter_map(Held::take).collect()
     }
 
     #[inline]
     fn find(&mut self, id: u64) -> Option<&mut Waiting<T>> {
         // Ids ascend. Nearly always the first is asked for, or one before it, which is done.
-        let at = match self.waiting.front()?.id {
+        let at = match self.waiting.first()?.id {
             first if first > id => return None,
             first if first == id => 0,
-            _ => self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?,
+            _ => self.waiting.find(&id, |waiting| waiting.id)?,
         };
         self.waiting.get_mut(at)
     }
 
     fn remove(&mut self, id: u64) -> Option<Waiting<T>> {
-        let at = self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
+        let at = self.waiting.find(&id, |waiting| waiting.id)?;
         self.waiting.remove(at)
     }
 }

@@ -1,50 +1,27 @@
-//! The accepted messages of a channel, oldest first: a ring of places.
+//! A queue in a ring of places that stay where they are and are filled and emptied in place.
 //!
-//! Not a `VecDeque`, because that moves a value several times in and out. Here a value goes from place to place by one
-//! swap of two `Option`s, without the stack between; and room is made, out of line, before the value is touched. The
-//! first allocation has two places, not four: an idle channel keeps it.
+//! Not a `VecDeque`, because that moves what it holds several times in and out. Here a value goes from a send's future to its
+//! place and on to the receive by one swap of two `Option`s each; and room is made, out of line, before the value is
+//! touched. The first allocation has two places, not four: an idle channel keeps it.
 
 use std::mem;
 
-use super::queue::Slot;
-use crate::parcel::Parcel;
+/// What a ring is made of.
+pub(super) trait Place {
+    /// A place that nothing is in.
+    const EMPTY: Self;
+}
 
 const FIRST: usize = 2;
 
-/// Holds a value, a parcel or nothing. Not an enum: a value would be moved to get its tag.
-struct Place<T> {
-    value: Option<T>,
-    wire: Option<Box<Parcel>>,
-}
-
-impl<T> Place<T> {
-    const EMPTY: Self = Self { value: None, wire: None };
-
-    fn take(&mut self) -> Option<Slot<T>> {
-        match self.wire.take() {
-            Some(parcel) => Some(Slot::Wire(parcel)),
-            None => self.value.take().map(Slot::Value),
-        }
-    }
-}
-
-impl<T> From<Slot<T>> for Place<T> {
-    fn from(slot: Slot<T>) -> Self {
-        match slot {
-            Slot::Value(value) => Self { value: Some(value), wire: None },
-            Slot::Wire(parcel) => Self { value: None, wire: Some(parcel) },
-        }
-    }
-}
-
-pub(crate) struct Ring<T> {
-    /// None or a power of two.
-    places: Vec<Place<T>>,
+pub(super) struct Ring<P> {
+    /// None or a power of two. Those that are not between the first and the last are empty.
+    places: Vec<P>,
     head: u32,
     len: u32,
 }
 
-impl<T> Ring<T> {
+impl<P: Place> Ring<P> {
     pub(super) const fn new() -> Self {
         Self { places: Vec::new(), head: 0, len: 0 }
     }
@@ -59,54 +36,101 @@ impl<T> Ring<T> {
         self.len == 0
     }
 
-    /// Moves the value out of `from` to the end.
     #[inline]
-    pub(super) fn push_value(&mut self, from: &mut Option<T>) {
-        self.make_room();
-        let at = self.at(self.len);
-        if let Some(place) = self.places.get_mut(at) {
-            mem::swap(&mut place.value, from);
-            self.len += 1;
-        }
+    pub(super) fn first(&self) -> Option<&P> {
+        if self.len == 0 { None } else { self.places.get(self.at(0)) }
     }
 
-    /// Moves the first message into `to`, which is empty, if it is a value.
     #[inline]
-    pub(super) fn pop_value(&mut self, to: &mut Option<T>) -> bool {
+    pub(super) fn first_mut(&mut self) -> Option<&mut P> {
+        if self.len == 0 { None } else { self.first_place() }
+    }
+
+    /// The same, or an empty place where nothing is: for who looks into the place anyway.
+    #[inline]
+    pub(super) fn first_place(&mut self) -> Option<&mut P> {
         let at = self.at(0);
-        match self.places.get_mut(at) {
-            Some(place) if place.value.is_some() => mem::swap(&mut place.value, to),
-            _ => return false,
-        }
-        self.head = self.head.wrapping_add(1);
-        self.len -= 1;
-        true
+        self.places.get_mut(at)
     }
 
-    pub(super) fn push_back(&mut self, slot: Slot<T>) {
+    #[inline]
+    pub(super) fn get_mut(&mut self, offset: usize) -> Option<&mut P> {
+        let at = self.at(offset as u32);
+        if offset < self.len() { self.places.get_mut(at) } else { None }
+    }
+
+    /// A new last place, which is empty.
+    #[inline]
+    pub(super) fn push(&mut self) -> &mut P {
         self.make_room();
         let at = self.at(self.len);
-        self.places[at] = slot.into();
         self.len += 1;
+        &mut self.places[at]
     }
 
-    pub(super) fn push_front(&mut self, slot: Slot<T>) {
+    /// A new first place, which is empty.
+    pub(super) fn push_first(&mut self) -> &mut P {
         self.make_room();
         self.head = self.head.wrapping_sub(1);
-        let at = self.at(0);
-        self.places[at] = slot.into();
         self.len += 1;
+        let at = self.at(0);
+        &mut self.places[at]
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<Slot<T>> {
-        let at = self.at(0);
-        let slot = self.places.get_mut(at)?.take()?;
+    /// Lets the first place go, which its owner has emptied.
+    #[inline]
+    pub(super) fn pop_emptied(&mut self) {
         self.head = self.head.wrapping_add(1);
         self.len -= 1;
-        Some(slot)
     }
 
-    /// Where the place is that comes `offset` after the first message.
+    /// Takes one out, and closes the gap.
+    pub(super) fn remove(&mut self, offset: usize) -> Option<P> {
+        let taken = mem::replace(self.get_mut(offset)?, P::EMPTY);
+        let (gap, last) = (offset as u32, self.len - 1);
+        if gap <= last / 2 {
+            for offset in (0..gap).rev() {
+                let (to, from) = (self.at(offset + 1), self.at(offset));
+                self.places.swap(to, from);
+            }
+            self.pop_emptied();
+        } else {
+            for offset in gap..last {
+                let (to, from) = (self.at(offset), self.at(offset + 1));
+                self.places.swap(to, from);
+            }
+            self.len = last;
+        }
+        Some(taken)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut P> {
+        let at = self.at(0).min(self.places.len());
+        let len = self.len();
+        let (wrapped, first) = self.places.split_at_mut(at);
+        first.iter_mut().chain(wrapped).take(len)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &P> {
+        let (wrapped, first) = self.places.split_at(self.at(0).min(self.places.len()));
+        first.iter().chain(wrapped).take(self.len())
+    }
+
+    /// Finds a place by a key that ascends.
+    pub(super) fn find<K: Ord>(&self, key: &K, key_of: impl Fn(&P) -> K) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = low.midpoint(high);
+            match key_of(self.places.get(self.at(middle))?).cmp(key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(middle as usize),
+            }
+        }
+        None
+    }
+
+    /// Where the place is that comes `offset` after the first.
     #[inline]
     fn at(&self, offset: u32) -> usize {
         self.head.wrapping_add(offset) as usize & self.places.len().wrapping_sub(1)
@@ -124,76 +148,70 @@ impl<T> Ring<T> {
     fn grow(&mut self) {
         let room = (self.places.len() * 2).max(FIRST);
         let mut places = Vec::with_capacity(room);
-        for offset in 0..self.len {
-            let at = self.at(offset);
-            places.push(mem::replace(&mut self.places[at], Place::EMPTY));
-        }
-        places.resize_with(room, || Place::EMPTY);
+        places.extend(self.iter_mut().map(|place| mem::replace(place, P::EMPTY)));
+        places.resize_with(room, || P::EMPTY);
         self.places = places;
         self.head = 0;
     }
 }
 
-impl<T> Default for Ring<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> Iterator for Ring<T> {
-    type Item = Slot<T>;
-
-    fn next(&mut self) -> Option<Slot<T>> {
-        self.pop_front()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
-    fn pop(ring: &mut Ring<u32>) -> Option<u32> {
-        let mut value = None;
-        assert_eq!(ring.pop_value(&mut value), value.is_some());
-        value
+    impl Place for Option<u32> {
+        const EMPTY: Self = None;
     }
 
+    /// The same steps on a ring and on a `VecDeque`.
     #[test]
-    fn keeps_the_order_while_it_wraps_and_grows() {
-        let mut ring = Ring::new();
-        let (mut sent, mut taken) = (0, 0);
-        for step in 0..200_u32 {
-            for _ in 0..step % 7 {
-                let mut value = Some(sent);
-                ring.push_value(&mut value);
-                assert_eq!(value, None);
-                sent += 1;
-            }
-            for _ in 0..step % 5 {
-                match pop(&mut ring) {
-                    Some(value) => assert_eq!(value, taken),
-                    None => continue,
+    fn does_what_a_deque_does() {
+        let mut ring: Ring<Option<u32>> = Ring::new();
+        let mut deque = VecDeque::new();
+        for step in 0..2_000_u32 {
+            match step * 7919 % 11 {
+                0..4 => {
+                    *ring.push() = Some(step);
+                    deque.push_back(step);
                 }
-                taken += 1;
+                4 => {
+                    *ring.push_first() = Some(step);
+                    deque.push_front(step);
+                }
+                5..8 => {
+                    let taken = ring.first_mut().and_then(Option::take);
+                    if taken.is_some() {
+                        ring.pop_emptied();
+                    }
+                    assert_eq!(taken, deque.pop_front());
+                }
+                _ => {
+                    let at = (step as usize / 3) % (deque.len() + 1);
+                    assert_eq!(ring.remove(at).flatten(), deque.remove(at));
+                }
             }
-            assert_eq!(ring.len(), (sent - taken) as usize);
+            assert_eq!(ring.len(), deque.len());
+            assert_eq!(ring.first().copied().flatten(), deque.front().copied());
+            assert!(ring.iter().copied().eq(deque.iter().copied().map(Some)));
+            assert!(ring.iter_mut().map(|place| *place).eq(deque.iter().copied().map(Some)));
         }
-        let rest: Vec<u32> = std::iter::from_fn(|| pop(&mut ring)).collect();
-        assert_eq!(rest, (taken..sent).collect::<Vec<_>>());
-        assert!(ring.is_empty());
+        assert!(ring.places.len() > FIRST, "it has grown");
     }
 
     #[test]
-    fn what_is_put_back_comes_first() {
-        let mut ring = Ring::new();
-        for value in 1..=4 {
-            ring.push_value(&mut Some(value));
+    fn finds_by_a_key_that_ascends() {
+        let mut ring: Ring<Option<u32>> = Ring::new();
+        for key in 0..21 {
+            *ring.push() = Some(key * 2);
         }
-        ring.push_front(Slot::Value(0));
-        let values = ring.map(|slot| match slot {
-            Slot::Value(value) => value,
-            Slot::Wire(_) => unreachable!(),
-        });
-        assert_eq!(values.collect::<Vec<u32>>(), [0, 1, 2, 3, 4]);
+        for _ in 0..5 {
+            ring.remove(0);
+        }
+        for key in 0..45 {
+            let expected = (key % 2 == 0 && (10..=40).contains(&key)).then(|| key as usize / 2 - 5);
+            assert_eq!(ring.find(&Some(key), |place| *place), expected);
+        }
     }
 }
