@@ -51,8 +51,9 @@ impl<T> Receiver<T> {
     /// # Errors
     /// One message that does not decode or could not be sent (go on with the next; see [`RecvError::is_end`]), or
     /// the channel's end with an error.
-    pub async fn recv(&self) -> Result<Option<T>, RecvError> {
-        Recv::new(&self.chan).await
+    #[inline]
+    pub fn recv(&self) -> impl Future<Output = Result<Option<T>, RecvError>> {
+        Recv::new(&self.chan)
     }
 
     /// The next message if one waits.

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 use crate::attach::{AnySender, Collected, claim_sender};
-use crate::chan::{Begun, Chan, Offered, Room, Slot};
+use crate::chan::{Chan, Room, Sending, Slot};
 use crate::error::{Closed, RemoteError, SendError, SendFailure, TrySendError};
 use crate::message::Message;
 use crate::sync::block_on;
@@ -42,11 +42,10 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`SendError`] has the value and the reason: the channel takes no more, the link was lost, the value cannot be
     /// encoded, is too large, or holds a stream or descriptor that is in use.
-    pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
-        match self.chan.begin_send(value) {
-            Begun::Done(result) => result,
-            Begun::Waits(id) => Offered::new(&self.chan, id).await,
-        }
+    // Not an `async fn`: that would move the value once more and keep room for it twice.
+    #[inline]
+    pub fn send(&self, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
+        Sending::new(&self.chan, value)
     }
 
     /// Sends now or not at all. With capacity 0 a receiver must be waiting; the value is handed over to it, which is

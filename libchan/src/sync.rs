@@ -16,6 +16,7 @@ pub(crate) use self::system::{AtomicU32, Mutex, MutexGuard, spawn, thread, threa
 
 /// Locks. No user code runs under our locks, so a poisoned one means a bug of ours on another thread: the data
 /// is used as it is rather than spreading the panic to every user of the session.
+#[inline]
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,5 @@
 //! How a channel ends: the last sender gone, `close`, the last receiver gone, a refusal, the end of a session.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -113,12 +112,7 @@ impl<T> Chan<T> {
         self.bury(garbage, lost);
     }
 
-    pub(super) fn refuse_state(
-        &self,
-        state: &mut Locked<'_, T>,
-        why: Closed,
-        scope: Scope,
-    ) -> VecDeque<Slot<T>> {
+    pub(super) fn refuse_state(&self, state: &mut Locked<'_, T>, why: Closed, scope: Scope) -> Vec<Slot<T>> {
         state.legs.report_owed();
         drop_sources(state, scope, &why);
         state.refuse(why);

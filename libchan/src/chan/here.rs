@@ -1,74 +1,214 @@
 //! A channel that is wholly in this process: its sends and receives in few steps. Whatever concerns more than the queue and
 //! one waiting call is left to the general paths, which do the same and more.
+//!
+//! Few steps are: one lock a poll, no collected wake-ups, and a value that is moved once, from the send's future into
+//! the queue or from the queue into the receive's result. So a value is passed by its place and not by return.
 
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
 
-use super::queue::Slot;
+use super::Chan;
 use super::recv::Place;
 use super::state::{End, State};
+use crate::error::{RecvError, SendError};
+use crate::sync::{AtomicU32, lock};
 
-/// How a send went, and which receiver is to be woken once the lock is released.
-pub(super) enum Sent<T> {
-    Accepted(Option<Waker>),
-    /// It waits under this number.
-    Offered(u64, Option<Waker>),
-    /// The general path has to decide.
-    Unclear(T),
+/// Tells a waiting send that it is done, so that it need not take the lock to see that. Set under the lock to the lowest
+/// number that waits, or to a lower one: the general paths do not set it.
+///
+/// 32 bits are enough. A send looks here only if it was near when it began, less than half the numbers above the lowest;
+/// the lowest only rises, so it never seems to have passed a send that it has not. Where it has passed one by more than
+/// half the numbers, the send looks under the lock.
+pub(super) struct Done(AtomicU32);
+
+impl Done {
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    #[inline]
+    fn set(&self, below: u64) {
+        self.0.store(below as u32, Ordering::Release);
+    }
+
+    #[inline]
+    fn has(&self, waits: Number) -> bool {
+        waits.near && (self.0.load(Ordering::Acquire).wrapping_sub(waits.id as u32) as i32) > 0
+    }
 }
 
+/// Under which number a send waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Number {
+    pub(super) id: u64,
+    /// It may look into `Done`.
+    pub(super) near: bool,
+}
+
+/// How a send went, and which receiver is to be woken once the lock is released.
+enum Sent {
+    Accepted(Option<Waker>),
+    /// It waits under this number and has left its waker.
+    Offered(Number, Option<Waker>),
+    /// The general path has to decide.
+    Unclear,
+}
+
+/// Whom a receive that has its value wakes once the lock is released: a sender, the next receiver.
+type Next = (Option<Waker>, Option<Waker>);
+
 /// How a receive went.
-pub(super) enum Received<T> {
-    /// The value, and who is to be woken once the lock is released: its sender, the next receiver.
-    Taken(T, Option<Waker>, Option<Waker>),
+enum Received {
+    Taken(Next),
     /// Nothing is here: the receive stands in line.
     Waits,
     /// The general path has to decide.
     Unclear,
 }
 
+impl<T> Chan<T> {
+    /// A send: takes the value out of `value`, and notes in `waits` under which number it waits.
+    #[inline]
+    pub(crate) fn poll_send(
+        self: &Arc<Self>,
+        value: &mut Option<T>,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Poll<Result<(), SendError<T>>> {
+        if let Some(number) = *waits {
+            if self.done.has(number) {
+                *waits = None;
+                return Poll::Ready(Ok(()));
+            }
+            return self.poll_offer(number, waits, waker);
+        }
+        if self.sink.get().is_none() {
+            let mut state = lock(&self.state);
+            match state.send_here(value, self.capacity, waker, &self.done) {
+                Sent::Accepted(receiver) => {
+                    drop(state);
+                    wake(receiver);
+                    return Poll::Ready(Ok(()));
+                }
+                Sent::Offered(number, receiver) => {
+                    drop(state);
+                    *waits = Some(number);
+                    wake(receiver);
+                    return Poll::Pending;
+                }
+                Sent::Unclear => {}
+            }
+        }
+        self.poll_send_anywhere(value, waits, waker)
+    }
+
+    /// A receive.
+    #[inline]
+    pub(crate) fn poll_recv(
+        self: &Arc<Self>,
+        waker: &Waker,
+        place: &mut Place,
+    ) -> Poll<Result<Option<T>, RecvError>> {
+        let mut value = None;
+        let mut state = lock(&self.state);
+        match state.take_here(self.capacity, &mut value, waker, place, &self.done) {
+            Received::Taken((sender, receiver)) => {
+                drop(state);
+                wake(sender);
+                wake(receiver);
+                Poll::Ready(Ok(value))
+            }
+            Received::Waits => Poll::Pending,
+            Received::Unclear => self.poll_recv_anywhere(state, waker, place),
+        }
+    }
+}
+
+#[inline]
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 impl<T> State<T> {
     /// Open, and without a leg to another process.
     #[inline]
     fn is_here(&self) -> bool {
-        self.legs.is_none() && self.end == End::Open && !self.is_refused()
+        self.legs.is_none() && matches!(self.end, End::Open) && !self.is_refused()
     }
 
-    /// Accepts the value if there is room; with capacity 0 leaves it for a receiver to take.
+    /// Accepts the value if there is room, else leaves it for when there is; with capacity 0 for a receiver to take.
     #[inline]
-    pub(super) fn send_here(&mut self, value: T, capacity: u32) -> Sent<T> {
+    fn send_here(&mut self, value: &mut Option<T>, capacity: u32, waker: &Waker, done: &Done) -> Sent {
         if !self.is_here() {
-            return Sent::Unclear(value);
+            return Sent::Unclear;
         }
         let local = self.local();
         if local.queue.has_room(capacity, 0) {
-            local.queue.accept(Slot::Value(value));
+            local.queue.accept_from(value);
             Sent::Accepted(local.receivers.notify_one())
-        } else if capacity == 0 {
-            let id = local.queue.offer(value);
-            Sent::Offered(id, local.receivers.notify_one())
         } else {
-            Sent::Unclear(value)
+            let id = local.queue.offer_from(value, waker);
+            let below = local.queue.done_below();
+            done.set(below);
+            let number = Number { id, near: id - below < 1 << 31 };
+            // With a capacity there is nothing to take yet.
+            Sent::Offered(number, if capacity == 0 { local.receivers.notify_one() } else { None })
         }
     }
 
     /// Takes the next value, or stands in line.
     #[inline]
-    pub(super) fn take_here(&mut self, capacity: u32, waker: &Waker, place: &mut Place) -> Received<T> {
+    fn take_here(
+        &mut self,
+        capacity: u32,
+        value: &mut Option<T>,
+        waker: &Waker,
+        place: &mut Place,
+        done: &Done,
+    ) -> Received {
         if !self.is_here() {
             return Received::Unclear;
         }
         let local = self.local();
-        match local.queue.pop_value(capacity) {
-            Some((value, sender)) => {
-                place.leave(&mut local.receivers);
-                let more = !local.queue.is_empty();
-                Received::Taken(value, sender, if more { local.receivers.notify_one() } else { None })
+        let sender = local.queue.pop_value(capacity, value);
+        if value.is_some() {
+            if sender.is_some() {
+                done.set(local.queue.done_below());
             }
-            None if local.queue.is_empty() => {
-                place.wait(&mut local.receivers, waker);
-                Received::Waits
+            place.leave(&mut local.receivers);
+            let more = !local.queue.is_empty();
+            return Received::Taken((sender, if more { local.receivers.notify_one() } else { None }));
+        }
+        if !local.queue.is_empty() {
+            return Received::Unclear;
+        }
+        place.wait(&mut local.receivers, waker);
+        Received::Waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn done_is_seen_across_the_end_of_the_numbers() {
+        let done = Done::new();
+        let end = u64::from(u32::MAX);
+        for lowest in [0, 5, end - 1, end, end + 1, 3 * end] {
+            done.set(lowest);
+            for ahead in [0, 1, 1 << 20, (1 << 31) - 1] {
+                assert!(!done.has(Number { id: lowest + ahead, near: true }));
             }
-            None => Received::Unclear,
+            let passed = Number { id: lowest, near: true };
+            for below in [1, 2, 1 << 20, (1 << 31) - 1] {
+                done.set(lowest + below);
+                assert!(done.has(passed));
+                assert!(!done.has(Number { near: false, ..passed }));
+            }
         }
     }
 }

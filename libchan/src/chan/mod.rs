@@ -27,6 +27,7 @@ mod pump;
 mod queue;
 mod recv;
 mod reserve;
+mod ring;
 mod send;
 pub(crate) mod spare;
 mod state;
@@ -42,7 +43,7 @@ use libchan_proto::{Attach, Key};
 pub(crate) use self::queue::Slot;
 pub(crate) use self::recv::{Place, Recv};
 pub(crate) use self::reserve::Room;
-pub(crate) use self::send::{Begun, Offered};
+pub(crate) use self::send::Sending;
 use self::state::{End, Locked, State};
 pub(crate) use self::waiters::{Waiters, Wakes};
 use crate::attach::AnyChan;
@@ -61,6 +62,8 @@ pub(crate) struct Chan<T> {
     /// The ends in this process. Counted without the lock; what follows from the last one is decided under it.
     senders: AtomicU32,
     receivers: AtomicU32,
+    /// Which sends that wait here are known to be done, without the lock: see [`here`].
+    done: here::Done,
     /// Set before the first leg; what a channel without the `Message` bound needs to encode and decode.
     erased: OnceLock<fn() -> Erased<T>>,
     /// The sole remote receiver of a channel with room, if that is whom every message goes to. Never changes:
@@ -101,6 +104,7 @@ impl<T> Chan<T> {
             capacity,
             senders: AtomicU32::new(0),
             receivers: AtomicU32::new(0),
+            done: here::Done::new(),
             erased: OnceLock::new(),
             sink: OnceLock::new(),
             state: Mutex::new(state),

@@ -1,6 +1,5 @@
 //! What sessions have to tell a channel: messages, ends, credit, receivers that left.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use libchan_proto::{Body, Close, Key, Scope, code};
@@ -162,7 +161,7 @@ impl<T> Chan<T> {
             self.came_back(&mut state, hand, lost);
         }
         let whole = cancel.scope == Scope::Channel;
-        let mut refused = VecDeque::new();
+        let mut refused = Vec::new();
         if whole || (self.receivers() == 0 && !state.has_sinks()) {
             let scope = if whole { Scope::Channel } else { Scope::End };
             refused = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope);

@@ -5,10 +5,10 @@
 //! taken, so a receiver takes straight from the waiting sends. Nothing here locks, wakes or encodes: the channel
 //! does, and wakers are handed out for the caller to wake after it has unlocked.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
+use super::ring::{Place, Ring};
 use super::waiters::Wakes;
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
@@ -19,26 +19,62 @@ pub(crate) enum Slot<T> {
     Wire(Box<Parcel>),
 }
 
-/// What a waiting send holds.
-enum Offer<T> {
+/// How far a waiting send is.
+enum Stage {
     /// The value waits to be accepted or taken.
-    Value(T),
+    Offered,
     /// No value yet: `reserve` waits for room.
     Reserve,
     /// The pump has borrowed the value to encode it.
     Encoding,
     /// The encoded value is with a remote receiver, which has not taken it.
-    Out(T),
-    /// It failed for good; the send collects its value.
-    Failed(T, SendFailure),
+    Out,
+    /// It failed for good; the send collects its value. Boxed, because it is rare.
+    Failed(Box<SendFailure>),
     /// Its send was dropped after the message had left.
     Abandoned,
 }
 
+/// A message that was accepted. Not the enum `Slot`, for a value would have to be moved to get its tag.
+struct Held<T> {
+    value: Option<T>,
+    wire: Option<Box<Parcel>>,
+}
+
+impl<T> Place for Held<T> {
+    const EMPTY: Self = Self { value: None, wire: None };
+}
+
+impl<T> Held<T> {
+    fn put(&mut self, slot: Slot<T>) {
+        match slot {
+            Slot::Value(value) => self.value = Some(value),
+            Slot::Wire(parcel) => self.wire = Some(parcel),
+        }
+    }
+
+    fn take(&mut self) -> Option<Slot<T>> {
+        self.value.take().map(Slot::Value).or_else(|| self.wire.take().map(Slot::Wire))
+    }
+}
+
 struct Waiting<T> {
     id: u64,
-    offer: Offer<T>,
+    stage: Stage,
+    /// With `Offered`, `Out` and `Failed`. Not in the stage, so that it need not be moved to get a tag.
+    value: Option<T>,
     waker: Option<Waker>,
+}
+
+impl<T> Place for Waiting<T> {
+    const EMPTY: Self = Self { id: 0, stage: Stage::Reserve, value: None, waker: None };
+}
+
+impl<T> Waiting<T> {
+    #[inline]
+    fn is(&self, stage: &Stage) -> bool {
+        mem::discriminant(&self.stage) == mem::discriminant(stage)
+    }
 }
 
 /// How a waiting send stands.
@@ -50,8 +86,8 @@ pub(crate) enum Standing<T> {
 }
 
 pub(crate) struct Queue<T> {
-    accepted: VecDeque<Slot<T>>,
-    waiting: VecDeque<Waiting<T>>,
+    accepted: Ring<Held<T>>,
+    waiting: Ring<Waiting<T>>,
     next_id: u64,
     /// Room that permits hold.
     reserved: u32,
@@ -61,9 +97,10 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { accepted: VecDeque::new(), waiting: VecDeque::new(), next_id: 0, reserved: 0, absorbed: 0 }
+        Self { accepted: Ring::new(), waiting: Ring::new(), next_id: 0, reserved: 0, absorbed: 0 }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.accepted.is_empty() && self.waiting.is_empty()
     }
@@ -85,10 +122,12 @@ impl<T> Queue<T> {
     }
 
     /// Whether a send would be accepted now; `outside` messages of this channel are elsewhere and not taken.
+    #[inline]
     pub(crate) fn has_room(&self, capacity: u32, outside: u32) -> bool {
         self.waiting.is_empty() && self.free(capacity, outside)
     }
 
+    #[inline]
     fn free(&self, capacity: u32, outside: u32) -> bool {
         let here = self.accepted.len() as u64 - u64::from(self.absorbed) + u64::from(self.reserved);
         here + u64::from(outside) < u64::from(capacity)
@@ -96,29 +135,46 @@ impl<T> Queue<T> {
 
     pub(crate) fn accept(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(is_absorbed(&slot));
-        self.accepted.push_back(slot);
+        self.accepted.push().put(slot);
+    }
+
+    /// Accepts the value that is in `place`.
+    #[inline]
+    pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
+        mem::swap(&mut self.accepted.push().value, place);
     }
 
     /// Puts back what a receiver did not take.
     pub(crate) fn put_back(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(is_absorbed(&slot));
-        self.accepted.push_front(slot);
+        self.accepted.push_first().put(slot);
     }
 
     /// A send that found no room leaves its value; the answer names it.
     pub(crate) fn offer(&mut self, value: T) -> u64 {
-        self.enqueue(Offer::Value(value))
+        self.enqueue(Stage::Offered, &mut Some(value), None)
+    }
+
+    /// The same for a send whose value is in `place`, and that leaves its waker at once.
+    #[inline]
+    pub(crate) fn offer_from(&mut self, place: &mut Option<T>, waker: &Waker) -> u64 {
+        self.enqueue(Stage::Offered, place, Some(waker.clone()))
     }
 
     /// A `reserve` that found no room.
     pub(crate) fn wait_for_room(&mut self) -> u64 {
-        self.enqueue(Offer::Reserve)
+        self.enqueue(Stage::Reserve, &mut None, None)
     }
 
-    fn enqueue(&mut self, offer: Offer<T>) -> u64 {
+    #[inline]
+    fn enqueue(&mut self, stage: Stage, place: &mut Option<T>, waker: Option<Waker>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.waiting.push_back(Waiting { id, offer, waker: None });
+        let waiting = self.waiting.push();
+        waiting.id = id;
+        waiting.stage = stage;
+        mem::swap(&mut waiting.value, place);
+        waiting.waker = waker;
         id
     }
 
@@ -132,56 +188,77 @@ impl<T> Queue<T> {
 
     /// Takes the next accepted message.
     pub(crate) fn pop(&mut self) -> Option<Slot<T>> {
-        let slot = self.accepted.pop_front()?;
+        let slot = self.accepted.first_mut()?.take()?;
+        self.accepted.pop_emptied();
         self.absorbed -= u32::from(is_absorbed(&slot));
         Some(slot)
     }
 
-    /// Takes the next value if that concerns nobody but the send it may complete, whose waker comes with it.
+    /// Takes the next value into `to` if that concerns nobody but the send it completes, whose waker is the answer.
     #[inline]
-    pub(crate) fn pop_value(&mut self, capacity: u32) -> Option<(T, Option<Waker>)> {
-        match self.waiting.front() {
-            None => match self.accepted.pop_front()? {
-                Slot::Value(value) => Some((value, None)),
-                wire @ Slot::Wire(_) => {
-                    self.accepted.push_front(wire);
-                    None
-                }
-            },
-            Some(Waiting { offer: Offer::Value(_), .. }) if capacity == 0 && self.accepted.is_empty() => {
-                let waiting = self.waiting.pop_front()?;
-                match waiting.offer {
-                    Offer::Value(value) => Some((value, waiting.waker)),
-                    _ => None,
-                }
-            }
-            Some(_) => None,
+    pub(crate) fn pop_value(&mut self, capacity: u32, to: &mut Option<T>) -> Option<Waker> {
+        let Some(first) = self.waiting.first_mut() else {
+            self.pop_held(to);
+            return None;
+        };
+        if !matches!(first.stage, Stage::Offered) {
+            return None;
         }
+        if !self.accepted.is_empty() {
+            return if self.pop_held(to) { self.admit_first(capacity) } else { None };
+        }
+        if capacity > 0 {
+            return None;
+        }
+        mem::swap(&mut first.value, to);
+        let waker = first.waker.take();
+        self.waiting.pop_emptied();
+        waker
+    }
+
+    /// Takes the first accepted message into `to` if it is a value.
+    #[inline]
+    fn pop_held(&mut self, to: &mut Option<T>) -> bool {
+        match self.accepted.first_place() {
+            Some(held) if held.value.is_some() => mem::swap(&mut held.value, to),
+            _ => return false,
+        }
+        self.accepted.pop_emptied();
+        true
+    }
+
+    /// Accepts the first waiting send, which has a value, if there is room: what one taken message can give.
+    fn admit_first(&mut self, capacity: u32) -> Option<Waker> {
+        if !self.free(capacity, 0) {
+            return None;
+        }
+        let waiting = self.waiting.first_mut()?;
+        mem::swap(&mut self.accepted.push().value, &mut waiting.value);
+        let waker = waiting.waker.take();
+        self.waiting.pop_emptied();
+        waker
     }
 
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
     pub(crate) fn take_offered(&mut self, wakes: &mut Wakes) -> Option<T> {
-        let at = self.waiting.iter().position(|waiting| matches!(waiting.offer, Offer::Value(_)))?;
+        let at = self.waiting.iter().position(|waiting| waiting.is(&Stage::Offered))?;
         let waiting = self.waiting.remove(at)?;
         wakes.push(waiting.waker);
-        match waiting.offer {
-            Offer::Value(value) => Some(value),
-            _ => None,
-        }
+        waiting.value
     }
 
     pub(crate) fn has_offered(&self) -> bool {
-        self.waiting.iter().any(|waiting| matches!(waiting.offer, Offer::Value(_)))
+        self.waiting.iter().any(|waiting| waiting.is(&Stage::Offered))
     }
 
     /// Accepts waiting sends while there is room.
     pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes) {
-        while !self.waiting.is_empty() && self.free(capacity, outside) {
-            let Some(waiting) = self.waiting.pop_front() else { return };
+        while self.free(capacity, outside) {
+            let Some(mut waiting) = self.waiting.remove(0) else { return };
             wakes.push(waiting.waker);
-            match waiting.offer {
-                Offer::Value(value) => self.accepted.push_back(Slot::Value(value)),
-                Offer::Reserve => self.reserved += 1,
+            match waiting.stage {
+                Stage::Offered => mem::swap(&mut self.accepted.push().value, &mut waiting.value),
+                Stage::Reserve => self.reserved += 1,
                 _ => {}
             }
         }
@@ -189,10 +266,11 @@ impl<T> Queue<T> {
 
     /// Capacity 0: a receiver waits, so the first `reserve`, if nothing was offered before it, gets its permit.
     pub(crate) fn admit_reserve(&mut self, wakes: &mut Wakes) -> bool {
-        let first = self.waiting.iter().position(|w| matches!(w.offer, Offer::Value(_) | Offer::Reserve));
-        let Some(at) = first.filter(|&at| matches!(self.waiting[at].offer, Offer::Reserve)) else {
+        let first = self.waiting.iter().position(|w| matches!(w.stage, Stage::Offered | Stage::Reserve));
+        let Some(at) = first else { return false };
+        if !self.waiting.get_mut(at).is_some_and(|waiting| waiting.is(&Stage::Reserve)) {
             return false;
-        };
+        }
         if let Some(waiting) = self.waiting.remove(at) {
             wakes.push(waiting.waker);
         }
@@ -204,85 +282,86 @@ impl<T> Queue<T> {
 
     /// Borrows the first offered value for encoding.
     pub(crate) fn lend(&mut self) -> Option<(u64, T)> {
-        let waiting = self.waiting.iter_mut().find(|waiting| matches!(waiting.offer, Offer::Value(_)))?;
-        match mem::replace(&mut waiting.offer, Offer::Encoding) {
-            Offer::Value(value) => Some((waiting.id, value)),
-            other => {
-                waiting.offer = other;
-                None
-            }
-        }
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.is(&Stage::Offered))?;
+        let value = waiting.value.take()?;
+        waiting.stage = Stage::Encoding;
+        Some((waiting.id, value))
     }
 
     /// Gives a lent value back: it has left (`sent`), or it waits as before. Returns it if its send was dropped.
     pub(crate) fn give_back(&mut self, id: u64, value: T, sent: bool) -> Option<T> {
         let Some(waiting) = self.find(id) else { return Some(value) };
-        match waiting.offer {
-            Offer::Abandoned if !sent => {
+        if waiting.is(&Stage::Abandoned) {
+            if !sent {
                 self.remove(id);
-                Some(value)
             }
-            Offer::Abandoned => Some(value),
-            _ => {
-                waiting.offer = if sent { Offer::Out(value) } else { Offer::Value(value) };
-                None
-            }
+            return Some(value);
         }
+        waiting.stage = if sent { Stage::Out } else { Stage::Offered };
+        waiting.value = Some(value);
+        None
     }
 
     /// The lent value cannot be sent at all. Returns whom to wake, and the value if its send was dropped.
     pub(crate) fn fail(&mut self, id: u64, value: T, why: SendFailure) -> (Option<Waker>, Option<T>) {
         let Some(waiting) = self.find(id) else { return (None, Some(value)) };
-        if matches!(waiting.offer, Offer::Abandoned) {
+        if waiting.is(&Stage::Abandoned) {
             self.remove(id);
             return (None, Some(value));
         }
-        waiting.offer = Offer::Failed(value, why);
+        waiting.stage = Stage::Failed(Box::new(why));
+        waiting.value = Some(value);
         (waiting.waker.take(), None)
     }
 
     /// A remote receiver has taken the message: its send is complete. Returns whom to wake, and the retained value, to
     /// be dropped.
     pub(crate) fn complete(&mut self, id: u64) -> (Option<Waker>, Option<T>) {
-        let Some(waiting) = self.remove(id) else { return (None, None) };
-        match waiting.offer {
-            Offer::Out(value) => (waiting.waker, Some(value)),
-            _ => (waiting.waker, None),
-        }
+        self.remove(id).map_or((None, None), |waiting| (waiting.waker, waiting.value))
     }
 
     /// A remote receiver left without taking the message. `lost`: nobody knows whether it was taken. Returns whom to
     /// wake.
     pub(crate) fn returned(&mut self, id: u64, lost: bool) -> Option<Waker> {
         let waiting = self.find(id)?;
-        match mem::replace(&mut waiting.offer, Offer::Abandoned) {
-            Offer::Out(value) if lost => {
-                waiting.offer = Offer::Failed(value, SendFailure::Disconnected { outcome_unknown: true });
+        match waiting.stage {
+            Stage::Out if lost => {
+                let why = SendFailure::Disconnected { outcome_unknown: true };
+                waiting.stage = Stage::Failed(Box::new(why));
                 return waiting.waker.take();
             }
-            Offer::Out(value) => waiting.offer = Offer::Value(value),
-            Offer::Abandoned => {
+            Stage::Out => waiting.stage = Stage::Offered,
+            Stage::Abandoned => {
                 self.remove(id);
             }
-            other => waiting.offer = other,
+            _ => {}
         }
         None
     }
 
     // ---- the sends themselves
 
+    /// Every send with a lower number than this is done.
+    #[inline]
+    pub(crate) fn done_below(&self) -> u64 {
+        self.waiting.first().map_or(self.next_id, |first| first.id)
+    }
+
     /// How the waiting send `id` stands; leaves its waker if it waits on. `refused` ends it.
     pub(crate) fn poll(&mut self, id: u64, waker: &Waker, refused: Option<SendFailure>) -> Standing<T> {
         let Some(waiting) = self.find(id) else { return Standing::Done };
         // A message that has left before the channel was closed may yet be taken: only a refusal decides it here.
         let closed = matches!(refused, Some(SendFailure::Closed(Closed::BySender)));
-        let undecided = closed && matches!(waiting.offer, Offer::Out(_));
+        let undecided = closed && waiting.is(&Stage::Out);
         let refused = refused.filter(|_| !undecided);
-        if matches!(waiting.offer, Offer::Failed(..)) || (refused.is_some() && has_value(&waiting.offer)) {
-            let Some(waiting) = self.remove(id) else { return Standing::Done };
-            return match (waiting.offer, refused) {
-                (Offer::Failed(value, why), _) => Standing::Failed(value, why),
-                (Offer::Value(value) | Offer::Out(value), Some(why)) => Standing::Failed(value, why),
+        let failed = matches!(waiting.stage, Stage::Failed(_));
+        if failed || (refused.is_some() && waiting.value.is_some()) {
+            let Some(Waiting { stage, value: Some(value), .. }) = self.remove(id) else {
+                return Standing::Done;
+            };
+            return match (stage, refused) {
+                (Stage::Failed(why), _) => Standing::Failed(value, *why),
+                (_, Some(why)) => Standing::Failed(value, why),
                 _ => Standing::Done,
             };
         }
@@ -307,56 +386,54 @@ impl<T> Queue<T> {
     /// The send or reserve `id` is dropped. `Err`: it had been completed already.
     pub(crate) fn withdraw(&mut self, id: u64) -> Result<Option<T>, ()> {
         let waiting = self.find(id).ok_or(())?;
-        match mem::replace(&mut waiting.offer, Offer::Abandoned) {
+        match waiting.stage {
             // The message has left, or is about to: what becomes of it is decided elsewhere.
-            Offer::Encoding | Offer::Abandoned => Ok(None),
-            Offer::Out(value) => {
-                waiting.waker = None;
-                Ok(Some(value))
-            }
-            Offer::Value(value) | Offer::Failed(value, _) => {
-                self.remove(id);
-                Ok(Some(value))
-            }
-            Offer::Reserve => {
-                self.remove(id);
+            Stage::Encoding | Stage::Abandoned => {
+                waiting.stage = Stage::Abandoned;
                 Ok(None)
+            }
+            Stage::Out => {
+                waiting.stage = Stage::Abandoned;
+                waiting.waker = None;
+                Ok(waiting.value.take())
+            }
+            Stage::Offered | Stage::Failed(_) | Stage::Reserve => {
+                Ok(self.remove(id).and_then(|waiting| waiting.value))
             }
         }
     }
 
     /// Wakes every waiting send, because the channel is refused: each collects its own value.
     pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
-        for waiting in &mut self.waiting {
+        for waiting in self.waiting.iter_mut() {
             wakes.push(waiting.waker.take());
         }
     }
 
     /// Empties the queue of accepted messages, for the caller to drop outside its lock.
-    pub(crate) fn drain(&mut self) -> VecDeque<Slot<T>> {
+    pub(crate) fn drain(&mut self) -> Vec<Slot<T>> {
         self.absorbed = 0;
-        mem::take(&mut self.accepted)
+        let mut accepted = mem::replace(&mut self.accepted, Ring::new());
+        accepted.iter_mut().filter_map(Held::take).collect()
     }
 
+    #[inline]
     fn find(&mut self, id: u64) -> Option<&mut Waiting<T>> {
-        // Ids ascend, and nearly always the first is asked for.
-        let at = match self.waiting.front() {
-            Some(front) if front.id == id => 0,
-            _ => self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?,
+        // Ids ascend. Nearly always the first is asked for, or one before it, which is done.
+        let at = match self.waiting.first()?.id {
+            first if first > id => return None,
+            first if first == id => 0,
+            _ => self.waiting.find(&id, |waiting| waiting.id)?,
         };
         self.waiting.get_mut(at)
     }
 
     fn remove(&mut self, id: u64) -> Option<Waiting<T>> {
-        let at = self.waiting.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
+        let at = self.waiting.find(&id, |waiting| waiting.id)?;
         self.waiting.remove(at)
     }
 }
 
 fn is_absorbed<T>(slot: &Slot<T>) -> bool {
     matches!(slot, Slot::Wire(parcel) if parcel.from.is_some())
-}
-
-fn has_value<T>(offer: &Offer<T>) -> bool {
-    matches!(offer, Offer::Value(_) | Offer::Out(_))
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use libchan_proto::{Body, Flaw, TakeLone, charge};
 
 use super::Chan;
-use super::here::Received;
 use super::legs::{Legs, Parked};
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
@@ -20,7 +19,7 @@ use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Refill};
-use crate::sync::lock;
+use crate::sync::MutexGuard;
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {
@@ -66,10 +65,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    #[inline]
     pub(super) fn wait(&mut self, line: &mut Waiters, waker: &Waker) {
         line.wait(&mut self.ticket, waker);
     }
 
+    #[inline]
     pub(super) fn leave(&mut self, line: &mut Waiters) {
         if let Some(ticket) = self.ticket.take() {
             line.leave(ticket);
@@ -78,26 +79,14 @@ impl Place {
 }
 
 impl<T> Chan<T> {
-    pub(crate) fn poll_recv(
+    /// A receive that the short way leaves to the general one.
+    #[inline(never)]
+    pub(super) fn poll_recv_anywhere(
         self: &Arc<Self>,
+        mut state: MutexGuard<'_, State<T>>,
         waker: &Waker,
         place: &mut Place,
     ) -> Poll<Result<Option<T>, RecvError>> {
-        let mut state = lock(&self.state);
-        match state.take_here(self.capacity, waker, place) {
-            Received::Taken(value, sender, receiver) => {
-                drop(state);
-                if let Some(sender) = sender {
-                    sender.wake();
-                }
-                if let Some(receiver) = receiver {
-                    receiver.wake();
-                }
-                return Poll::Ready(Ok(Some(value)));
-            }
-            Received::Waits => return Poll::Pending,
-            Received::Unclear => {}
-        }
         let mut scratch = Scratch::take();
         match self.take_plain(&mut state, waker, place, &mut scratch) {
             Plain::Taken(codec) => {
@@ -479,6 +468,7 @@ pub(crate) struct Recv<'a, T> {
 }
 
 impl<'a, T> Recv<'a, T> {
+    #[inline]
     pub(crate) fn new(chan: &'a Arc<Chan<T>>) -> Self {
         Self { chan, place: Place::default() }
     }
@@ -487,6 +477,7 @@ impl<'a, T> Recv<'a, T> {
 impl<T> Future for Recv<'_, T> {
     type Output = Result<Option<T>, RecvError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.chan.poll_recv(cx.waker(), &mut this.place)
@@ -494,6 +485,7 @@ impl<T> Future for Recv<'_, T> {
 }
 
 impl<T> Drop for Recv<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         if self.place.ticket.is_some() || self.place.parked.is_some() {
             self.chan.withdraw_recv(&mut self.place);

@@ -1,12 +1,13 @@
 //! Sending: at once, or by leaving the value in the queue until there is room.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
-use super::here::Sent;
+use super::here::Number;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
@@ -16,34 +17,42 @@ use crate::message::Encoded;
 use crate::parcel::{Parcel, PayloadBytes};
 use crate::scratch::Scratch;
 use crate::session::Leg;
-use crate::sync::lock;
 
 /// From this size on a payload is handed on as it is rather than copied into the session's output.
 const LARGE: usize = 4096;
 
 /// How a send began.
-pub(crate) enum Begun<T> {
+enum Begun<T> {
     Done(Result<(), SendError<T>>),
     /// The value waits in the queue under this number.
     Waits(u64),
 }
 
 impl<T> Chan<T> {
-    pub(crate) fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
-        if let Some(leg) = self.sink.get() {
-            return self.send_encoded(leg, value, true);
+    /// A send that the short way leaves to the general one.
+    #[inline(never)]
+    pub(super) fn poll_send_anywhere(
+        self: &Arc<Self>,
+        value: &mut Option<T>,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Poll<Result<(), SendError<T>>> {
+        let Some(value) = value.take() else { return Poll::Pending };
+        match self.begin_send(value) {
+            Begun::Done(result) => Poll::Ready(result),
+            Begun::Waits(id) => {
+                let number = Number { id, near: false };
+                *waits = Some(number);
+                self.poll_offer(number, waits, waker)
+            }
         }
-        let mut state = lock(&self.state);
-        let (begun, receiver) = match state.send_here(value, self.capacity) {
-            Sent::Accepted(receiver) => (Begun::Done(Ok(())), receiver),
-            Sent::Offered(id, receiver) => (Begun::Waits(id), receiver),
-            Sent::Unclear(value) => return self.begin_send_anywhere(state.into(), value),
-        };
-        drop(state);
-        if let Some(receiver) = receiver {
-            receiver.wake();
+    }
+
+    fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
+        match self.sink.get() {
+            Some(leg) => self.send_encoded(leg, value, true),
+            None => self.begin_send_anywhere(self.lock(), value),
         }
-        begun
     }
 
     fn begin_send_anywhere(self: &Arc<Self>, mut state: Locked<'_, T>, value: T) -> Begun<T> {
@@ -236,10 +245,19 @@ impl<T> Chan<T> {
 
     // ---- sends that wait
 
-    pub(crate) fn poll_offer(&self, id: u64, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
+    pub(super) fn poll_offer(
+        &self,
+        number: Number,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Poll<Result<(), SendError<T>>> {
         let mut state = self.lock();
         let refused = state.send_failure();
-        match state.local().queue.poll(id, waker, refused) {
+        let standing = state.local().queue.poll(number.id, waker, refused);
+        if !matches!(standing, Standing::Waits) {
+            *waits = None;
+        }
+        match standing {
             Standing::Done => Poll::Ready(Ok(())),
             Standing::Waits => Poll::Pending,
             Standing::Failed(value, why) => Poll::Ready(Err(SendError::new(value, why))),
@@ -247,7 +265,7 @@ impl<T> Chan<T> {
     }
 
     /// The send `id` is dropped; its value, if it never left.
-    pub(crate) fn withdraw(&self, id: u64) -> Option<T> {
+    fn withdraw(&self, id: u64) -> Option<T> {
         self.lock().local().queue.withdraw(id).ok().flatten()
     }
 }
@@ -308,35 +326,40 @@ fn check_pumpable(ends: &[Attached]) -> Result<(), SendFailure> {
     Ok(())
 }
 
-/// A send that waits in the queue. Dropping it withdraws the value, unless it has left.
-pub(crate) struct Offered<'a, T> {
+/// A `send` call. Dropping it withdraws the value, unless it has left.
+pub(crate) struct Sending<'a, T> {
     chan: &'a Arc<Chan<T>>,
-    id: Option<u64>,
+    /// Until the first poll.
+    value: Option<T>,
+    /// Under which number it waits in the queue.
+    waits: Option<Number>,
 }
 
-impl<'a, T> Offered<'a, T> {
-    pub(crate) fn new(chan: &'a Arc<Chan<T>>, id: u64) -> Self {
-        Self { chan, id: Some(id) }
+impl<'a, T> Sending<'a, T> {
+    #[inline]
+    pub(crate) fn new(chan: &'a Arc<Chan<T>>, value: T) -> Self {
+        Self { chan, value: Some(value), waits: None }
     }
 }
 
-impl<T> Future for Offered<'_, T> {
+/// The value is never pinned: it is moved into the queue.
+impl<T> Unpin for Sending<'_, T> {}
+
+impl<T> Future for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(id) = self.id else { return Poll::Pending };
-        let result = self.chan.poll_offer(id, cx.waker());
-        if result.is_ready() {
-            self.id = None;
-        }
-        result
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker())
     }
 }
 
-impl<T> Drop for Offered<'_, T> {
+impl<T> Drop for Sending<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            drop(self.chan.withdraw(id));
+        if let Some(number) = self.waits {
+            drop(self.chan.withdraw(number.id));
         }
     }
 }

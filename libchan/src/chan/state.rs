@@ -46,20 +46,28 @@ pub(super) struct Local<T> {
     pub(super) early: Option<Leg>,
 }
 
+impl<T> Local<T> {
+    /// Out of line: once a channel.
+    #[cold]
+    #[inline(never)]
+    fn boxed() -> Box<Self> {
+        Box::new(Self {
+            queue: Queue::new(),
+            receivers: Waiters::new(),
+            watchers: Waiters::new(),
+            early: None,
+        })
+    }
+}
+
 impl<T> State<T> {
     pub(super) fn new(end: End) -> Self {
         Self { end, refused: None, local: None, legs: Legs::default() }
     }
 
+    #[inline]
     pub(super) fn local(&mut self) -> &mut Local<T> {
-        self.local.get_or_insert_with(|| {
-            Box::new(Local {
-                queue: Queue::new(),
-                receivers: Waiters::new(),
-                watchers: Waiters::new(),
-                early: None,
-            })
-        })
+        self.local.get_or_insert_with(Local::boxed)
     }
 
     pub(super) fn local_ref(&self) -> Option<&Local<T>> {
