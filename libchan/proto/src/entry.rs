@@ -9,6 +9,7 @@ use crate::error::Reason;
 use crate::frame::Opening;
 use crate::inbox::{Attachment, Flaw, Inbox};
 use crate::memory::Memory;
+use crate::table::Table;
 use crate::unread::Unread;
 use crate::{Key, Role};
 
@@ -205,6 +206,11 @@ impl RecvHalf {
         self.rare.get_or_insert_default()
     }
 
+    /// Gives the memory of what is rare back once nothing is in it.
+    pub(crate) fn tidy(&mut self) {
+        self.rare.take_if(|rare| rare.is_empty());
+    }
+
     pub(crate) fn holds(&self) -> u32 {
         self.rare.as_ref().map_or(0, |rare| rare.holds)
     }
@@ -231,9 +237,25 @@ impl RecvHalf {
     }
 }
 
+impl RareRecv {
+    fn is_empty(&self) -> bool {
+        let Self { partial, close, cancel, opening, reserving, granted, holds } = self;
+        let said = close.is_some() || cancel.is_some() || opening.is_some();
+        !said && partial.is_none() && (*reserving, *granted, *holds) == (0, 0, 0)
+    }
+}
+
 impl SendHalf {
     pub(crate) fn rare(&mut self) -> &mut RareSend {
         self.rare.get_or_insert_default()
+    }
+
+    /// Gives the memory of what is rare back once nothing is in it.
+    pub(crate) fn tidy(&mut self) {
+        let empty = |rare: &mut Box<RareSend>| {
+            rare.large.is_none() && rare.cancelled.is_none() && rare.close.is_none()
+        };
+        self.rare.take_if(empty);
     }
 
     pub(crate) fn cancelled(&self) -> Option<&Cancel> {
@@ -274,12 +296,12 @@ pub(crate) enum Lookup {
 #[derive(Debug)]
 pub(crate) struct Entries {
     role: Role,
-    slots: Vec<Entry>,
+    slots: Table<Entry>,
     /// By slot: how many entries were in it before.
-    serials: Vec<u32>,
+    serials: Table<u32>,
     free: Vec<u32>,
     /// By the index in the peer's id: slot + 1, or 0.
-    theirs: Vec<u32>,
+    theirs: Table<u32>,
     /// Slots that were announced to the peer at least once.
     announced: usize,
     open: usize,
@@ -293,10 +315,10 @@ impl Entries {
     pub(crate) fn new(role: Role) -> Self {
         Self {
             role,
-            slots: Vec::new(),
-            serials: Vec::new(),
+            slots: Table::default(),
+            serials: Table::default(),
             free: Vec::new(),
-            theirs: Vec::new(),
+            theirs: Table::default(),
             announced: 0,
             open: 0,
             over: 0,
@@ -338,7 +360,8 @@ impl Entries {
     }
 
     pub(crate) fn get(&self, key: Key) -> &Entry {
-        if self.is_current(key) { &self.slots[key.slot as usize] } else { &Entry::Free }
+        let slot = if self.is_current(key) { self.slots.get(key.slot as usize) } else { None };
+        slot.unwrap_or(&Entry::Free)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
@@ -383,11 +406,9 @@ impl Entries {
         if index >= 2 * most.max(1) || self.theirs.get(index).is_some_and(|&slot| slot != 0) {
             return None;
         }
-        if self.theirs.len() <= index {
-            self.theirs.resize(index + 1, 0);
-        }
+        self.theirs.grow(index + 1, || 0);
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        self.theirs[index] = slot + 1;
+        *self.theirs.get_mut(index)? = slot + 1;
         Some(self.put(slot, entry))
     }
 
@@ -471,13 +492,11 @@ impl Entries {
             Entry::Recv(half) => half.id,
             Entry::Stream(stream) => stream.id,
         };
-        if let Some(index) = self.their_index(id)
-            && self.theirs[index] == key.slot + 1
-        {
-            self.theirs[index] = 0;
-        }
+        self.unlink(id, key);
         self.free.push(key.slot);
-        self.serials[key.slot as usize] = key.serial.wrapping_add(1);
+        if let Some(serial) = self.serials.get_mut(key.slot as usize) {
+            *serial = key.serial.wrapping_add(1);
+        }
         self.open -= 1;
         match &entry {
             Entry::Stream(stream) => self.over -= usize::from(stream.over),

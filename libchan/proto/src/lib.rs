@@ -36,6 +36,7 @@ mod memory;
 mod output;
 #[doc(hidden)]
 pub mod registry;
+mod table;
 mod unread;
 
 pub use self::entry::{Cancel, Close, Scope};
@@ -46,6 +47,8 @@ pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, cha
 pub use self::limits::Limits;
 pub use self::machine::{Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead};
 pub use self::output::Output;
+#[doc(hidden)]
+pub use self::table::Table;
 
 /// Names a channel end or stream in a machine. Valid until the layer above has closed, cancelled or abandoned it; later it
 /// finds nothing, even where the slot is used again.

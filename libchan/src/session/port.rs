@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use libchan_proto::Key;
+use libchan_proto::{Key, Table};
 
 use crate::attach::AnyChan;
 
@@ -29,7 +29,7 @@ pub(super) enum Port {
 /// The ports of a session, by the machine's slots.
 #[derive(Default)]
 pub(super) struct Ports {
-    list: Vec<(u32, Port)>,
+    list: Table<(u32, Port)>,
     /// What is found behind a key that is no longer in use.
     nobody: Port,
 }
@@ -37,10 +37,10 @@ pub(super) struct Ports {
 impl Ports {
     pub(super) fn set(&mut self, key: Key, port: Port) {
         let at = key.slot as usize;
-        if self.list.len() <= at {
-            self.list.resize_with(at + 1, Default::default);
+        self.list.grow(at + 1, Default::default);
+        if let Some(place) = self.list.get_mut(at) {
+            *place = (key.serial, port);
         }
-        self.list[at] = (key.serial, port);
     }
 
     /// The port of `key`; an open one where there is none.

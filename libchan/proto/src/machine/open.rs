@@ -141,7 +141,9 @@ impl Machine {
 
     /// Takes a named channel out of the line of those that wait.
     pub fn accept(&mut self, key: Key) -> Option<Opening> {
-        let opening = self.entries.recv(key)?.rare.as_mut()?.opening.take()?;
+        let half = self.entries.recv(key)?;
+        let opening = half.rare.as_mut()?.opening.take()?;
+        half.tidy();
         self.pending_accepts -= 1;
         Some(opening)
     }

@@ -84,6 +84,7 @@ impl Machine {
                 half.wanted = half.wanted.wrapping_add(wanted);
                 let taken = std::mem::take(&mut half.owed);
                 let extra = half.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.granted));
+                half.tidy();
                 let bytes = extra + half.window.grant();
                 let id = half.id;
                 half.starving = false;
