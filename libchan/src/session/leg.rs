@@ -29,7 +29,7 @@ impl Leg {
     /// The channel `port` stands on the entry from now on. True: its receiver is gone already.
     pub(crate) fn adopt(&self, port: Arc<dyn AnyChan>) -> bool {
         let mut state = self.session.lock();
-        state.ports.set(self.key, Port::Chan { chan: port, parked: None, active: false });
+        state.ports.set_chan(self.key, port);
         state.machine.is_cancelled(self.key)
     }
 
@@ -144,11 +144,8 @@ impl Leg {
             if park.is_some() {
                 state.machine.set_awaited(self.key, true);
             }
-            if let (Some(waker), Port::Chan { parked, .. }) = (park, state.ports.get(self.key)) {
-                match parked {
-                    Some(known) => known.clone_from(waker),
-                    none => *none = Some(waker.clone()),
-                }
+            if let Some(waker) = park {
+                state.ports.park(self.key, waker);
             }
             Refill::Empty
         })
@@ -169,10 +166,7 @@ impl Leg {
     }
 
     pub(crate) fn take_parked(&self) -> Option<Waker> {
-        match self.session.lock().ports.get(self.key) {
-            Port::Chan { parked, .. } => parked.take(),
-            _ => None,
-        }
+        self.session.lock().ports.unpark(self.key)
     }
 
     /// Whether somebody waits for the next message.
@@ -199,11 +193,7 @@ fn lost(status: &RecvStatus) -> bool {
 impl State {
     /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.
     fn came_back(&mut self, key: Key, busy: bool) {
-        if let Port::Chan { active, .. } = self.ports.get(key)
-            && *active
-            && !busy
-        {
-            *active = false;
+        if !busy && self.ports.came_back(key) {
             self.active -= 1;
         }
     }
