@@ -23,6 +23,7 @@ pub mod code;
 #[doc(hidden)]
 pub mod conform;
 mod credit;
+mod entries;
 mod entry;
 mod error;
 mod frame;

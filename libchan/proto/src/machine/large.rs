@@ -122,9 +122,9 @@ impl Machine {
     fn large_is_out(&mut self, key: Key) {
         self.drop_large(key);
         let Some(half) = self.entries.send(key) else { return };
-        let close = if half.pins > 0 { None } else { half.rare().close.take() };
-        half.tidy();
-        if let Some(close) = close {
+        let pinned = half.pins > 0;
+        let rare = half.rare();
+        if !pinned && let Some(close) = rare.close.take() {
             self.send_close(key, close.scope, close.reason);
         } else if half.watched && half.cancelled().is_none() && half.credit > 0 {
             half.watched = false;
@@ -209,7 +209,6 @@ impl Machine {
             partial.add(part, have);
         }
         if last && let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.take()) {
-            half.tidy();
             if !dropped {
                 let payload = self.memory.lend(partial.payload.unwrap_or_default(), have);
                 let payload = Payload::Share(payload);
