@@ -91,9 +91,9 @@ impl<T> Chan<T> {
             self.absorb_all(state);
         }
         match (error, close.scope) {
-            (_, _) if lost => state.legs.lost = true,
-            (None, Scope::Channel) => self.close_state(state, End::Clean),
-            (Some(error), _) => self.close_state(state, End::Error(Box::new(error))),
+            (_, _) if lost => state.lost = true,
+            (None, Scope::Channel) => self.close_state(state, End::Clean, None),
+            (Some(error), _) => self.close_state(state, End::Clean, Some(error)),
             (None, Scope::End) => {}
         }
         self.check_senders(state);
@@ -187,10 +187,11 @@ fn note_starved<T>(state: &mut State<T>, leg: &Leg) {
     if !leg.session.sender_starved(leg.key) {
         return;
     }
-    if state.legs.owed.0 > 0 {
+    let Some(source) = state.legs.source_mut() else { return };
+    if source.owes() {
         state.legs.report_owed();
     } else {
-        state.legs.starved = true;
+        source.starved = true;
     }
 }
 

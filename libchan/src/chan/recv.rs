@@ -305,13 +305,13 @@ impl<T> Chan<T> {
             let may_park = wait.as_ref().is_some_and(|(_, place)| {
                 listed.is_none() && others == 0 && (known.is_none() || known == place.parked)
             });
-            let Some(source) = state.legs.sources().first() else { return Direct::Ended };
+            let Some(source) = state.legs.source_mut() else { return Direct::Ended };
             let on_demand = source.on_demand || self.capacity == 0;
             let park = wait.as_ref().filter(|_| may_park && !on_demand).map(|(waker, _)| *waker);
-            let leg = source.leg.clone();
+            let (leg, mut owed) = (source.leg.clone(), source.take_owed());
             let legs = &mut state.legs;
-            match leg.refill(&mut legs.inbox, &mut legs.owed, self.capacity == 0, park) {
-                Refill::Messages { starved } => legs.starved = starved,
+            match leg.refill(&mut legs.inbox, &mut owed, self.capacity == 0, park) {
+                Refill::Messages { starved } => legs.set_starved(starved),
                 Refill::Closed(close) => {
                     self.source_closed(state, &leg, close);
                     return Direct::Ended;
@@ -383,7 +383,7 @@ impl<T> State<T> {
         match &self.end {
             End::Open | End::Tentative => None,
             End::Clean => Some(Ok(None)),
-            End::Error(error) => Some(Err(RecvError::Remote((**error).clone()))),
+            End::Error => self.error().cloned().map(|error| Err(RecvError::Remote(error))),
             End::Lost => Some(Err(RecvError::Disconnected)),
         }
     }

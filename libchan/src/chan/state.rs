@@ -14,25 +14,40 @@ pub(super) struct State<T> {
     pub(super) end: End,
     /// Set once nothing more is taken.
     refused: Option<Refused>,
+    /// A source's link was lost: said when the other senders have ended.
+    pub(super) lost: bool,
+    /// The channel as a whole was closed, not merely its last sender gone.
+    pub(super) closed_whole: bool,
     local: Option<Box<Local<T>>>,
     pub(super) legs: Legs,
 }
 
 /// How the sending side stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Open,
     /// A claimed end whose message has not wholly decoded: its leg is still to come.
     Tentative,
     Clean,
-    Error(Box<RemoteError>),
+    /// [`State::error`] has it.
+    Error,
     Lost,
 }
 
-/// Why nothing more is taken. The usual reason needs no allocation.
+/// Why nothing more is taken: a byte, and what was said in [`Causes`].
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Refused {
     Dropped,
-    Because(Box<Closed>),
+    BySender,
+    Disconnected,
+    Because,
+}
+
+/// What was said by whoever ended the channel.
+#[derive(Default)]
+struct Causes {
+    error: Option<RemoteError>,
+    refusal: Option<RemoteError>,
 }
 
 /// What waits in this process.
@@ -44,11 +59,13 @@ pub(super) struct Local<T> {
     pub(super) watchers: Waiters,
     /// A receiver that has left after it took the message that the pump is about to note.
     pub(super) early: Option<Leg>,
+    causes: Option<Box<Causes>>,
 }
 
 impl<T> State<T> {
     pub(super) fn new(end: End) -> Self {
-        Self { end, refused: None, local: None, legs: Legs::default() }
+        let legs = Legs::default();
+        Self { end, refused: None, lost: false, closed_whole: false, local: None, legs }
     }
 
     pub(super) fn local(&mut self) -> &mut Local<T> {
@@ -58,6 +75,7 @@ impl<T> State<T> {
                 receivers: Waiters::new(),
                 watchers: Waiters::new(),
                 early: None,
+                causes: None,
             })
         })
     }
@@ -131,29 +149,61 @@ impl<T> State<T> {
         self.refused.is_some()
     }
 
+    fn causes(&mut self) -> &mut Causes {
+        self.local().causes.get_or_insert_default()
+    }
+
+    fn causes_ref(&self) -> Option<&Causes> {
+        self.local.as_ref()?.causes.as_deref()
+    }
+
+    /// The error that the channel ended with, of [`End::Error`].
+    pub(super) fn error(&self) -> Option<&RemoteError> {
+        self.causes_ref()?.error.as_ref()
+    }
+
+    /// The channel has ended with `error`.
+    pub(super) fn set_error(&mut self, error: RemoteError) {
+        self.end = End::Error;
+        self.causes().error = Some(error);
+    }
+
     /// Why nothing more is taken, if so.
     pub(super) fn refusal(&self) -> Option<Closed> {
-        self.refused.as_ref().map(|refused| match refused {
+        Some(match self.refused? {
             Refused::Dropped => Closed::Dropped,
-            Refused::Because(closed) => (**closed).clone(),
+            Refused::BySender => Closed::BySender,
+            Refused::Disconnected => Closed::Disconnected,
+            Refused::Because => {
+                let said = self.causes_ref().and_then(|causes| causes.refusal.clone());
+                said.map_or(Closed::Dropped, Closed::Refused)
+            }
         })
     }
 
     /// Nothing more is taken. The first reason stands.
     pub(super) fn refuse(&mut self, why: Closed) {
-        self.refused.get_or_insert_with(|| match why {
+        if self.is_refused() {
+            return;
+        }
+        self.refused = Some(match why {
             Closed::Dropped => Refused::Dropped,
-            why => Refused::Because(Box::new(why)),
+            Closed::BySender => Refused::BySender,
+            Closed::Disconnected => Refused::Disconnected,
+            Closed::Refused(error) => {
+                self.causes().refusal = Some(error);
+                Refused::Because
+            }
         });
     }
 
     /// Refused because the link to the receiver was lost.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(&self.refused, Some(Refused::Because(closed)) if **closed == Closed::Disconnected)
+        self.refused == Some(Refused::Disconnected)
     }
 
     pub(super) fn check_open(&self) -> Result<(), Closed> {
-        match (self.refusal(), &self.end) {
+        match (self.refusal(), self.end) {
             (Some(closed), _) => Err(closed),
             (None, End::Open | End::Tentative) => Ok(()),
             (None, End::Lost) => Err(Closed::Disconnected),

@@ -32,7 +32,7 @@ impl<T: Message> Chan<T> {
         }
         // Whoever waits in a port looks again and finds the new state of things.
         state.unpark();
-        state.legs.add_source(Source { leg, on_demand: self.capacity == 0 });
+        state.legs.add_source(Source::new(leg, self.capacity == 0));
         track_sinks(&mut state);
         Ok(Attach::Channel(key))
     }
@@ -108,7 +108,7 @@ impl<T: Message> Chan<T> {
             state.end = End::Open;
         }
         let (key, session) = (leg.key, leg.session.clone());
-        state.legs.add_source(Source { leg, on_demand: on_demand || self.capacity == 0 });
+        state.legs.add_source(Source::new(leg, on_demand || self.capacity == 0));
         let unread = self.receivers() == 0 && !state.has_sinks();
         let quiet = self.is_direct(&state) && state.waiting_receivers() == 0;
         drop(state);
