@@ -14,13 +14,19 @@ pub(crate) enum Lookup {
     Unknown,
 }
 
+/// An entry and the serial of its key, found together.
+#[derive(Debug)]
+struct Slot {
+    entry: Entry,
+    /// How many entries were here before.
+    serial: u32,
+}
+
 /// All entries, and the way from wire ids to them. Own ids are slots of the slab; the peer's go through a dense table.
 #[derive(Debug)]
 pub(crate) struct Entries {
     role: Role,
-    slots: Table<Entry>,
-    /// By slot: how many entries were in it before.
-    serials: Table<u32>,
+    slots: Table<Slot>,
     free: Vec<u32>,
     /// By the index in the peer's id: slot + 1, or 0.
     theirs: Table<u32>,
@@ -38,7 +44,6 @@ impl Entries {
         Self {
             role,
             slots: Table::default(),
-            serials: Table::default(),
             free: Vec::new(),
             theirs: Table::default(),
             announced: 0,
@@ -77,17 +82,18 @@ impl Entries {
         }
     }
 
-    fn is_current(&self, key: Key) -> bool {
-        self.serials.get(key.slot as usize) == Some(&key.serial)
-    }
-
     pub(crate) fn get(&self, key: Key) -> &Entry {
-        let slot = if self.is_current(key) { self.slots.get(key.slot as usize) } else { None };
-        slot.unwrap_or(&Entry::Free)
+        match self.slots.get(key.slot as usize) {
+            Some(slot) if slot.serial == key.serial => &slot.entry,
+            _ => &Entry::Free,
+        }
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        if self.is_current(key) { self.slots.get_mut(key.slot as usize) } else { None }
+        match self.slots.get_mut(key.slot as usize) {
+            Some(slot) if slot.serial == key.serial => Some(&mut slot.entry),
+            _ => None,
+        }
     }
 
     pub(crate) fn send(&mut self, key: Key) -> Option<&mut SendHalf> {
@@ -137,18 +143,15 @@ impl Entries {
     fn put(&mut self, slot: u32, entry: Entry) -> Key {
         self.open += 1;
         match self.slots.get_mut(slot as usize) {
-            Some(free) => *free = entry,
-            None => {
-                self.slots.push(entry);
-                self.serials.push(0);
-            }
+            Some(free) => free.entry = entry,
+            None => self.slots.push(Slot { entry, serial: 0 }),
         }
         self.key_at(slot)
     }
 
     /// The key of what is in the slot now.
     fn key_at(&self, slot: u32) -> Key {
-        Key { slot, serial: self.serials.get(slot as usize).copied().unwrap_or_default() }
+        Key { slot, serial: self.slots.get(slot as usize).map_or(0, |slot| slot.serial) }
     }
 
     /// The peer has been told of the entry.
@@ -221,8 +224,8 @@ impl Entries {
         };
         self.unlink(id, key);
         self.free.push(key.slot);
-        if let Some(serial) = self.serials.get_mut(key.slot as usize) {
-            *serial = key.serial.wrapping_add(1);
+        if let Some(slot) = self.slots.get_mut(key.slot as usize) {
+            slot.serial = key.serial.wrapping_add(1);
         }
         self.open -= 1;
         match &entry {

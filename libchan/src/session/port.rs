@@ -198,13 +198,13 @@ impl Ports {
 
 /// Things that lie in any order and are found by number.
 struct Shelf<T> {
-    list: Table<Option<T>>,
+    list: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { list: Table::default(), free: Vec::new() }
+        Self { list: Vec::new(), free: Vec::new() }
     }
 }
 
