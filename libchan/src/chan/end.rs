@@ -23,13 +23,13 @@ impl<T> Chan<T> {
         }
         let mut state = self.lock();
         self.check_senders(&mut state);
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
         }
         if !state.has_sinks() {
             return;
         }
-        if state.end == End::Clean && state.is_idle() {
+        if state.end() == End::Clean && state.is_idle() {
             self.end_sinks(&mut state);
         } else {
             drop(state);
@@ -39,8 +39,9 @@ impl<T> Chan<T> {
 
     /// With the last sender, here or remote, the channel ends.
     pub(super) fn check_senders(&self, state: &mut State<T>) {
-        if state.end == End::Open && !state.has_sources() && self.senders() == 0 {
-            state.end = if state.lost { End::Lost } else { End::Clean };
+        if state.end() == End::Open && !state.has_sources() && self.senders() == 0 {
+            let end = if state.is_source_lost() { End::Lost } else { End::Clean };
+            state.set_end(end);
         }
     }
 
@@ -59,14 +60,14 @@ impl<T> Chan<T> {
     /// The state of a channel that is closed as a whole: remote senders are told.
     /// With an error the end is that.
     pub(super) fn close_state(&self, state: &mut Locked<'_, T>, end: End, error: Option<RemoteError>) {
-        if !matches!(state.end, End::Open | End::Tentative) {
+        if !matches!(state.end(), End::Open | End::Tentative) {
             return;
         }
-        state.end = end;
+        state.set_end(end);
         if let Some(error) = error {
             state.set_error(error);
         }
-        state.closed_whole = true;
+        state.close_whole();
         drop_sources(state, Scope::Channel, &Closed::BySender);
     }
 

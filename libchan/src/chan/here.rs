@@ -30,7 +30,7 @@ impl<T> State<T> {
     /// Open, and without a leg to another process.
     #[inline]
     fn is_here(&self) -> bool {
-        self.legs.is_none() && self.end == End::Open && !self.is_refused()
+        self.legs.is_none() && self.end() == End::Open && !self.is_refused()
     }
 
     /// Accepts the value if there is room; with capacity 0 leaves it for a receiver to take.

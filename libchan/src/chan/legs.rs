@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use libchan_proto::Inbox;
 
 use super::spare;
+use super::standing::Standing;
 use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
 
@@ -27,6 +28,8 @@ pub(super) struct Legs {
     pub(super) pump_again: bool,
     /// A remote receiver is served next, where a local one waits too.
     pub(super) remote_turn: bool,
+    /// How the channel stands: here, because this is where a byte is free.
+    pub(super) standing: Standing,
 }
 
 /// Names a receiver that waits in the session's port.

@@ -29,6 +29,7 @@ mod recv;
 mod reserve;
 mod send;
 pub(crate) mod spare;
+mod standing;
 mod state;
 mod travel;
 mod waiters;
@@ -254,7 +255,7 @@ impl<T: Message> AnyChan for Chan<T> {
     }
 
     fn lose(&self) {
-        self.lock().lost = true;
+        self.lock().lose_source();
     }
 
     fn end(self: Arc<Self>, lost: bool) {
@@ -273,6 +274,6 @@ mod tests {
     #[test]
     fn an_idle_channel_is_small() {
         // Beside the counters of its `Arc`. Whatever grows here grows twice for every channel across a session.
-        assert!(size_of::<Chan<u64>>() <= 120, "{}", size_of::<Chan<u64>>());
+        assert!(size_of::<Chan<u64>>() <= 112, "{}", size_of::<Chan<u64>>());
     }
 }

@@ -25,7 +25,7 @@ impl<T> Chan<T> {
             } else if self.absorb_all(&mut state) {
                 self.available(&mut state);
             }
-            if state.end != End::Open {
+            if state.end() != End::Open {
                 state.wake_receivers();
             }
         }
@@ -91,13 +91,13 @@ impl<T> Chan<T> {
             self.absorb_all(state);
         }
         match (error, close.scope) {
-            (_, _) if lost => state.lost = true,
+            (_, _) if lost => state.lose_source(),
             (None, Scope::Channel) => self.close_state(state, End::Clean, None),
             (Some(error), _) => self.close_state(state, End::Clean, Some(error)),
             (None, Scope::End) => {}
         }
         self.check_senders(state);
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
         }
     }
@@ -125,7 +125,7 @@ impl<T> Chan<T> {
                 None => sink.early += 1,
             }
         }
-        if state.end != End::Open {
+        if state.end() != End::Open {
             // The end may have waited for this.
             state.wake_receivers();
         }
@@ -169,7 +169,7 @@ impl<T> Chan<T> {
         } else if state.has_queued() {
             state.wake_receiver();
         }
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
             state.wake_senders();
         }

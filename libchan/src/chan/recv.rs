@@ -170,7 +170,7 @@ impl<T> Chan<T> {
 
     /// After a take: the next one in line, if there is more, and remote receivers.
     fn pass_on(self: &Arc<Self>, mut state: Locked<'_, T>) {
-        if state.end != End::Open {
+        if state.end() != End::Open {
             // Every receiver that waits is to see the end, not only the one that found it.
             state.wake_receivers();
         } else if state.waiting_receivers() > 0
@@ -380,7 +380,7 @@ impl<T> State<T> {
             // Another receiver may yet leave without taking what it has.
             return None;
         }
-        match &self.end {
+        match self.end() {
             End::Open | End::Tentative => None,
             End::Clean => Some(Ok(None)),
             End::Error => self.error().cloned().map(|error| Err(RecvError::Remote(error))),

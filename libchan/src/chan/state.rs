@@ -4,6 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::legs::Legs;
 use super::queue::Queue;
+pub(super) use super::standing::End;
+use super::standing::{Refused, Standing};
 use super::waiters::{Waiters, Wakes};
 use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Origin;
@@ -11,36 +13,8 @@ use crate::session::Leg;
 use crate::sync::{Mutex, MutexGuard, lock};
 
 pub(super) struct State<T> {
-    pub(super) end: End,
-    /// Set once nothing more is taken.
-    refused: Option<Refused>,
-    /// A source's link was lost: said when the other senders have ended.
-    pub(super) lost: bool,
-    /// The channel as a whole was closed, not merely its last sender gone.
-    pub(super) closed_whole: bool,
     local: Option<Box<Local<T>>>,
     pub(super) legs: Legs,
-}
-
-/// How the sending side stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Open,
-    /// A claimed end whose message has not wholly decoded: its leg is still to come.
-    Tentative,
-    Clean,
-    /// [`State::error`] has it.
-    Error,
-    Lost,
-}
-
-/// Why nothing more is taken: a byte, and what was said in [`Causes`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Refused {
-    Dropped,
-    BySender,
-    Disconnected,
-    Because,
 }
 
 /// What was said by whoever ended the channel.
@@ -64,8 +38,9 @@ pub(super) struct Local<T> {
 
 impl<T> State<T> {
     pub(super) fn new(end: End) -> Self {
-        let legs = Legs::default();
-        Self { end, refused: None, lost: false, closed_whole: false, local: None, legs }
+        let mut state = Self { local: None, legs: Legs::default() };
+        state.set_end(end);
+        state
     }
 
     pub(super) fn local(&mut self) -> &mut Local<T> {
@@ -123,8 +98,8 @@ impl<T> State<T> {
     pub(super) fn is_plain(&self) -> bool {
         let idle = |local: &Local<T>| local.queue.is_empty() && local.receivers.len() == 0;
         self.legs.has_sole_source()
-            && self.end == End::Open
-            && self.refused.is_none()
+            && self.end() == End::Open
+            && !self.is_refused()
             && self.local.as_deref().is_none_or(idle)
     }
 
@@ -142,11 +117,39 @@ impl<T> State<T> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.refused.is_none() && matches!(self.end, End::Open | End::Tentative)
+        !self.is_refused() && matches!(self.end(), End::Open | End::Tentative)
     }
 
     pub(super) fn is_refused(&self) -> bool {
-        self.refused.is_some()
+        self.legs.standing.refused().is_some()
+    }
+
+    /// How the sending side stands.
+    #[inline]
+    pub(super) fn end(&self) -> End {
+        self.legs.standing.end()
+    }
+
+    pub(super) fn set_end(&mut self, end: End) {
+        self.legs.standing.set_end(end);
+    }
+
+    /// A source's link was lost: said when the other senders have ended.
+    pub(super) fn lose_source(&mut self) {
+        self.legs.standing.set(Standing::LOST);
+    }
+
+    pub(super) fn is_source_lost(&self) -> bool {
+        self.legs.standing.has(Standing::LOST)
+    }
+
+    /// The channel as a whole is closed, not merely its last sender gone.
+    pub(super) fn close_whole(&mut self) {
+        self.legs.standing.set(Standing::WHOLE);
+    }
+
+    pub(super) fn is_closed_whole(&self) -> bool {
+        self.legs.standing.has(Standing::WHOLE)
     }
 
     fn causes(&mut self) -> &mut Causes {
@@ -164,13 +167,13 @@ impl<T> State<T> {
 
     /// The channel has ended with `error`.
     pub(super) fn set_error(&mut self, error: RemoteError) {
-        self.end = End::Error;
+        self.set_end(End::Error);
         self.causes().error = Some(error);
     }
 
     /// Why nothing more is taken, if so.
     pub(super) fn refusal(&self) -> Option<Closed> {
-        Some(match self.refused? {
+        Some(match self.legs.standing.refused()? {
             Refused::Dropped => Closed::Dropped,
             Refused::BySender => Closed::BySender,
             Refused::Disconnected => Closed::Disconnected,
@@ -186,7 +189,7 @@ impl<T> State<T> {
         if self.is_refused() {
             return;
         }
-        self.refused = Some(match why {
+        let refused = match why {
             Closed::Dropped => Refused::Dropped,
             Closed::BySender => Refused::BySender,
             Closed::Disconnected => Refused::Disconnected,
@@ -194,16 +197,17 @@ impl<T> State<T> {
                 self.causes().refusal = Some(error);
                 Refused::Because
             }
-        });
+        };
+        self.legs.standing.refuse(refused);
     }
 
     /// Refused because the link to the receiver was lost.
     pub(super) fn is_lost(&self) -> bool {
-        self.refused == Some(Refused::Disconnected)
+        self.legs.standing.refused() == Some(Refused::Disconnected)
     }
 
     pub(super) fn check_open(&self) -> Result<(), Closed> {
-        match (self.refusal(), self.end) {
+        match (self.refusal(), self.end()) {
             (Some(closed), _) => Err(closed),
             (None, End::Open | End::Tentative) => Ok(()),
             (None, End::Lost) => Err(Closed::Disconnected),
