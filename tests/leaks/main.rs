@@ -1,6 +1,7 @@
 //! Leaks and costs, counted: tasks by the runtime's metrics, descriptors by `/proc/self/fd`, allocations by the global
 //! allocator. One test at a time: each counts for the whole process.
 
+mod idle;
 mod slow;
 
 use std::alloc::System;
@@ -60,10 +61,10 @@ async fn ten_thousand_channels(on: On) {
     println!(
         "{on:?}: {kept:.2} of {each:.2} allocations a channel kept, {bytes:.0} bytes, both sides together"
     );
-    // One an end; the slabs and tables grow now and then.
-    assert!(kept < 2.01, "{kept} allocations kept a channel");
+    // One an end; five tables grow by a chunk every 64 channels.
+    assert!(kept < 2.09, "{kept} allocations kept a channel");
     assert!(each < 12.0, "{each} allocations a channel");
-    assert!(bytes < 1_000.0, "{bytes} bytes a channel");
+    assert!(bytes < 500.0, "{bytes} bytes a channel");
     // They all work.
     for (number, (sender, receiver)) in there.iter().zip(&here).enumerate().step_by(97) {
         put(sender, number as u32).await;
@@ -183,6 +184,10 @@ alone! {
     ten_thousand_channels_over_unix: Current, ten_thousand_channels(On::Unix);
     ten_thousand_channels_over_tcp: Current, ten_thousand_channels(On::Tcp);
     ten_thousand_channels_in_memory: Current, ten_thousand_channels(On::Memory);
+    a_thousand_idle_channels_by_name: Current, idle::by_name(On::Tcp, 1_000);
+    a_thousand_idle_channels_in_messages: Current, idle::in_messages(On::Tcp, 1_000);
+    ten_thousand_idle_channels_by_name: Current, idle::by_name(On::Tcp, 10_000);
+    ten_thousand_idle_channels_in_messages: Current, idle::in_messages(On::Tcp, 10_000);
     sessions_over_unix_leave_nothing: Current, rounds(On::Unix, false);
     sessions_over_tcp_leave_nothing: Current, rounds(On::Tcp, false);
     sessions_over_unix_leave_nothing_multi: Multi, rounds(On::Unix, false);

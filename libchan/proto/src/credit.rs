@@ -16,16 +16,18 @@ pub(crate) struct Window {
     left: i32,
     /// What has arrived and was not taken.
     held: i32,
-    /// Granted beyond the window, for one large message.
-    extra: i32,
-    /// The sender has used up its credit since the window last grew.
-    exhausted: bool,
+    /// Granted beyond the window, for one large message; and [`EXHAUSTED`].
+    extra: u32,
 }
+
+/// The sender has used up its credit since the window last grew. In one word with another number, which is smaller: every
+/// idle channel has a window.
+const EXHAUSTED: u32 = 1 << 31;
 
 impl Window {
     pub(crate) fn new(size: u32) -> Self {
         let size = size as i32;
-        Self { size, left: size, held: 0, extra: 0, exhausted: false }
+        Self { size, left: size, held: 0, extra: 0 }
     }
 
     pub(crate) fn left(&self) -> i32 {
@@ -34,7 +36,7 @@ impl Window {
 
     /// Size, left, held, extra: for the audit.
     pub(crate) fn numbers(&self) -> [i32; 4] {
-        [self.size, self.left, self.held, self.extra]
+        [self.size, self.left, self.held, self.extra() as i32]
     }
 
     pub(crate) fn size(&self) -> u32 {
@@ -42,7 +44,7 @@ impl Window {
     }
 
     pub(crate) fn extra(&self) -> u32 {
-        self.extra as u32
+        self.extra & !EXHAUSTED
     }
 
     /// `charge` bytes have arrived. False: they were not granted. `overshoot`: a whole message may pass the end.
@@ -54,7 +56,9 @@ impl Window {
         }
         self.left -= charge;
         self.held += charge;
-        self.exhausted |= self.left <= 0;
+        if self.left <= 0 {
+            self.extra |= EXHAUSTED;
+        }
         true
     }
 
@@ -62,9 +66,9 @@ impl Window {
     pub(crate) fn taken(&mut self, charge: u32) -> u32 {
         self.held -= charge as i32;
         let over = (self.left + self.held - self.size).max(0);
-        let freed = (self.extra - over).max(0);
+        let freed = self.extra().saturating_sub(over as u32);
         self.extra -= freed;
-        freed as u32
+        freed
     }
 
     /// Grants more than the window for a message of which `remaining` bytes are to come. Returns how much more.
@@ -73,7 +77,7 @@ impl Window {
     }
 
     pub(crate) fn grant_extra(&mut self, bytes: u32) {
-        self.extra += bytes as i32;
+        self.extra += bytes;
         self.left += bytes as i32;
     }
 
@@ -81,12 +85,12 @@ impl Window {
     /// a window would cost a grant every few messages.
     pub(crate) fn wants_growth(&self) -> bool {
         let in_use = self.size < EAGER && self.size - self.left - self.held >= self.size / 2;
-        (self.exhausted || in_use) && self.held <= self.size / 2
+        (self.extra & EXHAUSTED != 0 || in_use) && self.held <= self.size / 2
     }
 
     pub(crate) fn grow(&mut self, bytes: u32) {
         self.size += bytes as i32;
-        self.exhausted = false;
+        self.extra &= !EXHAUSTED;
     }
 
     /// Whether a grant is due: half of the window is owed, or the sender has none left.

@@ -1,4 +1,4 @@
-//! The slab of entries: every open channel end and stream of a session, and the ids they have on the wire.
+//! What a machine keeps of one channel end or stream. Idle ones are many, so what is rare lies in a box.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,6 @@ use crate::frame::Opening;
 use crate::inbox::{Attachment, Flaw, Inbox};
 use crate::memory::Memory;
 use crate::unread::Unread;
-use crate::{Key, Role};
 
 /// Who speaks: an end, or for the channel as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,15 +116,10 @@ pub(crate) struct Large {
 pub(crate) struct RecvHalf {
     pub(crate) id: u32,
     pub(crate) capacity: u32,
-    pub(crate) arrived: u32,
-    /// Taken, and of these how many the peer was not told.
-    pub(crate) taken: u32,
+    /// Arrived and not told to be taken, and how many of these were taken.
+    pub(crate) untold: u32,
     pub(crate) owed: u32,
-    /// Told to the peer, cumulative; and how many receives wait now.
-    pub(crate) wanted: u32,
-    pub(crate) waiting: u32,
     pub(crate) window: Window,
-    pub(crate) own: bool,
     pub(crate) announced: bool,
     pub(crate) on_demand: bool,
     pub(crate) closed: bool,
@@ -144,17 +138,28 @@ pub(crate) struct RecvHalf {
 #[derive(Debug, Default)]
 pub(crate) struct RareRecv {
     pub(crate) partial: Option<Partial>,
-    pub(crate) close: Option<Close>,
+    pub(crate) close: Option<Box<Close>>,
     /// What to say once the entry is announced.
-    pub(crate) cancel: Option<Cancel>,
+    pub(crate) cancel: Option<Box<Cancel>>,
     /// A named channel that waits to be accepted.
     pub(crate) opening: Option<Opening>,
+    /// Of a channel that is served on demand.
+    pub(crate) demand: Demand,
     /// Bytes that a large message waits for.
     pub(crate) reserving: u32,
     /// Bytes granted beyond the window that the peer was not told of.
     pub(crate) granted: u32,
     /// Senders that came home and are not claimed or dropped.
     pub(crate) holds: u32,
+}
+
+/// How a receiving end asks for messages one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// Announced to the peer, less what has arrived.
+    pub(crate) asked: i32,
+    /// How many receives wait now.
+    pub(crate) waiting: u32,
 }
 
 /// A message of which not all has arrived.
@@ -205,14 +210,21 @@ impl RecvHalf {
         self.rare.get_or_insert_default()
     }
 
+    /// Gives the memory of what is rare back if nothing is in it, after what happens once. (After a large message the next
+    /// one finds it; and where demand is served it is not rare.)
+    pub(crate) fn tidy(&mut self) {
+        if !self.serves_demand() {
+            self.rare.take_if(|rare| rare.is_empty());
+        }
+    }
+
     pub(crate) fn holds(&self) -> u32 {
         self.rare.as_ref().map_or(0, |rare| rare.holds)
     }
 
     /// Messages that the sender may still start by the window rule, as far as this side knows.
     pub(crate) fn room_left(&self) -> u32 {
-        let reported = self.taken.wrapping_sub(self.owed);
-        self.capacity.saturating_sub(self.arrived.wrapping_sub(reported))
+        self.capacity.saturating_sub(self.untold)
     }
 
     /// Whether the sender has nothing left to start a message with.
@@ -228,6 +240,19 @@ impl RecvHalf {
 
     pub(crate) fn serves_demand(&self) -> bool {
         self.on_demand || self.capacity == 0
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        self.rare.as_ref().map(|rare| rare.demand).unwrap_or_default()
+    }
+}
+
+impl RareRecv {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { partial, close, cancel, opening, demand, reserving, granted, holds } = self;
+        let said = close.is_some() || cancel.is_some() || opening.is_some();
+        let none = (*reserving, *granted, *holds, *demand) == (0, 0, 0, Demand::default());
+        none && !said && partial.is_none()
     }
 }
 
@@ -260,238 +285,12 @@ impl SendHalf {
     }
 }
 
-/// Where an id of the peer's leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    Found(Key),
-    /// It was, and is finished: a late frame.
-    Finished,
-    /// It never was.
-    Unknown,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// All entries, and the way from wire ids to them. Own ids are slots of the slab; the peer's go through a dense table.
-#[derive(Debug)]
-pub(crate) struct Entries {
-    role: Role,
-    slots: Vec<Entry>,
-    /// By slot: how many entries were in it before.
-    serials: Vec<u32>,
-    free: Vec<u32>,
-    /// By the index in the peer's id: slot + 1, or 0.
-    theirs: Vec<u32>,
-    /// Slots that were announced to the peer at least once.
-    announced: usize,
-    open: usize,
-    /// Streams that are over on the wire and still held here.
-    over: usize,
-    /// Senders that have said their last and wait for the receiver's answer.
-    parting: usize,
-}
-
-impl Entries {
-    pub(crate) fn new(role: Role) -> Self {
-        Self {
-            role,
-            slots: Vec::new(),
-            serials: Vec::new(),
-            free: Vec::new(),
-            theirs: Vec::new(),
-            announced: 0,
-            open: 0,
-            over: 0,
-            parting: 0,
-        }
-    }
-
-    /// Entries, those included that only wait for who uses them here.
-    pub(crate) fn open(&self) -> usize {
-        self.open
-    }
-
-    /// Entries that are not finished on the wire.
-    pub(crate) fn live(&self) -> usize {
-        self.open - self.over
-    }
-
-    /// Those of which something is still to come from here, or to be received.
-    pub(crate) fn in_use(&self) -> usize {
-        self.open - self.over - self.parting
-    }
-
-    pub(crate) fn note_over(&mut self, key: Key) {
-        match self.get_mut(key) {
-            Some(Entry::Stream(stream)) if !stream.over => {
-                stream.over = true;
-                self.over += 1;
-            }
-            Some(Entry::Send(half)) if !half.over => {
-                half.over = true;
-                self.parting += 1;
-            }
-            _ => {}
-        }
-    }
-
-    fn is_current(&self, key: Key) -> bool {
-        self.serials.get(key.slot as usize) == Some(&key.serial)
-    }
-
-    pub(crate) fn get(&self, key: Key) -> &Entry {
-        if self.is_current(key) { &self.slots[key.slot as usize] } else { &Entry::Free }
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        if self.is_current(key) { self.slots.get_mut(key.slot as usize) } else { None }
-    }
-
-    #[inline]
-    pub(crate) fn send(&mut self, key: Key) -> Option<&mut SendHalf> {
-        match self.get_mut(key) {
-            Some(Entry::Send(half)) => Some(half),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn recv(&mut self, key: Key) -> Option<&mut RecvHalf> {
-        match self.get_mut(key) {
-            Some(Entry::Recv(half)) => Some(half),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn stream(&mut self, key: Key) -> Option<&mut StreamState> {
-        match self.get_mut(key) {
-            Some(Entry::Stream(stream)) => Some(stream),
-            _ => None,
-        }
-    }
-
-    /// A new entry under an id of ours.
-    pub(crate) fn insert_own(&mut self, make: impl FnOnce(u32) -> Entry) -> Key {
-        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        let id = match self.role {
-            Role::Dialer => 2 * slot + 2,
-            Role::Acceptor => 2 * slot + 1,
-        };
-        self.put(slot, make(id))
-    }
-
-    /// A new entry under an id of the peer's. `None`: the id is in use, or not the peer's to give.
-    pub(crate) fn insert_theirs(&mut self, id: u32, most: usize, entry: Entry) -> Option<Key> {
-        let index = self.their_index(id)?;
-        // Ids are dense: an index beyond what can be open at once is no slab index.
-        if index >= 2 * most.max(1) || self.theirs.get(index).is_some_and(|&slot| slot != 0) {
-            return None;
-        }
-        if self.theirs.len() <= index {
-            self.theirs.resize(index + 1, 0);
-        }
-        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        self.theirs[index] = slot + 1;
-        Some(self.put(slot, entry))
-    }
-
-    fn put(&mut self, slot: u32, entry: Entry) -> Key {
-        self.open += 1;
-        match self.slots.get_mut(slot as usize) {
-            Some(free) => *free = entry,
-            None => {
-                self.slots.push(entry);
-                self.serials.push(0);
-            }
-        }
-        self.key_at(slot)
-    }
-
-    /// The key of what is in the slot now.
-    fn key_at(&self, slot: u32) -> Key {
-        Key { slot, serial: self.serials.get(slot as usize).copied().unwrap_or_default() }
-    }
-
-    /// The peer has been told of the entry.
-    pub(crate) fn note_announced(&mut self, key: Key) {
-        self.announced = self.announced.max(key.slot as usize + 1);
-    }
-
-    #[inline]
-    pub(crate) fn lookup(&self, id: u32) -> Lookup {
-        if let Some(index) = self.their_index(id) {
-            return match self.theirs.get(index) {
-                None => Lookup::Unknown,
-                Some(0) => Lookup::Finished,
-                Some(&slot) => Lookup::Found(self.key_at(slot - 1)),
-            };
-        }
-        let slot = match self.role {
-            _ if id == 0 => return Lookup::Unknown,
-            Role::Dialer => (id - 2) / 2,
-            Role::Acceptor => (id - 1) / 2,
-        };
-        if slot as usize >= self.announced {
-            return Lookup::Unknown;
-        }
-        let key = self.key_at(slot);
-        let live = match self.get(key) {
-            Entry::Free => false,
-            Entry::Send(half) => half.id == id && half.announced,
-            Entry::Recv(half) => half.id == id && half.announced,
-            Entry::Stream(stream) => stream.id == id && stream.announced,
-        };
-        if live { Lookup::Found(key) } else { Lookup::Finished }
-    }
-
-    /// The index in an id of the peer's; `None` if the id is one of ours.
-    fn their_index(&self, id: u32) -> Option<usize> {
-        match self.role {
-            // The acceptor's ids are odd from 1.
-            Role::Dialer if id % 2 == 1 => Some((id as usize - 1) / 2),
-            // The dialer's are even from 2.
-            Role::Acceptor if id.is_multiple_of(2) && id > 0 => Some((id as usize - 2) / 2),
-            _ => None,
-        }
-    }
-
-    /// The id is finished, and the peer may give it again; the entry stays for what was not read.
-    pub(crate) fn unlink(&mut self, id: u32, key: Key) {
-        if let Some(index) = self.their_index(id)
-            && let Some(slot) = self.theirs.get_mut(index)
-            && *slot == key.slot + 1
-        {
-            *slot = 0;
-        }
-    }
-
-    /// Frees the slot and its id.
-    pub(crate) fn remove(&mut self, key: Key) -> Entry {
-        let Some(entry) = self.get_mut(key).map(|slot| std::mem::replace(slot, Entry::Free)) else {
-            return Entry::Free;
-        };
-        let id = match &entry {
-            Entry::Free => return entry,
-            Entry::Send(half) => half.id,
-            Entry::Recv(half) => half.id,
-            Entry::Stream(stream) => stream.id,
-        };
-        if let Some(index) = self.their_index(id)
-            && self.theirs[index] == key.slot + 1
-        {
-            self.theirs[index] = 0;
-        }
-        self.free.push(key.slot);
-        self.serials[key.slot as usize] = key.serial.wrapping_add(1);
-        self.open -= 1;
-        match &entry {
-            Entry::Stream(stream) => self.over -= usize::from(stream.over),
-            Entry::Send(half) => self.parting -= usize::from(half.over),
-            Entry::Recv(_) | Entry::Free => {}
-        }
-        entry
-    }
-
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        (0..self.slots.len() as u32).map(|slot| self.key_at(slot)).collect()
+    #[test]
+    fn an_idle_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 56);
     }
 }

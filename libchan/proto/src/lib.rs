@@ -23,6 +23,7 @@ pub mod code;
 #[doc(hidden)]
 pub mod conform;
 mod credit;
+mod entries;
 mod entry;
 mod error;
 mod frame;
@@ -36,6 +37,7 @@ mod memory;
 mod output;
 #[doc(hidden)]
 pub mod registry;
+mod table;
 mod unread;
 
 pub use self::entry::{Cancel, Close, Scope};
@@ -48,6 +50,8 @@ pub use self::machine::{
     Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead, TakeLone,
 };
 pub use self::output::Output;
+#[doc(hidden)]
+pub use self::table::Table;
 
 /// Names a channel end or stream in a machine. Valid until the layer above has closed, cancelled or abandoned it; later it
 /// finds nothing, even where the slot is used again.

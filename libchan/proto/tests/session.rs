@@ -428,7 +428,7 @@ fn reading_never_waits_for_writing() {
     }
     for side in [A, B] {
         assert_eq!(pair.sides[side].failed, None);
-        assert!(pair.machine(side).audit().recvs[0].arrived > 1000);
+        assert!(pair.machine(side).audit().sends[0].sent > 1000);
     }
 }
 

@@ -23,13 +23,13 @@ impl<T> Chan<T> {
         }
         let mut state = self.lock();
         self.check_senders(&mut state);
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
         }
         if !state.has_sinks() {
             return;
         }
-        if state.end == End::Clean && state.is_idle() {
+        if state.end() == End::Clean && state.is_idle() {
             self.end_sinks(&mut state);
         } else {
             drop(state);
@@ -39,8 +39,9 @@ impl<T> Chan<T> {
 
     /// With the last sender, here or remote, the channel ends.
     pub(super) fn check_senders(&self, state: &mut State<T>) {
-        if state.end == End::Open && !state.has_sources() && self.senders() == 0 {
-            state.end = if state.legs.lost { End::Lost } else { End::Clean };
+        if state.end() == End::Open && !state.has_sources() && self.senders() == 0 {
+            let end = if state.is_source_lost() { End::Lost } else { End::Clean };
+            state.set_end(end);
         }
     }
 
@@ -49,7 +50,7 @@ impl<T> Chan<T> {
         let mut state = self.lock();
         // What has arrived from remote senders was accepted: it is drained like the rest.
         self.absorb_all(&mut state);
-        self.close_state(&mut state, error.map_or(End::Clean, |error| End::Error(Box::new(error))));
+        self.close_state(&mut state, End::Clean, error);
         state.wake_senders();
         state.wake_receivers();
         drop(state);
@@ -57,14 +58,17 @@ impl<T> Chan<T> {
     }
 
     /// The state of a channel that is closed as a whole: remote senders are told.
-    pub(super) fn close_state(&self, state: &mut Locked<'_, T>, end: End) {
-        if !matches!(state.end, End::Open | End::Tentative) {
+    /// With an error the end is that.
+    pub(super) fn close_state(&self, state: &mut Locked<'_, T>, end: End, error: Option<RemoteError>) {
+        if !matches!(state.end(), End::Open | End::Tentative) {
             return;
         }
-        state.end = end;
-        state.legs.closed_whole = true;
+        state.set_end(end);
+        if let Some(error) = error {
+            state.set_error(error);
+        }
+        state.close_whole();
         drop_sources(state, Scope::Channel, &Closed::BySender);
-        state.legs.owed = (0, 0);
     }
 
     pub(crate) fn drop_receiver(self: &Arc<Self>) {
@@ -133,7 +137,7 @@ impl<T> Chan<T> {
             && self.receivers() == 0
         {
             self.absorb_all(&mut state);
-            self.close_state(&mut state, End::Clean);
+            self.close_state(&mut state, End::Clean, None);
             state.wake_senders();
         }
         drop(state);
@@ -157,7 +161,7 @@ impl<T> Chan<T> {
     /// The channel ends with the local session that it was opened on.
     pub(crate) fn end(self: &Arc<Self>, lost: bool) {
         let mut state = self.lock();
-        self.close_state(&mut state, if lost { End::Lost } else { End::Clean });
+        self.close_state(&mut state, if lost { End::Lost } else { End::Clean }, None);
         state.wake_senders();
         state.wake_receivers();
         drop(state);

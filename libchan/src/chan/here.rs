@@ -136,7 +136,7 @@ impl<T> State<T> {
     /// Open, and without a leg to another process.
     #[inline]
     fn is_here(&self) -> bool {
-        self.legs.is_none() && matches!(self.end, End::Open) && !self.is_refused()
+        self.legs.is_none() && self.end() == End::Open && !self.is_refused()
     }
 
     /// Accepts the value if there is room, else leaves it for when there is; with capacity 0 for a receiver to take.

@@ -2,13 +2,18 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::num::NonZeroU16;
 use std::task::Waker;
 
 use libchan_proto::{Inbox, TakeLone};
 
 use super::spare;
+use super::standing::Standing;
 use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
+
+/// The most messages that are taken before they are reported.
+const MOST_OWED: u32 = u16::MAX as u32;
 
 /// What ties a channel to sessions.
 #[derive(Default)]
@@ -16,27 +21,21 @@ pub(super) struct Legs {
     ends: Ends,
     /// Messages taken from the sole source and not yet delivered.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// Taken from the sole source and not yet reported: messages, and their charge.
-    pub(super) owed: (u32, u32),
     /// The receiver in this process that waits in the session's port, not in the channel's line.
     pub(super) parked: Option<Parked>,
     parks: u16,
-    /// The sender had nothing left when the inbox was taken: report at the next take.
-    pub(super) starved: bool,
     /// Somebody is moving messages to the sinks.
     pub(super) pumping: bool,
     pub(super) pump_again: bool,
     /// A remote receiver is served next, where a local one waits too.
     pub(super) remote_turn: bool,
-    /// A source's link was lost: said when the other senders have ended.
-    pub(super) lost: bool,
-    /// The channel as a whole was closed, not merely its last sender gone.
-    pub(super) closed_whole: bool,
+    /// How the channel stands: here, because this is where a byte is free.
+    pub(super) standing: Standing,
 }
 
 /// Names a receiver that waits in the session's port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parked(u16);
+pub(super) struct Parked(NonZeroU16);
 
 #[derive(Default)]
 enum Ends {
@@ -56,7 +55,13 @@ struct Several {
 /// A leg that messages come in by: where a sender went.
 pub(super) struct Source {
     pub(super) leg: Leg,
+    /// Taken from it and not yet reported, while it is the only one: messages, and their charge. So narrow that a source
+    /// takes no more room than a sink, less the byte that tells them apart.
+    owed: u16,
+    owed_charge: u32,
     pub(super) on_demand: bool,
+    /// It had nothing left to send with when its inbox was taken: report at the next take.
+    pub(super) starved: bool,
 }
 
 /// A leg that messages go out by: where a receiver went.
@@ -100,6 +105,15 @@ impl Legs {
             Ends::Source(source) => std::slice::from_ref(source),
             Ends::Several(several) => &several.sources,
             Ends::None | Ends::Sink(_) => &[],
+        }
+    }
+
+    /// The first source: of an inbox it is the one that it came from.
+    pub(super) fn source_mut(&mut self) -> Option<&mut Source> {
+        match &mut self.ends {
+            Ends::Source(source) => Some(source),
+            Ends::Several(several) => several.sources.first_mut(),
+            Ends::None | Ends::Sink(_) => None,
         }
     }
 
@@ -203,8 +217,8 @@ impl Legs {
 
     /// A receiver waits in the session's port from now on.
     pub(super) fn park(&mut self) -> Parked {
-        self.parks = self.parks.wrapping_add(1);
-        let parked = Parked(self.parks);
+        self.parks = self.parks.checked_add(1).unwrap_or(1);
+        let parked = Parked(NonZeroU16::MIN.saturating_add(self.parks - 1));
         self.parked = Some(parked);
         parked
     }
@@ -227,8 +241,11 @@ impl Legs {
     /// Takes the next message past the inbox, or parks, if there is one source and nothing of it is here.
     #[inline]
     pub(super) fn take_lone(&mut self, payload: &mut Vec<u8>, waker: &Waker) -> TakeLone {
-        match &self.ends {
-            Ends::Source(source) if !source.on_demand => source.leg.take_lone(payload, &mut self.owed, waker),
+        match &mut self.ends {
+            Ends::Source(source) if !source.on_demand => {
+                let owed = (&mut source.owed, &mut source.owed_charge);
+                source.leg.take_lone(payload, owed, waker)
+            }
             _ => TakeLone::Other,
         }
     }
@@ -237,26 +254,55 @@ impl Legs {
     /// besides the one that took it. Reports what is due: half of the messages or `half_window` bytes.
     #[inline]
     pub(super) fn account(&mut self, charge: u32, half_window: u32, capacity: u32, others: u32) {
-        self.owed.0 += 1;
-        self.owed.1 += charge;
-        let Some(source) = self.sources().first() else { return };
+        let Some(source) = self.source_mut() else { return };
+        source.owed += 1;
+        source.owed_charge += charge;
         if source.on_demand {
             // Said before what was taken, or the place of this receiver would be asked for again.
             source.leg.want(others);
-        } else if !self.starved && self.owed.0 < capacity.div_ceil(2).max(1) && self.owed.1 < half_window {
+        } else if !source.starved
+            && u32::from(source.owed) < capacity.div_ceil(2).clamp(1, MOST_OWED)
+            && source.owed_charge < half_window
+        {
             return;
         }
-        self.report_owed();
-        self.starved = false;
+        source.report_owed();
+        source.starved = false;
     }
 
     /// What was taken is reported to the source it came from.
     pub(super) fn report_owed(&mut self) {
-        let owed = mem::take(&mut self.owed);
-        if owed != (0, 0)
-            && let Some(source) = self.sources().first()
-        {
-            source.leg.taken(owed.0, owed.1);
+        if let Some(source) = self.source_mut() {
+            source.report_owed();
+        }
+    }
+
+    /// What the sole source has left to send with, as of the inbox that was taken from it.
+    pub(super) fn set_starved(&mut self, starved: bool) {
+        if let Some(source) = self.source_mut() {
+            source.starved = starved;
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn new(leg: Leg, on_demand: bool) -> Self {
+        Self { leg, owed: 0, owed_charge: 0, on_demand, starved: false }
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// What is not yet reported, for the caller to report: messages, and their charge.
+    pub(super) fn take_owed(&mut self) -> (u32, u32) {
+        (u32::from(mem::take(&mut self.owed)), mem::take(&mut self.owed_charge))
+    }
+
+    fn report_owed(&mut self) {
+        let owed = self.take_owed();
+        if owed != (0, 0) {
+            self.leg.taken(owed.0, owed.1);
         }
     }
 }

@@ -24,7 +24,7 @@ impl<T> Chan<T> {
             } else if self.absorb_all(&mut state) {
                 self.available(&mut state);
             }
-            if state.end != End::Open {
+            if state.end() != End::Open {
                 state.wake_receivers();
             }
         }
@@ -90,13 +90,13 @@ impl<T> Chan<T> {
             self.absorb_all(state);
         }
         match (error, close.scope) {
-            (_, _) if lost => state.legs.lost = true,
-            (None, Scope::Channel) => self.close_state(state, End::Clean),
-            (Some(error), _) => self.close_state(state, End::Error(Box::new(error))),
+            (_, _) if lost => state.lose_source(),
+            (None, Scope::Channel) => self.close_state(state, End::Clean, None),
+            (Some(error), _) => self.close_state(state, End::Clean, Some(error)),
             (None, Scope::End) => {}
         }
         self.check_senders(state);
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
         }
     }
@@ -124,7 +124,7 @@ impl<T> Chan<T> {
                 None => sink.early += 1,
             }
         }
-        if state.end != End::Open {
+        if state.end() != End::Open {
             // The end may have waited for this.
             state.wake_receivers();
         }
@@ -168,7 +168,7 @@ impl<T> Chan<T> {
         } else if state.has_queued() {
             state.wake_receiver();
         }
-        if state.end != End::Open {
+        if state.end() != End::Open {
             state.wake_receivers();
             state.wake_senders();
         }
@@ -186,10 +186,11 @@ fn note_starved<T>(state: &mut State<T>, leg: &Leg) {
     if !leg.session.sender_starved(leg.key) {
         return;
     }
-    if state.legs.owed.0 > 0 {
+    let Some(source) = state.legs.source_mut() else { return };
+    if source.owes() {
         state.legs.report_owed();
     } else {
-        state.legs.starved = true;
+        source.starved = true;
     }
 }
 

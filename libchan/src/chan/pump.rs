@@ -12,7 +12,7 @@ use super::legs::{InHand, Sink};
 use super::queue::Slot;
 use super::state::{End, Locked, State};
 use crate::attach::{Attached, Attaches, Ends};
-use crate::error::{Closed, SendFailure};
+use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::Leg;
@@ -320,7 +320,7 @@ impl<T> Chan<T> {
             return;
         }
         state.legs.await_sources(true);
-        if !matches!(state.end, End::Open | End::Tentative) {
+        if !matches!(state.end(), End::Open | End::Tentative) {
             self.end_sinks(state);
         } else if state.reserved() == 0 {
             state.hold_direct(false);
@@ -337,9 +337,9 @@ impl<T> Chan<T> {
         if sinks.iter().any(|sink| sink.in_hand().any(undecided)) {
             return;
         }
-        let scope = if state.legs.closed_whole { Scope::Channel } else { Scope::End };
-        let reason = match &state.end {
-            End::Error(error) => Some((**error).clone().into_reason()),
+        let scope = if state.is_closed_whole() { Scope::Channel } else { Scope::End };
+        let reason = match state.end() {
+            End::Error => state.error().cloned().map(RemoteError::into_reason),
             End::Lost => Some(Closed::Disconnected.into_reason()),
             End::Clean | End::Open | End::Tentative => None,
         };

@@ -153,7 +153,7 @@ impl<T> Chan<T> {
             }
             match state.legs.take_lone(scratch.buffer(), waker) {
                 TakeLone::Taken { codec, half_window, starved } => {
-                    state.legs.starved = starved;
+                    state.legs.set_starved(starved);
                     (codec, half_window)
                 }
                 TakeLone::Nothing => {
@@ -203,7 +203,7 @@ impl<T> Chan<T> {
 
     /// After a take: the next one in line, if there is more, and remote receivers.
     fn pass_on(self: &Arc<Self>, mut state: Locked<'_, T>) {
-        if state.end != End::Open {
+        if state.end() != End::Open {
             // Every receiver that waits is to see the end, not only the one that found it.
             state.wake_receivers();
         } else if state.waiting_receivers() > 0
@@ -338,13 +338,13 @@ impl<T> Chan<T> {
             let may_park = wait.as_ref().is_some_and(|(_, place)| {
                 listed.is_none() && others == 0 && (known.is_none() || known == place.parked)
             });
-            let Some(source) = state.legs.sources().first() else { return Direct::Ended };
+            let Some(source) = state.legs.source_mut() else { return Direct::Ended };
             let on_demand = source.on_demand || self.capacity == 0;
             let park = wait.as_ref().filter(|_| may_park && !on_demand).map(|(waker, _)| *waker);
-            let leg = source.leg.clone();
+            let (leg, mut owed) = (source.leg.clone(), source.take_owed());
             let legs = &mut state.legs;
-            match leg.refill(&mut legs.inbox, &mut legs.owed, self.capacity == 0, park) {
-                Refill::Messages { starved } => legs.starved = starved,
+            match leg.refill(&mut legs.inbox, &mut owed, self.capacity == 0, park) {
+                Refill::Messages { starved } => legs.set_starved(starved),
                 Refill::Closed(close) => {
                     self.source_closed(state, &leg, close);
                     return Direct::Ended;
@@ -413,10 +413,10 @@ impl<T> State<T> {
             // Another receiver may yet leave without taking what it has.
             return None;
         }
-        match &self.end {
+        match self.end() {
             End::Open | End::Tentative => None,
             End::Clean => Some(Ok(None)),
-            End::Error(error) => Some(Err(RecvError::Remote((**error).clone()))),
+            End::Error => self.error().cloned().map(|error| Err(RecvError::Remote(error))),
             End::Lost => Some(Err(RecvError::Disconnected)),
         }
     }

@@ -4,6 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::legs::Legs;
 use super::queue::Queue;
+pub(super) use super::standing::End;
+use super::standing::{Refused, Standing};
 use super::waiters::{Waiters, Wakes};
 use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Origin;
@@ -11,28 +13,15 @@ use crate::session::Leg;
 use crate::sync::{Mutex, MutexGuard, lock};
 
 pub(super) struct State<T> {
-    pub(super) end: End,
-    /// Set once nothing more is taken.
-    refused: Option<Refused>,
     local: Option<Box<Local<T>>>,
     pub(super) legs: Legs,
 }
 
-/// How the sending side stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum End {
-    Open,
-    /// A claimed end whose message has not wholly decoded: its leg is still to come.
-    Tentative,
-    Clean,
-    Error(Box<RemoteError>),
-    Lost,
-}
-
-/// Why nothing more is taken. The usual reason needs no allocation.
-enum Refused {
-    Dropped,
-    Because(Box<Closed>),
+/// What was said by whoever ended the channel.
+#[derive(Default)]
+struct Causes {
+    error: Option<RemoteError>,
+    refusal: Option<RemoteError>,
 }
 
 /// What waits in this process.
@@ -44,6 +33,7 @@ pub(super) struct Local<T> {
     pub(super) watchers: Waiters,
     /// A receiver that has left after it took the message that the pump is about to note.
     pub(super) early: Option<Leg>,
+    causes: Option<Box<Causes>>,
 }
 
 impl<T> Local<T> {
@@ -56,13 +46,16 @@ impl<T> Local<T> {
             receivers: Waiters::new(),
             watchers: Waiters::new(),
             early: None,
+            causes: None,
         })
     }
 }
 
 impl<T> State<T> {
     pub(super) fn new(end: End) -> Self {
-        Self { end, refused: None, local: None, legs: Legs::default() }
+        let mut state = Self { local: None, legs: Legs::default() };
+        state.set_end(end);
+        state
     }
 
     #[inline]
@@ -113,8 +106,8 @@ impl<T> State<T> {
     pub(super) fn is_plain(&self) -> bool {
         let idle = |local: &Local<T>| local.queue.is_empty() && local.receivers.len() == 0;
         self.legs.has_sole_source()
-            && self.end == End::Open
-            && self.refused.is_none()
+            && self.end() == End::Open
+            && !self.is_refused()
             && self.local.as_deref().is_none_or(idle)
     }
 
@@ -132,36 +125,97 @@ impl<T> State<T> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.refused.is_none() && matches!(self.end, End::Open | End::Tentative)
+        !self.is_refused() && matches!(self.end(), End::Open | End::Tentative)
     }
 
     pub(super) fn is_refused(&self) -> bool {
-        self.refused.is_some()
+        self.legs.standing.refused().is_some()
+    }
+
+    /// How the sending side stands.
+    #[inline]
+    pub(super) fn end(&self) -> End {
+        self.legs.standing.end()
+    }
+
+    pub(super) fn set_end(&mut self, end: End) {
+        self.legs.standing.set_end(end);
+    }
+
+    /// A source's link was lost: said when the other senders have ended.
+    pub(super) fn lose_source(&mut self) {
+        self.legs.standing.set(Standing::LOST);
+    }
+
+    pub(super) fn is_source_lost(&self) -> bool {
+        self.legs.standing.has(Standing::LOST)
+    }
+
+    /// The channel as a whole is closed, not merely its last sender gone.
+    pub(super) fn close_whole(&mut self) {
+        self.legs.standing.set(Standing::WHOLE);
+    }
+
+    pub(super) fn is_closed_whole(&self) -> bool {
+        self.legs.standing.has(Standing::WHOLE)
+    }
+
+    fn causes(&mut self) -> &mut Causes {
+        self.local().causes.get_or_insert_default()
+    }
+
+    fn causes_ref(&self) -> Option<&Causes> {
+        self.local.as_ref()?.causes.as_deref()
+    }
+
+    /// The error that the channel ended with, of [`End::Error`].
+    pub(super) fn error(&self) -> Option<&RemoteError> {
+        self.causes_ref()?.error.as_ref()
+    }
+
+    /// The channel has ended with `error`.
+    pub(super) fn set_error(&mut self, error: RemoteError) {
+        self.set_end(End::Error);
+        self.causes().error = Some(error);
     }
 
     /// Why nothing more is taken, if so.
     pub(super) fn refusal(&self) -> Option<Closed> {
-        self.refused.as_ref().map(|refused| match refused {
+        Some(match self.legs.standing.refused()? {
             Refused::Dropped => Closed::Dropped,
-            Refused::Because(closed) => (**closed).clone(),
+            Refused::BySender => Closed::BySender,
+            Refused::Disconnected => Closed::Disconnected,
+            Refused::Because => {
+                let said = self.causes_ref().and_then(|causes| causes.refusal.clone());
+                said.map_or(Closed::Dropped, Closed::Refused)
+            }
         })
     }
 
     /// Nothing more is taken. The first reason stands.
     pub(super) fn refuse(&mut self, why: Closed) {
-        self.refused.get_or_insert_with(|| match why {
+        if self.is_refused() {
+            return;
+        }
+        let refused = match why {
             Closed::Dropped => Refused::Dropped,
-            why => Refused::Because(Box::new(why)),
-        });
+            Closed::BySender => Refused::BySender,
+            Closed::Disconnected => Refused::Disconnected,
+            Closed::Refused(error) => {
+                self.causes().refusal = Some(error);
+                Refused::Because
+            }
+        };
+        self.legs.standing.refuse(refused);
     }
 
     /// Refused because the link to the receiver was lost.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(&self.refused, Some(Refused::Because(closed)) if **closed == Closed::Disconnected)
+        self.legs.standing.refused() == Some(Refused::Disconnected)
     }
 
     pub(super) fn check_open(&self) -> Result<(), Closed> {
-        match (self.refusal(), &self.end) {
+        match (self.refusal(), self.end()) {
             (Some(closed), _) => Err(closed),
             (None, End::Open | End::Tentative) => Ok(()),
             (None, End::Lost) => Err(Closed::Disconnected),

@@ -32,7 +32,7 @@ impl<T: Message> Chan<T> {
         }
         // Whoever waits in a port looks again and finds the new state of things.
         state.unpark();
-        state.legs.add_source(Source { leg, on_demand: self.capacity == 0 });
+        state.legs.add_source(Source::new(leg, self.capacity == 0));
         track_sinks(&mut state);
         Ok(Attach::Channel(key))
     }
@@ -76,8 +76,8 @@ impl<T: Message> Chan<T> {
         self.erase();
         let mut state = self.lock();
         let cancelled = leg.adopt(self.clone());
-        if state.end == End::Tentative {
-            state.end = End::Open;
+        if state.end() == End::Tentative {
+            state.set_end(End::Open);
         }
         self.add_sink(&mut state, leg.clone(), true);
         self.open_fast_path(&state, &leg);
@@ -104,11 +104,11 @@ impl<T: Message> Chan<T> {
         self.erase();
         let mut state = self.lock();
         leg.adopt(self.clone());
-        if state.end == End::Tentative {
-            state.end = End::Open;
+        if state.end() == End::Tentative {
+            state.set_end(End::Open);
         }
         let (key, session) = (leg.key, leg.session.clone());
-        state.legs.add_source(Source { leg, on_demand: on_demand || self.capacity == 0 });
+        state.legs.add_source(Source::new(leg, on_demand || self.capacity == 0));
         let unread = self.receivers() == 0 && !state.has_sinks();
         let quiet = self.is_direct(&state) && state.waiting_receivers() == 0;
         drop(state);
@@ -145,7 +145,7 @@ impl<T> Chan<T> {
     /// After a sink was added: most have nothing to be sent yet.
     fn pump_unless_quiet(self: &Arc<Self>, state: Locked<'_, T>) {
         let plain = state.legs.sinks().iter().all(|sink| !sink.tracked);
-        let quiet = plain && state.is_idle() && state.end == End::Open;
+        let quiet = plain && state.is_idle() && state.end() == End::Open;
         drop(state);
         if !quiet {
             self.pump();

@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 
 use super::alarm::Alarm;
 use super::farewell::Farewell;
-use super::port::Port;
+use super::port::Concerned;
 use super::read::ReadBuffer;
 use super::shared::{Shared, State};
 use crate::attach::AnyChan;
@@ -236,19 +236,12 @@ impl Driver {
                 wakes.push(state.acceptors.notify_one());
             }
             Event::Readable(key) => {
-                let busy = &mut state.active;
-                match state.ports.get(key) {
-                    Port::Chan { chan, parked, active } => {
-                        if !std::mem::replace(active, true) {
-                            *busy += 1;
-                        }
-                        match parked.take() {
-                            Some(waker) => wakes.push(Some(waker)),
-                            None => effects.push(Effect::Ready(chan.clone(), key)),
-                        }
-                    }
-                    Port::Stream { reader, .. } => wakes.push(reader.take()),
-                    Port::Open => {}
+                let (concerned, begins) = state.ports.news(key);
+                state.active += u32::from(begins);
+                match concerned {
+                    Concerned::Parked(waker) => wakes.push(Some(waker)),
+                    Concerned::Chan(chan) => effects.push(Effect::Ready(chan, key)),
+                    Concerned::Nobody => {}
                 }
             }
             Event::Writable(key) | Event::Cancelled(key) | Event::Starved(key) => {
@@ -264,14 +257,10 @@ impl Driver {
                 }
             }
             Event::StreamReadable(key) => {
-                if let Port::Stream { reader, .. } = state.ports.get(key) {
-                    wakes.push(reader.take());
-                }
+                wakes.push(state.ports.stream(key).and_then(|stream| stream.reader.take()));
             }
             Event::StreamWritable(key) => {
-                if let Port::Stream { writer, .. } = state.ports.get(key) {
-                    wakes.push(writer.take());
-                }
+                wakes.push(state.ports.stream(key).and_then(|stream| stream.writer.take()));
             }
             Event::DescriptorDropped(number) => {
                 effects.extend(state.arrived.take(number).map(Effect::Close));
@@ -370,9 +359,9 @@ impl Driver {
             let (chan, mut wakes) = (self.shared.port(key), Wakes::default());
             if let Some(chan) = chan {
                 chan.session_over(key, &self.shared);
-            } else if let Port::Stream { reader, writer } = self.shared.lock().ports.get(key) {
-                wakes.push(reader.take());
-                wakes.push(writer.take());
+            } else if let Some(stream) = self.shared.lock().ports.stream(key) {
+                wakes.push(stream.reader.take());
+                wakes.push(stream.writer.take());
             }
             drop(wakes);
         }

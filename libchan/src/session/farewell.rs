@@ -6,7 +6,6 @@ use libchan_proto::{Reason, SessionError, code};
 use tokio::time::sleep;
 
 use super::driver::Driver;
-use super::port::Port;
 use super::shared::State;
 
 /// How far the end of the session has got.
@@ -69,7 +68,7 @@ impl Driver {
         for key in keys {
             let chan = {
                 let mut state = self.shared.lock();
-                if matches!(state.ports.get(key), Port::Stream { .. }) {
+                if state.ports.stream(key).is_some() {
                     state.machine.stream_finish(key, Reason { code: code::NONE, text: String::new() });
                 }
                 state.ports.chan(key).cloned()

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use libchan_proto::{Key, Metadata, Opening, Scope, SessionError};
 
 use super::leg::Leg;
-use super::port::Port;
 use super::shared::Shared;
 use crate::attach::AnyChan;
 use crate::chan::{Chan, DEFAULT_CAPACITY};
@@ -169,7 +168,7 @@ impl Shared {
                 Err(libchan_proto::OpenError::NameTooLong) => return Err(OpenError::NameTooLong),
                 Err(error) => return Err(OpenError::Limit(error.to_string())),
             };
-            state.ports.set(key, Port::Chan { chan, parked: None, active: false });
+            state.ports.set_chan(key, chan);
             Ok(key)
         })
     }

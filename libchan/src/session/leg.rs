@@ -1,5 +1,6 @@
 //! `Leg`: one entry of a session's machine, as the channel that stands on it sees it.
 
+use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -29,7 +30,7 @@ impl Leg {
     /// The channel `port` stands on the entry from now on. True: its receiver is gone already.
     pub(crate) fn adopt(&self, port: Arc<dyn AnyChan>) -> bool {
         let mut state = self.session.lock();
-        state.ports.set(self.key, Port::Chan { chan: port, parked: None, active: false });
+        state.ports.set_chan(self.key, port);
         state.machine.is_cancelled(self.key)
     }
 
@@ -118,8 +119,8 @@ impl Leg {
         }
     }
 
-    /// Asks for more, in one turn of the lock, and reports what was taken if the sender has run out. With `park`, a caller
-    /// that finds nothing is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
+    /// Reports what was taken and asks for more, in one turn of the lock. With `park`, a caller that finds nothing
+    /// is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
     pub(crate) fn refill(
         &self,
         inbox: &mut Option<Box<Inbox>>,
@@ -129,7 +130,10 @@ impl Leg {
     ) -> Refill {
         let mut spare = inbox.take().or_else(spare::take);
         self.session.quiet(|state| {
-            state.report(self.key, owed);
+            if *owed != (0, 0) {
+                state.machine.taken(self.key, owed.0, owed.1);
+                *owed = (0, 0);
+            }
             if rendezvous && lost(&state.machine.recv_status(self.key)) {
                 if let Some(inbox) = state.machine.take_inbox(self.key, spare.take()) {
                     state.machine.discard(self.key, inbox);
@@ -146,21 +150,32 @@ impl Leg {
                 return Refill::Closed(close);
             }
             if let Some(waker) = park {
-                state.park(self.key, waker);
+                state.machine.set_awaited(self.key, true);
+                state.ports.park(self.key, waker);
             }
             Refill::Empty
         })
     }
 
     /// The same for a lone receiver and a lone small message that carries nothing, which is put into `payload`: no inbox
-    /// changes hands.
-    pub(crate) fn take_lone(&self, payload: &mut Vec<u8>, owed: &mut (u32, u32), park: &Waker) -> TakeLone {
+    /// changes hands. What is `owed`, messages and their charge, is reported if the sender has run out: it need not know
+    /// before, as the caller bounds it.
+    pub(crate) fn take_lone(
+        &self,
+        payload: &mut Vec<u8>,
+        owed: (&mut u16, &mut u32),
+        park: &Waker,
+    ) -> TakeLone {
         self.session.quiet(|state| {
-            state.report(self.key, owed);
+            if *owed.0 > 0 && state.machine.sender_starved(self.key) {
+                state.machine.taken(self.key, u32::from(mem::take(owed.0)), mem::take(owed.1));
+            }
             let found = state.machine.take_lone(self.key, payload);
+            if found == TakeLone::Nothing {
+                state.ports.park(self.key, park);
+            }
             if found != TakeLone::Other {
-                let waker = if found == TakeLone::Nothing { Some(park) } else { None };
-                state.lone_came_back(self.key, waker);
+                state.came_back(self.key, false);
             }
             found
         })
@@ -176,10 +191,7 @@ impl Leg {
     }
 
     pub(crate) fn take_parked(&self) -> Option<Waker> {
-        match self.session.lock().ports.get(self.key) {
-            Port::Chan { parked, .. } => parked.take(),
-            _ => None,
-        }
+        self.session.lock().ports.unpark(self.key)
     }
 
     /// Whether somebody waits for the next message.
@@ -198,55 +210,15 @@ impl Leg {
     }
 }
 
-fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
-    match slot {
-        Some(known) => known.clone_from(waker),
-        none => *none = Some(waker.clone()),
-    }
-}
-
 fn lost(status: &RecvStatus) -> bool {
     let reason = status.closed.as_ref().and_then(|close| close.reason.as_ref());
     reason.is_some_and(|reason| reason.code == libchan_proto::code::DISCONNECTED)
 }
 
 impl State {
-    /// Messages were taken. The sender need not know before it has run out: what is owed is bounded by who takes it.
-    #[inline]
-    fn report(&mut self, key: Key, owed: &mut (u32, u32)) {
-        if *owed != (0, 0) && self.machine.sender_starved(key) {
-            self.machine.taken(key, owed.0, owed.1);
-            *owed = (0, 0);
-        }
-    }
-
-    /// A lone receiver waits for the next message, or the end.
-    fn park(&mut self, key: Key, waker: &Waker) {
-        self.machine.set_awaited(key, true);
-        if let Port::Chan { parked, .. } = self.ports.get(key) {
-            set_waker(parked, waker);
-        }
-    }
-
-    /// A lone receiver is back: its channel is drained. With a waker, it waits.
-    #[inline]
-    fn lone_came_back(&mut self, key: Key, waker: Option<&Waker>) {
-        let Port::Chan { parked, active, .. } = self.ports.get(key) else { return };
-        if let Some(waker) = waker {
-            set_waker(parked, waker);
-        }
-        if std::mem::take(active) {
-            self.active -= 1;
-        }
-    }
-
     /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.
     fn came_back(&mut self, key: Key, busy: bool) {
-        if let Port::Chan { active, .. } = self.ports.get(key)
-            && *active
-            && !busy
-        {
-            *active = false;
+        if !busy && self.ports.came_back(key) {
             self.active -= 1;
         }
     }

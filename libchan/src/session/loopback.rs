@@ -14,7 +14,6 @@ use libchan_proto::{Event, Hello, Limits, Machine, Metadata, Output};
 
 use super::driver::Driver;
 use super::leg::Leg;
-use super::port::Port;
 use super::shared::Shared;
 use crate::attach::{AnyChan, AnyReceiver, AnySender};
 use crate::chan::Chan;
@@ -73,7 +72,6 @@ fn connect(from: Arc<dyn AnyChan>, to: Arc<dyn AnyChan>, capacity: u32) {
     let _guard = runtime.enter();
     let left = side(left, &near, &far);
     let right = side(right, &far, &near);
-    left.lock().ports.set(left_key, Port::Open);
     from.adopt_sink(Leg { session: left, key: left_key });
     to.adopt_source(Leg { session: right, key: right_key }, false);
 }

@@ -310,7 +310,7 @@ impl Shared {
             .machine
             .allocate(peer_gets, capacity, on_demand, wanted)
             .map_err(|error| SendFailure::Limit(error.to_string()))?;
-        state.ports.set(key, Port::Chan { chan, parked: None, active: false });
+        state.ports.set_chan(key, chan);
         Ok(key)
     }
 
@@ -320,8 +320,8 @@ impl Shared {
             state.machine.abandon(key);
             state.ports.take(key)
         };
-        if let Port::Stream { reader, writer } = port {
-            reader.into_iter().chain(writer).for_each(Waker::wake);
+        if let Port::Stream(stream) = port {
+            stream.into_wakers().for_each(Waker::wake);
         }
     }
 
@@ -369,7 +369,7 @@ impl Shared {
             .machine
             .allocate(Kind::Stream, 0, false, 0)
             .map_err(|error| SendFailure::Limit(error.to_string()))?;
-        state.ports.set(key, Port::Stream { reader: None, writer: None });
+        state.ports.set_stream(key);
         Ok(key)
     }
 

@@ -9,7 +9,6 @@ use tokio::io::ReadBuf;
 use tokio::runtime::Handle;
 
 use super::leg::Leg;
-use super::port::Port;
 use super::shared::State;
 use crate::stream::RemoteStream;
 
@@ -21,8 +20,8 @@ impl SessionStream {
     pub(super) fn attach(leg: Leg) -> Arc<dyn RemoteStream> {
         {
             let mut state = leg.session.lock();
-            if !matches!(state.ports.get(leg.key), Port::Stream { .. }) {
-                state.ports.set(leg.key, Port::Stream { reader: None, writer: None });
+            if state.ports.stream(leg.key).is_none() {
+                state.ports.set_stream(leg.key);
             }
         }
         Arc::new(Self { leg })
@@ -48,14 +47,14 @@ impl SessionStream {
 }
 
 fn reader(state: &mut State, leg: &Leg, waker: &Waker) {
-    if let Port::Stream { reader, .. } = state.ports.get(leg.key) {
-        *reader = Some(waker.clone());
+    if let Some(stream) = state.ports.stream(leg.key) {
+        stream.reader = Some(waker.clone());
     }
 }
 
 fn writer(state: &mut State, leg: &Leg, waker: &Waker) {
-    if let Port::Stream { writer, .. } = state.ports.get(leg.key) {
-        *writer = Some(waker.clone());
+    if let Some(stream) = state.ports.stream(leg.key) {
+        stream.writer = Some(waker.clone());
     }
 }
 

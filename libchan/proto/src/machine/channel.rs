@@ -4,7 +4,7 @@ use super::{Machine, RecvStatus, SendStatus};
 use crate::Key;
 use crate::code;
 use crate::credit::Window;
-use crate::entry::{Cancel, Close, Entry, RecvHalf, Scope, SendHalf};
+use crate::entry::{Cancel, Close, Demand, Entry, RecvHalf, Scope, SendHalf};
 use crate::error::Reason;
 
 impl Machine {
@@ -81,7 +81,7 @@ impl Machine {
         };
         let waiting = half.inbox.as_ref().map_or(0, |inbox| inbox.len());
         let clean = half.clean.then_some(Close { scope: Scope::End, reason: None });
-        let close = clean.or_else(|| half.rare.as_ref().and_then(|rare| rare.close.clone()));
+        let close = clean.or_else(|| half.rare.as_ref().and_then(|rare| rare.close.as_deref().cloned()));
         RecvStatus { waiting, closed: close.filter(|_| half.holds() == 0) }
     }
 
@@ -115,18 +115,15 @@ impl SendHalf {
 }
 
 impl RecvHalf {
-    pub(crate) fn new(id: u32, own: bool, capacity: u32, on_demand: bool, window: u32) -> Self {
+    /// `announced`: the peer knows of it, because it has made it.
+    pub(crate) fn new(id: u32, announced: bool, capacity: u32, on_demand: bool, window: u32) -> Self {
         Self {
             id,
             capacity,
-            arrived: 0,
-            taken: 0,
+            untold: 0,
             owed: 0,
-            wanted: 0,
-            waiting: 0,
             window: Window::new(window),
-            own,
-            announced: !own,
+            announced,
             on_demand,
             closed: false,
             clean: false,
@@ -141,7 +138,22 @@ impl RecvHalf {
 
     /// How much to add to what was announced, so that no more is on its way than waits.
     pub(crate) fn want_increment(&self) -> u32 {
-        let outstanding = self.wanted.wrapping_sub(self.arrived) as i32;
-        (self.waiting as i32 - outstanding.max(0)).max(0) as u32
+        let Demand { asked, waiting } = self.demand();
+        (waiting as i32 - asked.max(0)).max(0) as u32
+    }
+
+    /// So many receives wait now.
+    pub(crate) fn want(&mut self, waiting: u32) {
+        if self.serves_demand() {
+            self.rare().demand.waiting = waiting;
+        }
+    }
+
+    /// What is asked for beyond what was.
+    pub(crate) fn ask(&mut self, more: u32) {
+        if more > 0 {
+            let demand = &mut self.rare().demand;
+            demand.asked = demand.asked.wrapping_add_unsigned(more);
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Machine {
         if let Some(half) = self.entries.recv(key) {
             match (scope, reason) {
                 (Scope::End, None) => half.clean = true,
-                (scope, reason) => half.rare().close = Some(Close { scope, reason }),
+                (scope, reason) => half.rare().close = Some(Box::new(Close { scope, reason })),
             }
         }
         self.events.push_back(Event::Readable(key));
@@ -101,22 +101,21 @@ impl Machine {
         half.cancelled = true;
         if !half.announced && self.over.is_none() {
             // The message that names it may be on its way out: the last word follows it.
-            half.rare().cancel = Some(Cancel { scope, reason });
+            half.rare().cancel = Some(Box::new(Cancel { scope, reason }));
             return;
         }
         let inbox = half.inbox.take();
         let rare = half.rare.take().map(|rare| *rare).unwrap_or_default();
-        let (id, own, owed, closed) = (half.id, half.own, half.owed, half.closed);
+        let (id, owed, closed) = (half.id, half.owed, half.closed);
         let mut cut = Vec::new();
         // What is still to come of a message must be known as such, and the slot kept while a message names it.
         let partial = rare.partial.map(|mut partial| {
             cut = std::mem::take(&mut partial.attachments);
             Partial { payload: None, ..partial }
         });
-        if partial.is_some() || rare.holds > 0 {
-            let rest = RareRecv { partial, holds: rare.holds, ..RareRecv::default() };
-            half.rare = Some(Box::new(rest));
-        }
+        let (holds, demand) = (rare.holds, rare.demand);
+        let rest = RareRecv { partial, holds, demand, ..RareRecv::default() };
+        half.rare = (!rest.is_empty()).then(|| Box::new(rest));
         if rare.opening.is_some() {
             self.pending_accepts -= 1;
         }
@@ -127,7 +126,7 @@ impl Machine {
         if self.over.is_some() {
             self.drop_entry(key);
         } else if closed {
-            if !own {
+            if self.entries.is_theirs(id) {
                 // What had arrived was held until now, and counted: only now may the peer forget it.
                 self.send_cancel(id, Scope::End, owed, &Reason::none());
                 self.entries.unlink(id, key);

@@ -11,7 +11,6 @@ impl Machine {
     /// charge when it forwards and the messages when they are taken at the far end.
     pub fn taken(&mut self, key: Key, messages: u32, charge: u32) -> bool {
         let Some(half) = self.entries.recv(key) else { return false };
-        half.taken = half.taken.wrapping_add(messages);
         half.owed += messages;
         let freed = half.window.taken(charge);
         if !half.closed && half.window.wants_growth() {
@@ -30,7 +29,7 @@ impl Machine {
     /// So many receives wait now: a level, not a count of calls. True: something is to be sent.
     pub fn want(&mut self, key: Key, waiting: u32) -> bool {
         let Some(half) = self.entries.recv(key) else { return false };
-        half.waiting = waiting;
+        half.want(waiting);
         self.mark_due(key)
     }
 

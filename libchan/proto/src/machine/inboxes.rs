@@ -134,6 +134,7 @@ impl Machine {
         if rare.holds > 0 {
             return;
         }
+        half.tidy();
         if half.cancelled && half.closed {
             self.drop_entry(key);
         } else if half.closed {

@@ -2,7 +2,7 @@
 
 use super::begun::{LARGE, Part};
 use super::{Event, Machine};
-use crate::entry::Lookup;
+use crate::entries::Lookup;
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::{HEADER, Header, PREFACE, Reader, Type};
 use crate::{Key, code};

@@ -168,8 +168,9 @@ impl Machine {
                         }
                         Some(Entry::Recv(half)) => {
                             half.announced = true;
-                            half.wanted = if half.capacity == 0 { half.waiting } else { 0 };
-                            (Kind::Sender, half.id, half.capacity, half.wanted)
+                            let wanted = if half.capacity == 0 { half.demand().waiting } else { 0 };
+                            half.ask(wanted);
+                            (Kind::Sender, half.id, half.capacity, wanted)
                         }
                         Some(Entry::Stream(stream)) => {
                             stream.announced = true;
@@ -323,7 +324,7 @@ impl Machine {
                     attachment(Kind::Sender, self.insert_theirs(id, Kind::Sender, Entry::Send(half))?)
                 }
                 Kind::Receiver => {
-                    let half = RecvHalf::new(id, false, capacity, wanted == 1, window);
+                    let half = RecvHalf::new(id, true, capacity, wanted == 1, window);
                     attachment(Kind::Receiver, self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?)
                 }
                 Kind::Stream => {
@@ -363,7 +364,7 @@ impl Machine {
         let waiting = inbox.len() as u32;
         // The arrival may have used up what the sender had: then what is owed goes out at once (rule 8).
         if half.is_starved() {
-            let out = half.arrived.wrapping_sub(half.taken) > waiting;
+            let out = half.untold.wrapping_sub(half.owed) > waiting;
             if out && !half.starving {
                 half.starving = true;
                 self.events.push_back(Event::Starved(key));
@@ -413,10 +414,7 @@ impl RecvHalf {
         if self.closed || self.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
             return Err(if self.closed { Misbehaviour::AfterEnd } else { Misbehaviour::Fragment });
         }
-        let reported = self.taken.wrapping_sub(self.owed);
-        let by_window = self.arrived.wrapping_sub(reported) < self.capacity;
-        let by_demand = (self.wanted.wrapping_sub(self.arrived) as i32) > 0;
-        if !by_window && !by_demand {
+        if self.untold >= self.capacity && self.demand().asked <= 0 {
             return Err(Misbehaviour::MessageCredit);
         }
         if charge as i32 > self.window.left().max(overshoot as i32) {
@@ -425,7 +423,11 @@ impl RecvHalf {
         if !self.window.arrive(charge, true) {
             return Err(Misbehaviour::ByteCredit);
         }
-        self.arrived = self.arrived.wrapping_add(1);
+        self.untold += 1;
+        if self.serves_demand() {
+            let asked = &mut self.rare().demand.asked;
+            *asked = asked.wrapping_sub(1);
+        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::{Event, Machine};
 use crate::Key;
 use crate::code;
-use crate::entry::{Entry, RareRecv, RecvHalf, Scope, SendHalf, StreamState};
+use crate::entry::{Entry, RecvHalf, Scope, SendHalf, StreamState};
 use crate::error::{Misbehaviour, OpenError, Reason, SessionError};
 use crate::frame::{self, Metadata, Opening, Type};
 use crate::inbox::Kind;
@@ -56,9 +56,8 @@ impl Machine {
             Kind::Receiver => Entry::Send(SendHalf::new(id, true, capacity, !on_demand, window)),
             Kind::Stream => Entry::Stream(Box::new(StreamState::new(id, true, stream))),
             _ => {
-                let mut half = RecvHalf::new(id, true, capacity, false, window);
-                half.wanted = if capacity == 0 { wanted } else { 0 };
-                half.waiting = half.wanted;
+                let mut half = RecvHalf::new(id, false, capacity, false, window);
+                half.want(if capacity == 0 { wanted } else { 0 });
                 Entry::Recv(half)
             }
         }))
@@ -104,8 +103,8 @@ impl Machine {
     pub(super) fn on_open(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let opening = Opening::decode(body)?;
         let (capacity, window) = (opening.capacity, self.limits.initial_window);
-        let mut half = RecvHalf::new(id, false, capacity, false, window);
-        half.rare = Some(Box::new(RareRecv { opening: Some(opening), ..RareRecv::default() }));
+        let mut half = RecvHalf::new(id, true, capacity, false, window);
+        half.rare().opening = Some(opening);
         let key = self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?;
         if self.pending_accepts >= self.limits.max_pending_accepts {
             let reason = Reason::of(code::ACCEPT_QUEUE_FULL);
@@ -141,7 +140,9 @@ impl Machine {
 
     /// Takes a named channel out of the line of those that wait.
     pub fn accept(&mut self, key: Key) -> Option<Opening> {
-        let opening = self.entries.recv(key)?.rare.as_mut()?.opening.take()?;
+        let half = self.entries.recv(key)?;
+        let opening = half.rare.as_mut()?.opening.take()?;
+        half.tidy();
         self.pending_accepts -= 1;
         Some(opening)
     }

@@ -213,7 +213,7 @@ impl Machine {
                     if !half.closed {
                         half.closed = true;
                         let reason = Some(Reason::of(code::DISCONNECTED));
-                        half.rare().close = Some(Close { scope: Scope::End, reason });
+                        half.rare().close = Some(Box::new(Close { scope: Scope::End, reason }));
                     }
                     let gone = half.cancelled;
                     let partial = half.rare.as_mut().and_then(|rare| rare.partial.take());

@@ -81,8 +81,9 @@ impl Machine {
                     return;
                 }
                 let wanted = if half.serves_demand() { half.want_increment() } else { 0 };
-                half.wanted = half.wanted.wrapping_add(wanted);
+                half.ask(wanted);
                 let taken = std::mem::take(&mut half.owed);
+                half.untold = half.untold.wrapping_sub(taken);
                 let extra = half.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.granted));
                 let bytes = extra + half.window.grant();
                 let id = half.id;
