@@ -14,7 +14,7 @@ const BATCH: usize = 64;
 
 type Ends = (Sender<u32>, Receiver<u32>);
 
-pub async fn by_name(on: On, count: usize) {
+pub(crate) async fn by_name(on: On, count: usize) {
     let (a, b) = sessions(on).await;
     let mut kept = Vec::with_capacity(1 + count);
     open_by_name(&a, &b, 1, &mut kept).await;
@@ -41,7 +41,7 @@ async fn open_by_name(a: &Session, b: &Session, count: usize, kept: &mut Vec<End
     }
 }
 
-pub async fn in_messages(on: On, count: usize) {
+pub(crate) async fn in_messages(on: On, count: usize) {
     let (a, b) = sessions(on).await;
     let (ship, shipped) = channel::<Sender<u32>>(&a, &b, 256).await;
     let mut kept = Vec::with_capacity(1 + count);
