@@ -85,11 +85,16 @@ pub(crate) fn header_and<const N: usize>(
     id: u32,
     first: [u8; N],
 ) {
-    let word = ((length as u32) << 8) | u32::from(kind as u8);
     out.reserve(HEADER + N);
-    out.extend_from_slice(&word.to_be_bytes());
-    out.extend_from_slice(&id.to_be_bytes());
+    out.extend_from_slice(&header_bytes(length, kind, id));
     out.extend_from_slice(&first);
+}
+
+/// A header alone.
+#[inline]
+pub(crate) fn header_bytes(length: usize, kind: Type, id: u32) -> [u8; HEADER] {
+    let word = ((length as u64) << 8) | u64::from(kind as u8);
+    (word << 32 | u64::from(id)).to_be_bytes()
 }
 
 /// Reads fields from the front of a body.

@@ -16,6 +16,11 @@ const FIRST: usize = 256 * 1024;
 pub(crate) struct Memory(Arc<Vec<u8>>);
 
 impl Memory {
+    /// Its bytes, used or not.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn part(&self, range: Range<usize>) -> &[u8] {
         &self.0[range]
     }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libchan_proto::{Event, Key, Machine, Misbehaviour, Rest, SessionError};
+use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use super::alarm::Alarm;
@@ -31,6 +32,8 @@ const READS: usize = 8;
 /// Bytes of large frames in one turn at the most: whoever takes them next finds them in the processor's cache, and their
 /// memory is used again the sooner.
 const PLACED: usize = 128 * 1024;
+/// Buffers of a read that need no allocation: as many as a large frame and those expected behind it may have.
+const ROOMS: usize = 36;
 /// Turns that the driver gives way to the tasks it has woken, before it writes itself (rule 3).
 const YIELDS: u32 = 2;
 /// Output from which on it does not give way, in bytes.
@@ -159,7 +162,9 @@ impl Driver {
         let (buffer, descriptors) = (&mut self.buffer, &mut self.descriptors);
         let read = match &mut self.rest {
             Some(rest) => {
-                let mut bufs = [IoSliceMut::new(rest.room()), IoSliceMut::new(buffer.room_behind())];
+                let mut bufs = SmallVec::<[IoSliceMut<'_>; ROOMS]>::new();
+                rest.rooms(|room| bufs.push(IoSliceMut::new(room)));
+                bufs.push(IoSliceMut::new(buffer.room_behind()));
                 self.reader.poll_read_vectored(cx, &mut bufs, descriptors)
             }
             None => self.reader.poll_read(cx, buffer.room(), descriptors),
@@ -169,7 +174,7 @@ impl Driver {
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
         };
-        self.placed += self.rest.as_mut().map_or(0, |rest| read.min(rest.room().len()));
+        self.placed += self.rest.as_ref().map_or(0, |rest| read.min(rest.room()));
         let mut news = News::default();
         let mut state = self.shared.lock();
         state.burst = false;
@@ -388,12 +393,16 @@ fn feed(
     mut read: usize,
 ) -> Result<(), SessionError> {
     if let Some(mut rest) = rest.take() {
-        let placed = read.min(rest.room().len());
-        rest.advance(placed);
+        let placed = read.min(rest.room());
+        let mut stray = Vec::new();
+        rest.advance(placed, |bytes| stray.extend_from_slice(bytes));
         read -= placed;
         machine.handle_rest(rest)?;
+        if !stray.is_empty() {
+            buffer.put_before(stray);
+        }
     }
-    if read > 0 {
+    if read > 0 || buffer.has_stray() {
         buffer.feed(read, |input| {
             let taken = machine.handle_input(input)?;
             Ok::<_, SessionError>((taken, machine.has_begun()))

@@ -13,11 +13,22 @@ pub(super) struct ReadBuffer {
     /// Wholly initialised, because links read into `&mut [u8]`; the first `filled` bytes are data.
     buffer: Vec<u8>,
     filled: usize,
+    /// What was read elsewhere, before all that is here. Not kept: it may be far more than the buffer should hold.
+    stray: Vec<u8>,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: Vec::new(), filled: 0 }
+        Self { buffer: Vec::new(), filled: 0, stray: Vec::new() }
+    }
+
+    /// Puts what was read elsewhere before the next bytes. The buffer is empty: what is here was read into a large frame.
+    pub(super) fn put_before(&mut self, stray: Vec<u8>) {
+        self.stray = stray;
+    }
+
+    pub(super) fn has_stray(&self) -> bool {
+        !self.stray.is_empty()
     }
 
     /// Where the next read goes.
@@ -41,6 +52,9 @@ impl ReadBuffer {
         consume: impl FnOnce(&[u8]) -> Result<(usize, bool), E>,
     ) -> Result<(), E> {
         let end = self.filled + read;
+        if self.has_stray() {
+            return self.feed_stray(end, consume);
+        }
         let full = end == self.buffer.len();
         let (taken, bulk) = consume(&self.buffer[..end])?;
         self.buffer.copy_within(taken..end, 0);
@@ -49,6 +63,24 @@ impl ReadBuffer {
             // There is more where that came from.
             self.buffer.resize(4 * self.buffer.len(), 0);
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn feed_stray<E>(
+        &mut self,
+        end: usize,
+        consume: impl FnOnce(&[u8]) -> Result<(usize, bool), E>,
+    ) -> Result<(), E> {
+        let mut input = std::mem::take(&mut self.stray);
+        input.extend_from_slice(&self.buffer[..end]);
+        let (taken, _) = consume(&input)?;
+        let left = &input[taken..];
+        if self.buffer.len() < left.len() {
+            self.buffer.resize(left.len(), 0);
+        }
+        self.buffer[..left.len()].copy_from_slice(left);
+        self.filled = left.len();
         Ok(())
     }
 }
@@ -75,6 +107,22 @@ mod tests {
             assert_eq!(result, Ok(()));
         }
         assert!(buffer.buffer.len() <= 2 * LARGE);
+    }
+
+    #[test]
+    fn what_was_read_elsewhere_comes_first() {
+        let mut buffer = ReadBuffer::new();
+        buffer.room_behind()[..3].copy_from_slice(b"ird");
+        let stray = [&vec![b'x'; 2 * LARGE][..], b"th"].concat();
+        buffer.put_before(stray);
+        let result = buffer.feed::<()>(3, |input| {
+            assert_eq!(input[2 * LARGE..], *b"third");
+            Ok((input.len() - 4, false))
+        });
+        assert_eq!((result, buffer.has_stray(), buffer.buffer.len()), (Ok(()), false, SMALL));
+        let mut seen = Vec::new();
+        buffer.feed::<()>(0, |input| Ok((seen.extend_from_slice(input), (input.len(), false)).1)).unwrap();
+        assert_eq!(seen, b"hird");
     }
 
     #[test]

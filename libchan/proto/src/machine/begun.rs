@@ -4,11 +4,14 @@
 //! It is a shortcut past the driver's read buffer and decides nothing: a frame is handled once it is complete, as if it had
 //! come in one piece, and one that looks wrong at its beginning is left to that.
 
+use std::ops::Range;
+
 use super::Machine;
+use super::ahead::Ahead;
 use super::message::Head;
 use crate::entry::Entry;
 use crate::error::SessionError;
-use crate::frame::{self, Header, Reader, Type};
+use crate::frame::{self, Header, Reader, Type, flag};
 use crate::memory::Memory;
 
 /// The least payload of a frame that is begun before all of it is here, in bytes.
@@ -20,13 +23,15 @@ pub(super) enum Part<'a> {
     Read(&'a [u8]),
     /// In its place already: the last bytes of what the payload has by now; and how long the part is.
     Placed(Memory, usize),
+    /// The same, and its memory comes with the next part.
+    Between(usize),
 }
 
 impl Part<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Read(bytes) => bytes.len(),
-            Self::Placed(_, length) => *length,
+            Self::Placed(_, length) | Self::Between(length) => *length,
         }
     }
 }
@@ -44,30 +49,51 @@ pub(super) struct Begun {
     rest: Option<Rest>,
 }
 
-/// The part of a large frame that has not arrived, and the memory that it goes to: see [`Machine::take_rest`].
+/// The part of a large frame that has not arrived, and the memory that it goes to: see [`Machine::take_rest`]. With it
+/// memory for the frames that are likely to follow.
 #[derive(Debug)]
 pub struct Rest {
     memory: Memory,
     filled: usize,
     end: usize,
+    /// What the payload is to become, with the frames after this one.
+    total: usize,
+    ahead: Ahead,
 }
 
 impl Rest {
-    /// Where the next bytes from the link go: all that the frame lacks, and nothing behind it. Empty once it is complete.
-    pub fn room(&mut self) -> &mut [u8] {
-        &mut self.memory.up_to(self.end, self.end)[self.filled..]
+    /// Where the next bytes from the link go, one behind the other: first all that the frame lacks, then what is likely to
+    /// follow.
+    pub fn rooms<'a>(&'a mut self, mut add: impl FnMut(&'a mut [u8])) {
+        let Self { memory, filled, end, ahead, .. } = self;
+        let last = ahead.last(*end);
+        let (first, behind) = memory.up_to(last, last)[*filled..].split_at_mut(*end - *filled);
+        add(first);
+        ahead.rooms(*end, behind, add);
     }
 
-    /// The first `n` bytes of the room were written.
-    pub fn advance(&mut self, n: usize) {
-        self.filled = (self.filled + n).min(self.end);
+    /// How many bytes all rooms take.
+    pub fn room(&self) -> usize {
+        self.ahead.room(self.end) + self.end - self.filled
+    }
+
+    /// The first `n` bytes of the rooms were written. Bytes of frames that were not expected are handed to `stray`, in
+    /// order: they go on to [`handle_input`](Machine::handle_input), after [`handle_rest`](Machine::handle_rest).
+    pub fn advance(&mut self, n: usize, stray: impl FnMut(&[u8])) {
+        let first = n.min(self.end - self.filled);
+        self.filled += first;
+        let (memory, last) = (&self.memory, self.ahead.last(self.end));
+        let (end, filled) = self.ahead.check(self.end, n - first, memory.part(self.end..last), stray);
+        if end > self.end {
+            (self.end, self.filled) = (end, filled);
+        }
     }
 }
 
 impl Machine {
     /// After [`handle_input`](Self::handle_input): the rest of a large frame, if one has begun. Its bytes are the next on the
     /// link. They may be given to `handle_input` like all others, which copies them; or they are read into
-    /// [`Rest::room`] and given back with [`handle_rest`](Self::handle_rest), and nothing else is handed in meanwhile.
+    /// [`Rest::rooms`] and given back with [`handle_rest`](Self::handle_rest), and nothing else is handed in meanwhile.
     pub fn take_rest(&mut self) -> Option<Rest> {
         self.begun.as_mut()?.rest.take()
     }
@@ -78,15 +104,19 @@ impl Machine {
     }
 
     /// Takes back what [`take_rest`](Self::take_rest) gave, with some of it read. The frame need not be complete.
+    /// Further frames may be behind it: it is as if each had come alone.
     ///
     /// # Errors
     /// As [`handle_input`](Self::handle_input).
     pub fn handle_rest(&mut self, rest: Rest) -> Result<(), SessionError> {
         self.hear(|machine| {
+            machine.take_ahead(&rest)?;
             if let Some(begun) = &mut machine.begun {
                 begun.rest = Some(rest);
             }
-            machine.go_on(&[]).map(drop)
+            machine.go_on(&[])?;
+            machine.look_ahead();
+            Ok(())
         })
     }
 
@@ -114,6 +144,7 @@ impl Machine {
             _ => None,
         };
         self.begun = begun;
+        self.look_ahead();
         self.begun.is_some()
     }
 
@@ -128,7 +159,7 @@ impl Machine {
         }
         // Of an announced message nothing is set aside before there is memory for it.
         let memory = self.memory.take(end, total, !head.announced());
-        Some(Begun::new(Type::Message, id, &body[..head_length], end, Rest::new(memory, 0, end, part)))
+        Some(Begun::new(Type::Message, id, &body[..head_length], end, Rest::new(memory, 0..end, total, part)))
     }
 
     /// Whether somebody wants what arrives on a channel.
@@ -149,7 +180,7 @@ impl Machine {
         }
         let mut memory = partial.payload.take()?;
         memory.up_to(end, total);
-        Some(Begun::new(Type::Fragment, id, head, end - from, Rest::new(memory, from, end, part)))
+        Some(Begun::new(Type::Fragment, id, head, end - from, Rest::new(memory, from..end, total, part)))
     }
 
     fn begin_data(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
@@ -159,12 +190,45 @@ impl Machine {
             return None;
         }
         let memory = self.memory.take(length, length, true);
-        Some(Begun::new(Type::Data, id, &[], length, Rest::new(memory, 0, length, body)))
+        Some(Begun::new(Type::Data, id, &[], length, Rest::new(memory, 0..length, length, body)))
+    }
+
+    /// Expects what is likely to follow the frame that has begun, as far as there is memory for it already.
+    fn look_ahead(&mut self) {
+        if let Some(Begun { id, rest: Some(rest), .. }) = &mut self.begun {
+            let total = rest.total.min(rest.memory.len());
+            rest.ahead = self.run.ahead(*id, rest.end, total, rest.total, self.limits.max_frame as usize);
+        }
+    }
+
+    /// Of frames that came as expected, handles all but the last: they are complete, and the last is the one that has
+    /// begun then.
+    fn take_ahead(&mut self, rest: &Rest) -> Result<(), SessionError> {
+        let held = rest.ahead.held();
+        let Some(Begun { kind, id, head, length, .. }) = self.begun.take_if(|_| held > 0) else {
+            return Ok(());
+        };
+        match kind {
+            Type::Message => {
+                let head = Head::parse(&mut Reader(&head), &self.limits)?;
+                self.on_head(id, head, Part::Between(length))?;
+            }
+            _ => self.on_fragment(id, flag::MORE, Part::Between(length))?,
+        }
+        for _ in 1..held {
+            self.on_fragment(id, flag::MORE, Part::Between(rest.ahead.step()))?;
+        }
+        let (from, flags) = rest.ahead.before(rest.end);
+        let (head, length) = (vec![flags], rest.end - from);
+        self.begun = Some(Begun { kind: Type::Fragment, id, head, length, rest: None });
+        Ok(())
     }
 
     /// Takes what belongs to the frame that has begun, and says how much that was.
     pub(super) fn go_on(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let Some(rest) = self.begun.as_mut().and_then(|begun| begun.rest.as_mut()) else { return Ok(0) };
+        // What was expected behind is read the ordinary way.
+        rest.ahead = Ahead::default();
         let taken = rest.fill(input);
         if rest.filled == rest.end
             && let Some(Begun { kind, id, head, length, rest: Some(rest) }) = self.begun.take()
@@ -190,15 +254,16 @@ impl Begun {
 }
 
 impl Rest {
-    /// The payload has `from` bytes, is to have `end` after the frame, and `part` of that is here.
-    fn new(memory: Memory, from: usize, end: usize, part: &[u8]) -> Self {
-        let mut rest = Self { memory, filled: from, end };
+    /// The frame is `range` of a payload that is to have `total` bytes, and `part` of it is here.
+    fn new(memory: Memory, range: Range<usize>, total: usize, part: &[u8]) -> Self {
+        let Range { start: filled, end } = range;
+        let mut rest = Self { memory, filled, end, total, ahead: Ahead::default() };
         rest.fill(part);
         rest
     }
 
     fn fill(&mut self, input: &[u8]) -> usize {
-        let room = self.room();
+        let room = &mut self.memory.up_to(self.end, self.end)[self.filled..];
         let n = input.len().min(room.len());
         room[..n].copy_from_slice(&input[..n]);
         self.filled += n;

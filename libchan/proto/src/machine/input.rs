@@ -103,6 +103,9 @@ impl Machine {
         if kind != Type::Goodbye {
             self.established_or_fail()?;
         }
+        if kind != Type::Fragment {
+            self.run.disturb(kind, id);
+        }
         match kind {
             Type::Message => self.on_message(id, body)?,
             Type::Credit => self.on_credit(id, body)?,

@@ -201,6 +201,8 @@ impl Machine {
         if have > partial.total as usize || last != (have == partial.total as usize) {
             return Err(Misbehaviour::Fragment.into());
         }
+        let longest = self.limits.max_frame as usize - 1;
+        self.run.fragment(id, part.len() == longest.min(partial.total as usize - partial.received));
         partial.received = have;
         if partial.announced && !half.window.arrive(part.len() as u32, false) {
             return Err(Misbehaviour::ByteCredit.into());
@@ -251,6 +253,7 @@ impl Partial {
     fn add(&mut self, part: Part<'_>, to: usize) {
         match part {
             Part::Placed(memory, _) => self.payload = Some(memory),
+            Part::Between(_) => {}
             Part::Read(bytes) => {
                 let total = self.total as usize;
                 let payload = self.payload.get_or_insert_default();

@@ -266,15 +266,17 @@ impl Machine {
         match total {
             Some(total) => {
                 let payload = match part {
-                    Part::Placed(memory, _) => memory,
-                    Part::Read(bytes) => self.memory.copy(bytes, total as usize, !announced),
+                    Part::Placed(memory, _) => Some(memory),
+                    Part::Between(_) => None,
+                    Part::Read(bytes) => Some(self.memory.copy(bytes, total as usize, !announced)),
                 };
-                self.begin_partial(key, partial(attachments, Some(payload), total));
+                self.begin_partial(key, partial(attachments, payload, total));
             }
             None => {
                 let payload = match part {
                     Part::Placed(memory, length) => Payload::Share(self.memory.lend(memory, length)),
                     Part::Read(bytes) => kept(bytes),
+                    Part::Between(_) => Payload::Copy(&[]),
                 };
                 self.deliver(key, codec, flaw, &attachments, payload);
                 self.table = attachments;

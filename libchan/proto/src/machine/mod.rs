@@ -1,5 +1,6 @@
 //! The machine: what it holds, and which submodule decides what.
 
+mod ahead;
 mod begun;
 mod channel;
 pub(crate) mod close;
@@ -16,6 +17,7 @@ mod write;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::ahead::Run;
 use self::begun::Begun;
 pub use self::begun::Rest;
 pub use self::inboxes::TakeLone;
@@ -145,6 +147,8 @@ pub struct Machine {
     pub(crate) reservations: VecDeque<Key>,
     /// A large frame of which not all has arrived.
     begun: Option<Begun>,
+    /// What came last, and so is expected.
+    run: Run,
     /// Memory for large payloads.
     memory: Spare,
     /// The attachments of the message that is being read, kept for its memory.
@@ -227,6 +231,7 @@ impl Machine {
             theirs: Pool::new(limits.session_memory, limits.largest_charge()),
             reservations: VecDeque::new(),
             begun: None,
+            run: Run::default(),
             memory: Spare::default(),
             table: Vec::new(),
             rejected: VecDeque::new(),

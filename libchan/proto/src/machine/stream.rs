@@ -243,6 +243,7 @@ impl Machine {
         match data {
             Part::Read(bytes) => stream.arrived.extend(bytes),
             Part::Placed(memory, length) => stream.arrived.push(self.memory.lend(memory, length)),
+            Part::Between(_) => {}
         }
         if std::mem::take(&mut stream.wants_read) {
             self.events.push_back(Event::StreamReadable(key));

@@ -151,15 +151,25 @@ impl Pair {
         if n % 2 == 1
             && let Some(mut rest) = to.machine.take_rest()
         {
-            let room = rest.room();
-            let n = n.min(room.len());
-            for (to, from) in room.iter_mut().zip(to.link.drain(..n)) {
-                *to = from;
-            }
-            rest.advance(n);
-            if let Err(error) = to.machine.handle_rest(rest) {
+            let n = n.min(rest.room()).min(to.link.len());
+            let mut left = n;
+            rest.rooms(|room| {
+                let n = left.min(room.len());
+                left -= n;
+                for (to, from) in room.iter_mut().zip(to.link.drain(..n)) {
+                    *to = from;
+                }
+            });
+            assert!(to.buffer.is_empty(), "what came before is in the frame");
+            rest.advance(n, |bytes| to.buffer.extend_from_slice(bytes));
+            let result = to.machine.handle_rest(rest).and_then(|()| match to.buffer.is_empty() {
+                true => Ok(()),
+                false => to.machine.handle_input(&to.buffer).map(|taken| to.buffer.advance(taken)),
+            });
+            if let Err(error) = result {
                 to.failed.get_or_insert(error);
                 to.link.clear();
+                to.buffer.clear();
             }
             return self.collect(side);
         }
