@@ -8,8 +8,8 @@ use crate::frame::{self, ATTACHMENT, HEADER, Header, Metadata, Opening, PREFACE,
 use crate::hello::Hello;
 use crate::limits::Limits;
 use crate::machine::close::{parse_cancel, parse_close};
+use crate::machine::head::{Head, check_entry};
 use crate::machine::large::check_fragment;
-use crate::machine::message::{Head, check_entry};
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::Machine;
 use super::ahead::Ahead;
-use super::message::Head;
+use super::head::Head;
 use crate::entry::Entry;
 use crate::error::SessionError;
 use crate::frame::{self, Header, Reader, Type, flag};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::begun::Part;
-use super::message::flaw_flag;
+use super::head::flaw_flag;
 use super::{Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Large, Partial, RecvHalf};

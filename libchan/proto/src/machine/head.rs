@@ -1,0 +1,90 @@
+//! What a MESSAGE has before its payload: flags, codec, the table of attachments, the length of the whole.
+
+use crate::error::Misbehaviour;
+use crate::frame::{ATTACHMENT, Reader, flag};
+use crate::inbox::{Flaw, Kind};
+use crate::limits::Limits;
+
+pub(super) fn body_length(payload: usize, attachments: usize) -> usize {
+    2 + if attachments > 0 { 1 + ATTACHMENT * attachments } else { 0 } + payload
+}
+
+pub(super) fn flaw_flag(flaw: Flaw) -> u8 {
+    match flaw {
+        Flaw::None => 0,
+        Flaw::NotEncoded => flag::NOT_ENCODED,
+        Flaw::NotForwarded => flag::NOT_FORWARDED,
+    }
+}
+
+/// What a MESSAGE has before its payload.
+pub(crate) struct Head<'a> {
+    pub(crate) flags: u8,
+    pub(crate) codec: u8,
+    pub(super) flaw: Flaw,
+    /// The attachments, [`ATTACHMENT`] bytes each.
+    pub(crate) table: &'a [u8],
+    /// The length of the whole payload, if fragments follow.
+    pub(crate) total: Option<u32>,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn parse(reader: &mut Reader<'a>, limits: &Limits) -> Result<Self, Misbehaviour> {
+        let (flags, codec) = (reader.u8()?, reader.u8()?);
+        let flaw = parse_flags(flags)?;
+        let table = if flags & flag::ATTACHMENTS != 0 {
+            let n = usize::from(reader.u8()?);
+            if n == 0 || n > limits.max_attachments as usize {
+                return Err(Misbehaviour::TooManyAttachments);
+            }
+            reader.take(n * ATTACHMENT)?
+        } else {
+            &[]
+        };
+        let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
+        Ok(Self { flags, codec, flaw, table, total })
+    }
+
+    /// Whether a payload of which `part` bytes are in this frame may be.
+    pub(crate) fn check_length(&self, part: usize, limits: &Limits) -> Result<(), Misbehaviour> {
+        if self.total.map_or(part, |total| total as usize) > limits.max_message as usize {
+            return Err(Misbehaviour::MessageTooLarge);
+        }
+        if self.total.is_some_and(|total| part >= total as usize) {
+            return Err(Misbehaviour::Fragment);
+        }
+        Ok(())
+    }
+
+    /// Whether it is charged frame by frame.
+    pub(super) fn announced(&self) -> bool {
+        self.flags & flag::ANNOUNCED != 0
+    }
+}
+
+/// The kind of an entry of the table whose fields fit each other.
+pub(crate) fn check_entry(kind: u8, id: u32, capacity: u32, wanted: u32) -> Result<Kind, Misbehaviour> {
+    match kind {
+        3..=5 if capacity != 0 || wanted != 0 => Err(Misbehaviour::Field),
+        1 => Ok(Kind::Sender),
+        2 if wanted == 1 || (wanted == 0 && capacity > 0) => Ok(Kind::Receiver),
+        2 => Err(Misbehaviour::Field),
+        3 => Ok(Kind::Stream),
+        4 if id == 0 => Ok(Kind::Descriptor),
+        5 => Ok(Kind::SenderHome),
+        _ => Err(Misbehaviour::AttachmentKind),
+    }
+}
+
+fn parse_flags(flags: u8) -> Result<Flaw, Misbehaviour> {
+    let odd = flags & !flag::ALL != 0 || flags & (flag::ANNOUNCED | flag::MORE) == flag::ANNOUNCED;
+    if odd {
+        return Err(Misbehaviour::Field);
+    }
+    match flags & (flag::NOT_ENCODED | flag::NOT_FORWARDED) {
+        0 => Ok(Flaw::None),
+        flag::NOT_ENCODED => Ok(Flaw::NotEncoded),
+        flag::NOT_FORWARDED => Ok(Flaw::NotForwarded),
+        _ => Err(Misbehaviour::Field),
+    }
+}
