@@ -82,6 +82,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> &Entry {
         match self.slots.get(key.slot as usize) {
             Some(slot) if slot.serial == key.serial => &slot.entry,
@@ -89,6 +90,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
         match self.slots.get_mut(key.slot as usize) {
             Some(slot) if slot.serial == key.serial => Some(&mut slot.entry),
@@ -96,6 +98,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     pub(crate) fn send(&mut self, key: Key) -> Option<&mut SendHalf> {
         match self.get_mut(key) {
             Some(Entry::Send(half)) => Some(half),
@@ -103,6 +106,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     pub(crate) fn recv(&mut self, key: Key) -> Option<&mut RecvHalf> {
         match self.get_mut(key) {
             Some(Entry::Recv(half)) => Some(half),
@@ -159,6 +163,7 @@ impl Entries {
         self.announced = self.announced.max(key.slot as usize + 1);
     }
 
+    #[inline]
     pub(crate) fn lookup(&self, id: u32) -> Lookup {
         if let Some(index) = self.their_index(id) {
             return match self.theirs.get(index) {
