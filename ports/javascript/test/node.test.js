@@ -65,6 +65,20 @@ async function roundTrip(url, listening, dialing = {}) {
   assert.equal(await listener.accept(), undefined);
 }
 
+test('an accept that is given up loses no session', async () => {
+  const listener = listen('tcp://127.0.0.1:0');
+  await listener.ready;
+  const attempt = new AbortController();
+  const [first, second] = [listener.accept({ signal: attempt.signal }), listener.accept()];
+  attempt.abort();
+  await assert.rejects(first, { name: 'AbortError' });
+  const session = await dial(listener.url, { metadata: { who: 'me' } });
+  assert.equal((await second).metadata.text('who'), 'me');
+  await assert.rejects(listener.accept({ signal: attempt.signal }), { name: 'AbortError' });
+  await session.close();
+  await listener.close();
+});
+
 test('tcp', () => roundTrip('tcp://127.0.0.1:0'));
 test('tcp, IPv6', () => roundTrip('tcp://[::1]:0'));
 test('unix', () => roundTrip(`unix://${join(folder, 'a.sock')}`));

@@ -44,6 +44,14 @@ test('hello, and verbs that are not there', async () => {
   assert.equal((await testee.begin('recv', { receiver: 99 })).err.name, 'NO_SUCH_HANDLE');
 });
 
+test('an accept is given up', async () => {
+  const testee = new Testee();
+  const { listener } = await testee.ask('listen', { url: 'tcp://127.0.0.1:0' });
+  const accepted = testee.begin('accept', { listener });
+  assert.deepEqual(await testee.ask('give_up', { request: accepted.n }), { given_up: true });
+  assert.equal((await accepted).err.name, 'GIVEN_UP');
+});
+
 test('two testees: nested ends, streams, codes', async () => {
   const [one, two] = [new Testee(), new Testee()];
   const { listener, url } = await two.ask('listen', { url: 'tcp://127.0.0.1:0' });

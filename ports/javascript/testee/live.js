@@ -130,8 +130,9 @@ function liveOf(live) {
       await listener.ready;
       return { listener: live.hold(listener), url: listener.url };
     },
-    async accept(request) {
-      const session = await live.get(request, 'listener').accept();
+    async accept(request, n) {
+      const listener = live.get(request, 'listener');
+      const session = await live.wait(n, (signal) => listener.accept({ signal }));
       if (!session) throw new Refusal('CLOSED');
       return live.session(session);
     },

@@ -37,8 +37,8 @@ export class Listener implements AsyncIterable<Session> {
   readonly ready: Promise<string>;
   /** The URL to dial, once it listens. */
   readonly url: string;
-  /** The next session, or undefined after `close`. */
-  accept(): Promise<Session | undefined>;
+  /** The next session, or undefined after `close`. `signal` gives up; no session is lost by that. */
+  accept(options?: { signal?: AbortSignal }): Promise<Session | undefined>;
   /** Takes no more sessions. Those that were accepted live on. */
   close(): Promise<void>;
   [Symbol.asyncIterator](): AsyncIterator<Session, undefined, undefined>;

@@ -45,12 +45,27 @@ export class Listener {
     this.ready.catch(() => {});
   }
 
-  /** The next session, or undefined after `close`. */
-  async accept() {
+  /** The next session, or undefined after `close`. `signal` gives up; no session is lost by that. */
+  async accept({ signal } = {}) {
     await this.ready;
+    signal?.throwIfAborted();
     if (this.#sessions.length > 0) return this.#sessions.shift();
     if (this.#closed) return undefined;
-    return new Promise((resolve) => { this.#waiters.push(resolve); });
+    let abort;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#waiters.push(resolve);
+        abort = () => {
+          const at = this.#waiters.indexOf(resolve);
+          if (at < 0) return;
+          this.#waiters.splice(at, 1);
+          reject(signal.reason);
+        };
+        signal?.addEventListener('abort', abort);
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
   }
 
   async *[Symbol.asyncIterator]() {
