@@ -1,6 +1,8 @@
 //! `libchan`: the command-line tool. It parses and dispatches; each command is a module.
 
+mod certificate;
 mod conform;
+mod dial;
 mod json;
 mod testee;
 
@@ -18,8 +20,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Makes a self-signed certificate for development, valid for 90 days, and prints its fingerprint, which clients pin.
+    Certificate(certificate::Args),
     /// Checks an implementation against the specification and its test vectors.
     Conform(Box<conform::Args>),
+    /// Opens a session, shows what both sides have agreed on, and closes it.
+    Dial(dial::Args),
     /// Is the testee of the Rust implementation: requests in lines of JSON on standard input, replies on standard output
     /// (spec/conformance/PROTOCOL.md).
     Testee,
@@ -36,7 +42,9 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
+            Command::Certificate(args) => certificate::run(&args),
             Command::Conform(args) => conform::run(*args).await,
+            Command::Dial(args) => dial::run(args).await,
             Command::Testee => {
                 testee::serve(tokio::io::stdin(), tokio::io::stdout()).await;
                 ExitCode::SUCCESS
