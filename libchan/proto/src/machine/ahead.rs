@@ -29,7 +29,7 @@ impl Run {
         self.id = id;
     }
 
-    /// Another frame has arrived: more of its kind are likely. `same`: it begins the next message of the same channel.
+    /// Another frame has arrived: more of its kind are likely, unless it begins the next message of the same channel.
     #[inline]
     pub(super) fn disturb(&mut self, kind: Type, id: u32) {
         if self.frames > 0 && !(kind == Type::Message && id == self.id) {
