@@ -1,4 +1,5 @@
-//! What a channel keeps that was opened over a session, used once and left open: by name, and inside a message.
+//! What a channel keeps that was opened over a session, used once and left open: by name, and inside a message. And what
+//! a session keeps that was used and is idle.
 
 use libchan_tests::*;
 use stats_alloc::Region;
@@ -75,6 +76,32 @@ async fn open_in_messages(
     }
 }
 
+/// The most that both ends of an idle session may hold, in bytes of heap: no buffer to read or write is among it.
+const MOST_A_SESSION: f64 = 12.0 * 1024.0;
+
+pub(crate) async fn sessions_that_were_used(on: On, count: usize) {
+    let mut kept = Vec::with_capacity(1 + count);
+    use_a_session(on, &mut kept).await;
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..count {
+        use_a_session(on, &mut kept).await;
+    }
+    let bytes = held(&region, count);
+    println!("{count} sessions: {bytes:.0} bytes a session, both ends together");
+    assert!(bytes <= MOST_A_SESSION, "{bytes} bytes a session, {count} open");
+}
+
+async fn use_a_session(on: On, kept: &mut Vec<((Session, Session), Ends)>) {
+    let (a, b) = sessions(on).await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 64).await;
+    for number in 0..1_000 {
+        put(&sender, number).await;
+        assert_eq!(get(&receiver).await, number);
+    }
+    settle().await;
+    kept.push(((a, b), (sender, receiver)));
+}
+
 async fn sessions(on: On) -> (Session, Session) {
     let limits = Limits { max_channels: 65_536, ..Limits::default() };
     let options = || SessionOptions::new().limits(limits.clone());
@@ -89,8 +116,13 @@ async fn settle() {
 }
 
 fn check(region: &Region<'_, std::alloc::System>, count: usize, how: &str) {
-    let change = region.change();
-    let bytes = (change.bytes_allocated as f64 - change.bytes_deallocated as f64) / count as f64;
+    let bytes = held(region, count);
     println!("{count} {how}: {bytes:.0} bytes a channel, both ends together");
     assert!(bytes <= MOST, "{bytes} bytes a channel {how}, {count} open");
+}
+
+/// Bytes of heap that each of `count` keeps.
+fn held(region: &Region<'_, std::alloc::System>, count: usize) -> f64 {
+    let change = region.change();
+    (change.bytes_allocated as f64 - change.bytes_deallocated as f64) / count as f64
 }

@@ -188,6 +188,7 @@ alone! {
     a_thousand_idle_channels_in_messages: Current, idle::in_messages(On::Tcp, 1_000);
     ten_thousand_idle_channels_by_name: Current, idle::by_name(On::Tcp, 10_000);
     ten_thousand_idle_channels_in_messages: Current, idle::in_messages(On::Tcp, 10_000);
+    a_hundred_idle_sessions: Current, idle::sessions_that_were_used(On::Tcp, 100);
     sessions_over_unix_leave_nothing: Current, rounds(On::Unix, false);
     sessions_over_tcp_leave_nothing: Current, rounds(On::Tcp, false);
     sessions_over_unix_leave_nothing_multi: Multi, rounds(On::Unix, false);

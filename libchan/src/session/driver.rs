@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use super::alarm::Alarm;
+use super::buffers;
 use super::farewell::Farewell;
 use super::port::Concerned;
 use super::read::ReadBuffer;
@@ -127,6 +128,7 @@ impl Driver {
                 break;
             }
         }
+        self.buffer.let_go();
         let shared = self.shared.clone();
         let mut state = shared.lock();
         begin_turn(&mut state, cx)?;
@@ -311,7 +313,7 @@ impl Driver {
             state = shared.lock();
             state.writer = Some(writer);
             if unsent.is_done() {
-                state.swap_back(unsent);
+                buffers::keep_output(unsent.output);
             } else {
                 state.unsent = Some(unsent);
             }

@@ -39,6 +39,7 @@ impl Leg {
     /// Sends past the queue, on the caller's thread if that is right.
     pub(crate) fn send(&self, message: Outgoing<'_>) -> Result<(), Blocked> {
         let mut state = self.session.lock();
+        state.lend_buffer();
         state.machine.try_send(self.key, message)?;
         self.session.after_send(state, Some(self.key));
         Ok(())
@@ -47,6 +48,7 @@ impl Leg {
     /// The same for a small message that carries nothing.
     pub(crate) fn send_plain(&self, codec: u8, payload: &[u8]) -> Result<(), Blocked> {
         let mut state = self.session.lock();
+        state.lend_buffer();
         state.machine.try_send_plain(self.key, codec, payload)?;
         self.session.after_send(state, Some(self.key));
         Ok(())

@@ -1,6 +1,7 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
 mod alarm;
+mod buffers;
 mod descriptors;
 mod driver;
 mod farewell;

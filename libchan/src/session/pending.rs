@@ -138,7 +138,11 @@ impl PendingSession {
     fn poll_hello(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>> {
         let Self { machine, wire, .. } = self;
         while machine.established().is_none() {
-            let read = ready!(wire.reader.poll_read(cx, wire.buffer.room(), &mut wire.descriptors));
+            let read = wire.reader.poll_read(cx, wire.buffer.room(), &mut wire.descriptors);
+            let Poll::Ready(read) = read else {
+                wire.buffer.let_go();
+                return Poll::Pending;
+            };
             let read = read.map_err(|error| SessionError::Link(error.to_string()))?;
             if read == 0 {
                 return Poll::Ready(machine.handle_eof());

@@ -1,5 +1,10 @@
 //! The read buffer: filled by the link, consumed by the machine, which copies what it keeps. So it is written over and over,
-//! and cleared once.
+//! and cleared once; and what is left in it between two turns is nothing, or the beginning of a frame. Where it is nothing,
+//! the memory goes to the thread's other sessions.
+
+use std::mem;
+
+use super::buffers;
 
 /// What a session begins with, in bytes: enough for small messages, little for a session that is idle.
 const SMALL: usize = 16 * 1024;
@@ -10,16 +15,19 @@ const LARGE: usize = 128 * 1024;
 const BETWEEN: usize = 4 * 1024;
 
 pub(super) struct ReadBuffer {
-    /// Wholly initialised, because links read into `&mut [u8]`; the first `filled` bytes are data.
+    /// Wholly initialised, because links read into `&mut [u8]`; the first `filled` bytes are data. Empty where the session
+    /// has none in hand.
     buffer: Vec<u8>,
     filled: usize,
+    /// How much of it is used, unless a frame is larger.
+    size: usize,
     /// What was read elsewhere, before all that is here. Not kept: it may be far more than the buffer should hold.
     stray: Vec<u8>,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: Vec::new(), filled: 0, stray: Vec::new() }
+        Self { buffer: Vec::new(), filled: 0, size: SMALL, stray: Vec::new() }
     }
 
     /// Puts what was read elsewhere before the next bytes. The buffer is empty: what is here was read into a large frame.
@@ -33,10 +41,24 @@ impl ReadBuffer {
 
     /// Where the next read goes.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.buffer.len() - self.filled < SMALL / 2 {
-            self.buffer.resize((2 * self.buffer.len()).max(SMALL), 0);
+        if self.buffer.is_empty() {
+            self.buffer = buffers::take_read();
         }
-        &mut self.buffer[self.filled..]
+        if self.size - self.filled < SMALL / 2 {
+            self.size *= 2;
+        }
+        if self.buffer.len() < self.size {
+            self.buffer.resize(self.size, 0);
+        }
+        &mut self.buffer[self.filled..self.size]
+    }
+
+    /// Lets the memory go, unless something is in it.
+    pub(super) fn let_go(&mut self) {
+        if self.filled == 0 {
+            buffers::keep_read(mem::take(&mut self.buffer));
+            self.size = self.size.min(LARGE);
+        }
     }
 
     /// Where the next read goes on behind the rest of a large frame.
@@ -55,13 +77,13 @@ impl ReadBuffer {
         if self.has_stray() {
             return self.feed_stray(end, consume);
         }
-        let full = end == self.buffer.len();
+        let full = end == self.size;
         let (taken, bulk) = consume(&self.buffer[..end])?;
         self.buffer.copy_within(taken..end, 0);
         self.filled = end - taken;
-        if full && !bulk && self.buffer.len() < LARGE {
+        if full && !bulk && self.size < LARGE {
             // There is more where that came from.
-            self.buffer.resize(4 * self.buffer.len(), 0);
+            self.size = (4 * self.size).min(LARGE);
         }
         Ok(())
     }
@@ -72,12 +94,13 @@ impl ReadBuffer {
         end: usize,
         consume: impl FnOnce(&[u8]) -> Result<(usize, bool), E>,
     ) -> Result<(), E> {
-        let mut input = std::mem::take(&mut self.stray);
+        let mut input = mem::take(&mut self.stray);
         input.extend_from_slice(&self.buffer[..end]);
         let (taken, _) = consume(&input)?;
         let left = &input[taken..];
-        if self.buffer.len() < left.len() {
-            self.buffer.resize(left.len(), 0);
+        self.size = self.size.max(left.len());
+        if self.buffer.len() < self.size {
+            self.buffer.resize(self.size, 0);
         }
         self.buffer[..left.len()].copy_from_slice(left);
         self.filled = left.len();
@@ -105,8 +128,36 @@ mod tests {
                 Ok((taken, false))
             });
             assert_eq!(result, Ok(()));
+            buffer.let_go();
         }
-        assert!(buffer.buffer.len() <= 2 * LARGE);
+        assert_eq!(buffer.size, LARGE);
+    }
+
+    #[test]
+    fn memory_is_let_go_where_nothing_is_in_it() {
+        let (mut one, mut other) = (ReadBuffer::new(), ReadBuffer::new());
+        let at = one.room().as_ptr();
+        one.feed::<()>(10, |_| Ok((9, false))).unwrap();
+        one.let_go();
+        assert_eq!(one.buffer.as_ptr(), at, "a byte is left");
+        one.room();
+        one.feed::<()>(1, |input| Ok((input.len(), false))).unwrap();
+        one.let_go();
+        assert!(one.buffer.is_empty());
+        assert_eq!(other.room().as_ptr(), at, "another session of the thread uses it");
+        assert_eq!(other.room().len(), SMALL);
+    }
+
+    #[test]
+    fn a_session_of_small_messages_uses_little_of_a_large_buffer() {
+        let mut bulk = ReadBuffer::new();
+        for _ in 0..3 {
+            let read = bulk.room().len();
+            bulk.feed::<()>(read, |input| Ok((input.len(), false))).unwrap();
+        }
+        assert_eq!(bulk.room().len(), LARGE);
+        bulk.let_go();
+        assert_eq!(ReadBuffer::new().room().len(), SMALL);
     }
 
     #[test]

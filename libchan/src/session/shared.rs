@@ -16,6 +16,7 @@ use libchan_proto::{
 
 use tokio::runtime::Handle;
 
+use super::buffers;
 use super::descriptors::{Arrived, Leaving};
 use super::leg::Leg;
 use super::port::{Port, Ports};
@@ -58,8 +59,6 @@ pub(crate) struct State {
     /// `None` while somebody writes.
     pub(super) writer: Option<Box<dyn LinkWriter>>,
     driver_only: bool,
-    /// The spare output that is swapped with the machine's.
-    pub(super) spare: Output,
     /// What a write has left over: the driver's to finish.
     pub(super) unsent: Option<Unsent>,
     /// Channels that were woken with data and have not come back (a hint: nothing may depend on it for progress).
@@ -117,7 +116,6 @@ impl Shared {
                 ports: Ports::default(),
                 writer: Some(writer),
                 driver_only,
-                spare: Output::default(),
                 unsent: None,
                 active: 0,
                 burst: false,
@@ -230,7 +228,7 @@ impl Shared {
         state.writer = Some(writer);
         let all = matches!(result, Ok(true));
         match result {
-            Ok(true) => state.swap_back(unsent),
+            Ok(true) => buffers::keep_output(unsent.output),
             Ok(false) => state.unsent = Some(unsent),
             Err(error) => self.break_link(&mut state, error.to_string()),
         }
@@ -451,7 +449,8 @@ impl State {
 
     /// Takes what the machine has to write, with the descriptors that go with it.
     pub(super) fn swap_out(&mut self) -> Unsent {
-        let mut unsent = Unsent::into(std::mem::take(&mut self.spare));
+        self.lend_buffer();
+        let mut unsent = Unsent::into(Output::default());
         self.machine.take_output(&mut unsent.output);
         for (_, token) in &unsent.output.descriptors {
             unsent.descriptors.extend(self.leaving.take(*token));
@@ -459,10 +458,12 @@ impl State {
         unsent
     }
 
-    /// Everything was written: keeps the buffers for the next time.
-    pub(super) fn swap_back(&mut self, mut unsent: Unsent) {
-        unsent.clear();
-        self.spare = unsent.output;
+    /// Gives the machine a buffer of this thread's to write into, if it has none.
+    #[inline]
+    pub(super) fn lend_buffer(&mut self) {
+        if self.machine.lacks_buffer() {
+            self.machine.use_buffer(buffers::take_output());
+        }
     }
 
     /// The end of the session: nobody is left waiting, and no cycle of channels and session remains.

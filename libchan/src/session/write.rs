@@ -23,20 +23,13 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    /// Ready to be filled, with buffers that were used before.
+    /// Nothing of it has left yet.
     pub(super) fn into(output: Output) -> Self {
         Self { output, written: 0, descriptors: VecDeque::new() }
     }
 
     pub(super) fn is_done(&self) -> bool {
         self.written >= self.output.len()
-    }
-
-    /// Empties it, keeping its buffers.
-    pub(super) fn clear(&mut self) {
-        self.output.clear();
-        self.descriptors.clear();
-        self.written = 0;
     }
 
     /// Writes what goes without waiting. `Ok(false)`: some is left.

@@ -31,6 +31,20 @@ impl Machine {
         self.out.len()
     }
 
+    /// Whether what is sent next needs an allocation: after [`take_output`](Self::take_output) with an output that had no
+    /// buffers.
+    #[inline]
+    pub fn lacks_buffer(&self) -> bool {
+        self.out.bytes.capacity() == 0 && self.out.is_empty()
+    }
+
+    /// Writes into the buffers of `out`, which must be empty, from here on; does nothing while something waits.
+    pub fn use_buffer(&mut self, out: Output) {
+        if self.out.is_empty() && out.is_empty() {
+            self.out = out;
+        }
+    }
+
     /// Moves what is to be written into `out`, whose buffers are taken in exchange. `out` must be empty.
     pub fn take_output(&mut self, out: &mut Output) {
         self.flush_credit();
