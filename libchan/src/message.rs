@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::attach::{self, Ends};
-use crate::codec::AnyCodec;
+use crate::attach::{self, EncodeScope, Ends};
+use crate::codec::{AnyCodec, CodecError};
 use crate::error::{RecvError, SendFailure};
 use crate::parcel::PayloadBytes;
 use crate::raw::Raw;
@@ -33,8 +33,8 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
-/// A value on its way into a message: its bytes are in the caller's buffer unless `kept` holds them. Filled in place: moved
-/// from call to call it would cost a small message as much as its encoding.
+/// A value on its way into a message that is more than bytes in the caller's buffer: it carries ends, or `kept` holds its
+/// bytes.
 pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
     pub(crate) ends: Ends,
@@ -42,16 +42,9 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// To be filled by [`encode`].
-    #[inline]
-    pub(crate) fn by(codec: &AnyCodec) -> Self {
+    /// A plain message after all: nothing but the bytes in the caller's buffer.
+    pub(crate) fn plain(codec: &AnyCodec) -> Self {
         Self { codec: codec.clone(), ends: Ends::new(), kept: None }
-    }
-
-    /// Whether it is nothing but the bytes in the caller's buffer.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.ends.is_empty() && self.kept.is_none()
     }
 }
 
@@ -66,7 +59,7 @@ pub(crate) struct Arrived<'a> {
 
 /// The functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
 pub(crate) struct Erased<T> {
-    pub(crate) encode: fn(&T, &mut Encoded, &mut Vec<u8>) -> Result<(), SendFailure>,
+    pub(crate) encode: fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Option<Encoded>, SendFailure>,
     pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
     /// The same for a small message that carries nothing; never `None`.
     pub(crate) decode_plain: fn(&AnyCodec, &[u8]) -> Result<Option<T>, RecvError>,
@@ -78,28 +71,38 @@ impl<T: Message> Erased<T> {
     }
 }
 
-/// Encodes `value` with the codec of `encoded`, appending to `out`, and collects the ends in it. On failure nothing is bound.
+/// Encodes `value`, appending to `out`. `None`: a plain message, nothing but these bytes; else the ends that were met in it,
+/// or its bytes where they are not in `out`. On failure nothing is bound.
 pub(crate) fn encode<T: Message>(
     value: &T,
-    encoded: &mut Encoded,
+    codec: &AnyCodec,
     out: &mut Vec<u8>,
-) -> Result<(), SendFailure> {
+) -> Result<Option<Encoded>, SendFailure> {
     if let Some(raw) = (value as &dyn Any).downcast_ref::<Raw>() {
-        *encoded = raw.to_encoded()?;
-        return Ok(());
+        return raw.to_encoded().map(Some);
     }
     let uncopied = Encoding::begin();
-    let scope = attach::EncodeScope::enter(encoded.codec.placeholder());
-    let result = encoded.codec.encode(value, out);
-    scope.finish(&mut encoded.ends)?;
-    if let Err(error) = result {
-        encoded.ends.clear();
-        return Err(SendFailure::Encode(error.to_string()));
+    let scope = EncodeScope::enter(codec.placeholder());
+    let result = codec.encode(value, out);
+    if result.is_ok() && scope.is_empty() && uncopied.is_empty() {
+        scope.close();
+        return Ok(None);
     }
-    if let Some(parts) = uncopied.parts(out) {
-        encoded.kept = Some(PayloadBytes::Parts(parts));
-    }
-    Ok(())
+    gather(codec, scope, &uncopied, result, out).map(Some)
+}
+
+/// What an encoded value is beside the bytes in `out`.
+#[inline(never)]
+fn gather(
+    codec: &AnyCodec,
+    scope: EncodeScope,
+    uncopied: &Encoding,
+    result: Result<(), CodecError>,
+    out: &[u8],
+) -> Result<Encoded, SendFailure> {
+    let ends = scope.finish()?;
+    result.map_err(|error| SendFailure::Encode(error.to_string()))?;
+    Ok(Encoded { codec: codec.clone(), ends, kept: uncopied.parts(out).map(PayloadBytes::Parts) })
 }
 
 /// Decodes a message as `T`. Ends that are not claimed by the value, or all of them on failure, are closed.

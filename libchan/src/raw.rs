@@ -45,8 +45,7 @@ impl Raw {
         let uncopied = Encoding::begin();
         let scope = attach::EncodeScope::enter(codec.placeholder());
         let result = codec.encode(value, &mut out);
-        let mut ends = Ends::new();
-        scope.finish(&mut ends)?;
+        let ends = scope.finish()?;
         result.map_err(|error| SendFailure::Encode(error.to_string()))?;
         let payload = uncopied.parts(&out).map_or_else(|| out.into(), |parts| join(&parts));
         Ok(Self { codec, payload, ends: Mutex::new(ends) })

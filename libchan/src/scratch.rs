@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// How long the last message was that took the buffer with it: the next one is likely to be as long, and growing to
-    /// that by doubling costs more than the message.
+    /// How long the last message was if it took the buffer with it: the next one is likely to be as long, and growing to that
+    /// by doubling costs more than the message.
     static LARGE: Cell<usize> = const { Cell::new(0) };
     /// Large buffers that were given away, to be used again once nobody holds them: an allocator gets them from the system
     /// page by page, cleared, which costs more than encoding into them.
@@ -35,6 +35,14 @@ impl Scratch {
         Self(buffer)
     }
 
+    /// The same with a copy of `bytes` in it.
+    #[inline]
+    pub(crate) fn copy(bytes: &[u8]) -> Self {
+        let mut scratch = Self::take();
+        scratch.0.extend_from_slice(bytes);
+        scratch
+    }
+
     /// The buffer to encode into, with room for another message like the last one.
     #[inline]
     pub(crate) fn for_encoding(&mut self) -> &mut Vec<u8> {
@@ -46,7 +54,7 @@ impl Scratch {
 
     #[cold]
     fn make_room(&mut self) {
-        let wanted = LARGE.get();
+        let wanted = LARGE.take();
         self.0 = LENT.with_borrow_mut(|lent| lent.take(wanted)).unwrap_or_default();
         self.0.reserve(wanted);
     }
@@ -61,12 +69,20 @@ impl Scratch {
         &self.0
     }
 
+    /// Whether the contents stay here: less than `large` and not above `limit`.
+    #[inline]
+    pub(crate) fn is_small(&self, large: usize, limit: usize) -> bool {
+        self.0.len() < large && self.0.len() <= limit
+    }
+
     /// Gives the contents away when they are large enough for a copy to cost more than an allocation.
     #[inline]
     pub(crate) fn take_large(&mut self, large: usize) -> Option<Bytes> {
-        let is_large = self.0.len() >= large;
-        LARGE.set(if is_large { self.0.len() + SLACK } else { 0 });
-        is_large.then(|| lend(std::mem::take(&mut self.0)))
+        if self.0.len() < large {
+            return None;
+        }
+        LARGE.set(self.0.len() + SLACK);
+        Some(lend(std::mem::take(&mut self.0)))
     }
 }
 

@@ -114,10 +114,15 @@ impl Encoding {
         Self { before: COUNT.get() }
     }
 
-    /// The message in parts, if something was left out of `buffer`, which it begins.
+    /// Whether nothing was left out so far.
     #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        COUNT.get() == self.before
+    }
+
+    /// The message in parts, if something was left out of `buffer`, which it begins.
     pub(crate) fn parts(&self, buffer: &[u8]) -> Option<Vec<Bytes>> {
-        if COUNT.get() == self.before { None } else { Some(self.take(buffer)) }
+        if self.is_empty() { None } else { Some(self.take(buffer)) }
     }
 
     fn left_out(&self) -> Vec<(usize, Bytes)> {
@@ -145,7 +150,7 @@ impl Drop for Encoding {
     #[inline]
     fn drop(&mut self) {
         // It did not encode, or panicked.
-        if COUNT.get() != self.before {
+        if !self.is_empty() {
             drop(self.left_out());
         }
     }

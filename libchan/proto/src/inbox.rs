@@ -155,12 +155,16 @@ impl Inbox {
         Some((codec, &self.bytes[from..self.at]))
     }
 
-    /// Behind others: a small message that carries nothing.
+    /// The same as [`push`](Self::push) for a small message that carries nothing. How many wait now.
     #[inline]
-    pub(crate) fn push_plain(&mut self, codec: u8, payload: &[u8]) {
+    pub(crate) fn push_plain(&mut self, codec: u8, payload: &[u8]) -> usize {
+        if self.heads.is_empty() {
+            self.rewind();
+        }
         self.bytes.extend_from_slice(payload);
         let length = payload.len() as u32;
         self.heads.push_back(Head { length, attachments: 0, codec, flaw: Flaw::None, shared: false });
+        self.heads.len()
     }
 
     pub(crate) fn push(&mut self, codec: u8, flaw: Flaw, attachments: &[Attachment], payload: Payload<'_>) {

@@ -55,15 +55,25 @@ impl EncodeScope {
         Self { outer }
     }
 
-    /// Puts what was collected into `ends`, in the order of the indexes in the payload.
+    /// Whether nothing was collected, and nothing failed.
     #[inline]
-    pub(crate) fn finish(self, ends: &mut Ends) -> Result<(), SendFailure> {
+    pub(crate) fn is_empty(&self) -> bool {
+        let open = OPEN.get();
+        open.len == 0 && !open.failed
+    }
+
+    /// The end of a scope that is empty.
+    #[inline]
+    pub(crate) fn close(self) {
+        self.leave();
+        std::mem::forget(self);
+    }
+
+    /// What was collected, in the order of the indexes in the payload.
+    pub(crate) fn finish(self) -> Result<Ends, SendFailure> {
         let open = self.leave();
         std::mem::forget(self);
-        if open.len > 0 || open.failed {
-            *ends = collected(open)?;
-        }
-        Ok(())
+        collected(open)
     }
 
     /// Back to the scope around it.

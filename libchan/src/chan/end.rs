@@ -11,7 +11,6 @@ use super::queue::Slot;
 use super::state::{End, Locked, State};
 use crate::codec::AnyCodec;
 use crate::error::{Closed, RemoteError};
-use crate::message::Encoded;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::{Leg, Shared};
@@ -208,9 +207,9 @@ impl<T> Chan<T> {
                 Slot::Value(value) if lost => {
                     // Encoding is how the ends in it are found.
                     let mut scratch = Scratch::take();
-                    let mut encoded = Encoded::by(&AnyCodec::msgpack());
                     if let Some(erased) = self.erased()
-                        && (erased.encode)(&value, &mut encoded, scratch.buffer()).is_ok()
+                        && let Ok(Some(encoded)) =
+                            (erased.encode)(&value, &AnyCodec::msgpack(), scratch.buffer())
                     {
                         Parcel::encoded(encoded, &[]).lose();
                     }

@@ -120,7 +120,7 @@ impl<T> Chan<T> {
                 Poll::Ready(Ok(value))
             }
             Received::Waits => Poll::Pending,
-            Received::Unclear => self.poll_recv_anywhere(state, waker, place),
+            Received::Unclear => self.poll_recv_across(state, waker, place),
         }
     }
 }

@@ -240,11 +240,11 @@ impl Legs {
 
     /// Takes the next message past the inbox, or parks, if there is one source and nothing of it is here.
     #[inline]
-    pub(super) fn take_lone(&mut self, payload: &mut Vec<u8>, waker: &Waker) -> TakeLone {
+    pub(super) fn take_lone(&mut self, waker: &Waker, keep: impl FnMut(&[u8])) -> TakeLone {
         match &mut self.ends {
             Ends::Source(source) if !source.on_demand => {
                 let owed = (&mut source.owed, &mut source.owed_charge);
-                source.leg.take_lone(payload, owed, waker)
+                source.leg.take_lone(owed, waker, keep)
             }
             _ => TakeLone::Other,
         }

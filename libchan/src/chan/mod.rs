@@ -23,6 +23,7 @@ mod end;
 mod here;
 mod legs;
 mod news;
+mod plain;
 mod pump;
 mod queue;
 mod recv;

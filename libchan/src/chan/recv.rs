@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use libchan_proto::{Body, Flaw, TakeLone, charge};
+use libchan_proto::{Body, Flaw};
 
 use super::Chan;
 use super::legs::{Legs, Parked};
@@ -47,21 +47,11 @@ enum Direct<T> {
     Ended,
 }
 
-/// What the usual case came to.
-enum Plain {
-    /// A message in this codec; its payload is in the scratch buffer.
-    Taken(AnyCodec),
-    /// Nothing, and the receiver waits in the session's port.
-    Parked,
-    /// It is not the usual case.
-    Unclear,
-}
-
 /// Where a waiting `recv` is known.
 #[derive(Default)]
 pub(crate) struct Place {
     ticket: Option<u64>,
-    parked: Option<Parked>,
+    pub(super) parked: Option<Parked>,
 }
 
 impl Place {
@@ -79,26 +69,15 @@ impl Place {
 }
 
 impl<T> Chan<T> {
-    /// A receive that the short way leaves to the general one.
+    /// A receive that the short ways leave to the general one.
     #[inline(never)]
     pub(super) fn poll_recv_anywhere(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, State<T>>,
+        state: MutexGuard<'_, State<T>>,
         waker: &Waker,
         place: &mut Place,
     ) -> Poll<Result<Option<T>, RecvError>> {
         let mut scratch = Scratch::take();
-        match self.take_plain(&mut state, waker, place, &mut scratch) {
-            Plain::Taken(codec) => {
-                drop(state);
-                return Poll::Ready(match self.erased() {
-                    Some(erased) => (erased.decode_plain)(&codec, scratch.bytes()),
-                    None => Err(no_codec()),
-                });
-            }
-            Plain::Parked => return Poll::Pending,
-            Plain::Unclear => {}
-        }
         match self.poll_take(state.into(), waker, place, &mut scratch) {
             Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
             Poll::Pending => Poll::Pending,
@@ -125,49 +104,6 @@ impl<T> Chan<T> {
             Got::End(end) => end.map(|value| value.map(Slot::Value)),
             Got::Nothing => Ok(None),
         })
-    }
-
-    /// The usual case in few steps: one source, no queue, one receiver, and a small message that carries nothing, or none.
-    /// It concerns nobody else.
-    #[inline]
-    fn take_plain(
-        &self,
-        state: &mut State<T>,
-        waker: &Waker,
-        place: &mut Place,
-        scratch: &mut Scratch,
-    ) -> Plain {
-        if !state.is_plain() || self.senders() > 0 {
-            return Plain::Unclear;
-        }
-        let (codec, half_window) = if let Some(inbox) = &mut state.legs.inbox {
-            let Some((codec, payload)) = inbox.pop_plain() else { return Plain::Unclear };
-            scratch.buffer().extend_from_slice(payload);
-            let half_window = inbox.half_window();
-            state.legs.put_inbox_aside();
-            (codec, half_window)
-        } else {
-            let known = state.legs.parked;
-            if known.is_some() && known != place.parked {
-                return Plain::Unclear;
-            }
-            match state.legs.take_lone(scratch.buffer(), waker) {
-                TakeLone::Taken { codec, half_window, starved } => {
-                    state.legs.set_starved(starved);
-                    (codec, half_window)
-                }
-                TakeLone::Nothing => {
-                    place.parked = Some(known.unwrap_or_else(|| state.legs.park()));
-                    return Plain::Parked;
-                }
-                TakeLone::Other => return Plain::Unclear,
-            }
-        };
-        let Some(source) = state.legs.sources().first() else { return Plain::Unclear };
-        let codec = source.leg.session.codec_by_id(codec);
-        state.legs.account(charge(scratch.bytes().len(), 0), half_window, self.capacity, 0);
-        leave_line(state, place);
-        Plain::Taken(codec)
     }
 
     fn poll_take(
@@ -389,7 +325,7 @@ impl<T> Chan<T> {
 
 /// A `recv` has what it wanted: it waits nowhere any more.
 #[inline]
-fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
+pub(super) fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
     if let Some(local) = state.local_mut() {
         place.leave(&mut local.receivers);
     }
@@ -453,7 +389,7 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
 }
 
 #[cold]
-fn no_codec() -> RecvError {
+pub(super) fn no_codec() -> RecvError {
     RecvError::Decode("the channel has no codec".to_owned())
 }
 

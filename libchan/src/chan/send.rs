@@ -12,6 +12,7 @@ use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
 use crate::attach::Attached;
+use crate::codec::AnyCodec;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::message::Encoded;
 use crate::parcel::{Parcel, PayloadBytes};
@@ -107,10 +108,37 @@ impl<T> Chan<T> {
     /// `direct`: past the queue, if nothing waits in it.
     fn send_encoded(self: &Arc<Self>, leg: &Leg, value: T, direct: bool) -> Begun<T> {
         let mut scratch = Scratch::take();
-        let mut encoded = Encoded::by(leg.session.codec());
-        if let Err(why) = self.encode_into(leg, &value, &mut scratch, &mut encoded) {
-            return Begun::Done(Err(SendError::new(value, why)));
+        let (codec, limits) = leg.session.terms();
+        match self.encode(&value, codec, &mut scratch) {
+            Ok(None) if direct && scratch.is_small(LARGE, limits.max_message as usize) => {
+                match leg.send_plain(codec.id().0, scratch.bytes()) {
+                    Ok(()) => Begun::Done(Ok(())),
+                    Err(Blocked::Gone) => Begun::Done(Err(SendError::new(value, self.gone(leg)))),
+                    Err(_) => {
+                        let parcel = Parcel::encoded(Encoded::plain(codec), scratch.bytes());
+                        self.queue_encoded(value, parcel)
+                    }
+                }
+            }
+            Ok(encoded) => self.send_checked(leg, value, encoded, &mut scratch, direct),
+            Err(why) => Begun::Done(Err(SendError::new(value, why))),
         }
+    }
+
+    /// Any other message than a small one that carries nothing.
+    #[inline(never)]
+    fn send_checked(
+        self: &Arc<Self>,
+        leg: &Leg,
+        value: T,
+        encoded: Option<Encoded>,
+        scratch: &mut Scratch,
+        direct: bool,
+    ) -> Begun<T> {
+        let mut encoded = match checked(leg, encoded, scratch) {
+            Ok(encoded) => encoded,
+            Err(why) => return Begun::Done(Err(SendError::new(value, why))),
+        };
         if direct {
             match send_direct(leg, &mut encoded, scratch.bytes()) {
                 Ok(()) => return Begun::Done(Ok(())),
@@ -128,35 +156,21 @@ impl<T> Chan<T> {
         value: &T,
         scratch: &mut Scratch,
     ) -> Result<Encoded, SendFailure> {
-        let mut encoded = Encoded::by(leg.session.codec());
-        self.encode_into(leg, value, scratch, &mut encoded)?;
-        Ok(encoded)
+        let encoded = self.encode(value, leg.session.codec(), scratch)?;
+        checked(leg, encoded, scratch)
     }
 
-    /// The same, in place.
-    fn encode_into(
+    #[inline]
+    fn encode(
         &self,
-        leg: &Leg,
         value: &T,
+        codec: &AnyCodec,
         scratch: &mut Scratch,
-        encoded: &mut Encoded,
-    ) -> Result<(), SendFailure> {
-        let Some(erased) = self.erased() else {
-            return Err(SendFailure::Encode("the channel has no codec".to_owned()));
-        };
-        let limits = leg.session.limits();
-        (erased.encode)(value, encoded, scratch.for_encoding())?;
-        let size = encoded.kept.as_ref().map_or_else(|| scratch.bytes().len(), PayloadBytes::len);
-        if size > limits.max_message as usize {
-            return Err(SendFailure::TooLarge { size, limit: limits.max_message as usize });
+    ) -> Result<Option<Encoded>, SendFailure> {
+        match self.erased() {
+            Some(erased) => (erased.encode)(value, codec, scratch.for_encoding()),
+            None => Err(SendFailure::Encode("the channel has no codec".to_owned())),
         }
-        if !encoded.ends.is_empty() {
-            check_ends(leg, &encoded.ends)?;
-        }
-        if encoded.kept.is_none() {
-            encoded.kept = scratch.take_large(LARGE).map(PayloadBytes::Whole);
-        }
-        Ok(())
     }
 
     fn queue_encoded(self: &Arc<Self>, value: T, parcel: Parcel) -> Begun<T> {
@@ -270,17 +284,26 @@ impl<T> Chan<T> {
     }
 }
 
-/// Sends past the queue. On failure nothing is bound.
-#[inline]
-fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
-    if encoded.is_plain() {
-        return leg.send_plain(encoded.codec.id().0, bytes);
+/// What can be checked of an encoded value before a byte of it is sent.
+fn checked(leg: &Leg, encoded: Option<Encoded>, scratch: &mut Scratch) -> Result<Encoded, SendFailure> {
+    let (codec, limits) = leg.session.terms();
+    let mut encoded = encoded.unwrap_or_else(|| Encoded::plain(codec));
+    let size = encoded.kept.as_ref().map_or_else(|| scratch.bytes().len(), PayloadBytes::len);
+    let limit = limits.max_message as usize;
+    if size > limit {
+        return Err(SendFailure::TooLarge { size, limit });
     }
-    send_direct_with(leg, encoded, bytes)
+    if !encoded.ends.is_empty() {
+        check_ends(leg, &encoded.ends)?;
+    }
+    if encoded.kept.is_none() {
+        encoded.kept = scratch.take_large(LARGE).map(PayloadBytes::Whole);
+    }
+    Ok(encoded)
 }
 
-/// The same with what the message carries.
-fn send_direct_with(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
+/// Sends past the queue. On failure nothing is bound.
+fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
     // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
     if encoded.ends.iter().any(|end| !matches!(end, Attached::Sender(_))) {
         return Err(Blocked::Backlog);

@@ -153,32 +153,35 @@ impl Leg {
             }
             if let Some(waker) = park {
                 state.machine.set_awaited(self.key, true);
-                state.ports.park(self.key, waker);
+                let was_active = state.ports.park(self.key, waker);
+                state.active -= u32::from(was_active);
             }
             Refill::Empty
         })
     }
 
-    /// The same for a lone receiver and a lone small message that carries nothing, which is put into `payload`: no inbox
+    /// The same for a lone receiver and a lone small message that carries nothing, whose payload `keep` gets: no inbox
     /// changes hands. What is `owed`, messages and their charge, is reported if the sender has run out: it need not know
     /// before, as the caller bounds it.
+    #[inline]
     pub(crate) fn take_lone(
         &self,
-        payload: &mut Vec<u8>,
         owed: (&mut u16, &mut u32),
         park: &Waker,
+        mut keep: impl FnMut(&[u8]),
     ) -> TakeLone {
         self.session.quiet(|state| {
-            if *owed.0 > 0 && state.machine.sender_starved(self.key) {
+            let mut found = state.machine.take_lone(self.key, *owed.0 > 0, &mut keep);
+            if found == TakeLone::Report {
                 state.machine.taken(self.key, u32::from(mem::take(owed.0)), mem::take(owed.1));
+                found = state.machine.take_lone(self.key, false, keep);
             }
-            let found = state.machine.take_lone(self.key, payload);
-            if found == TakeLone::Nothing {
-                state.ports.park(self.key, park);
-            }
-            if found != TakeLone::Other {
-                state.came_back(self.key, false);
-            }
+            let was_active = match found {
+                TakeLone::Nothing => state.ports.park(self.key, park),
+                TakeLone::Taken { .. } => state.ports.came_back(self.key),
+                TakeLone::Report | TakeLone::Other => false,
+            };
+            state.active -= u32::from(was_active);
             found
         })
     }

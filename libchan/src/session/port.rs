@@ -126,18 +126,25 @@ impl Ports {
         if note.is(Note::STREAM) { self.streams.get(note.at()?) } else { None }
     }
 
-    /// A lone receiver waits at the channel.
-    pub(super) fn park(&mut self, key: Key, waker: &Waker) {
+    /// A lone receiver has come back and waits at the channel. True if that was active.
+    pub(super) fn park(&mut self, key: Key, waker: &Waker) -> bool {
         let at = key.slot as usize;
-        let Some(place) = self.list.get_mut(at).filter(|place| place.serial == key.serial) else { return };
+        let Some(place) = self.list.get_mut(at).filter(|place| place.serial == key.serial) else {
+            return false;
+        };
         if place.chan.is_none() {
-            return;
+            return false;
         }
         let note = place.note;
-        match note.at().and_then(|at| self.parked.get(at)) {
-            Some(known) => known.clone_from(waker),
-            None => place.note = Note::new(note.flags(), Some(self.parked.put(waker.clone()))),
-        }
+        let at = match note.at().and_then(|at| Some((at, self.parked.get(at)?))) {
+            Some((at, known)) => {
+                known.clone_from(waker);
+                at
+            }
+            None => self.parked.put(waker.clone()),
+        };
+        place.note = Note::new(0, Some(at));
+        note.is(Note::ACTIVE)
     }
 
     /// The lone receiver that waits at the channel.

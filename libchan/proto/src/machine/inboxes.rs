@@ -20,6 +20,8 @@ pub enum TakeLone {
     },
     /// Nothing waits, and the channel is open.
     Nothing,
+    /// The sender has nothing left to send with, and not all that was taken is reported: nothing was taken.
+    Report,
     /// Something else waits.
     Other,
 }
@@ -43,10 +45,16 @@ impl Machine {
         Some(inbox)
     }
 
-    /// Takes the only message that waits if it is a small one that carries nothing: its payload is added to `payload`. Where
-    /// nothing waits, somebody does from here on ([`set_awaited`](Self::set_awaited)).
-    pub fn take_lone(&mut self, key: Key, payload: &mut Vec<u8>) -> TakeLone {
+    /// Takes the only message that waits if it is a small one that carries nothing: `keep` gets its payload. Where nothing
+    /// waits, somebody does from here on ([`set_awaited`](Self::set_awaited)). `owes`: messages were taken before and not
+    /// reported.
+    #[inline]
+    pub fn take_lone(&mut self, key: Key, owes: bool, keep: impl FnOnce(&[u8])) -> TakeLone {
         let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
+        let starved = !half.closed && half.is_starved();
+        if starved && owes {
+            return TakeLone::Report;
+        }
         let Some(inbox) = &mut half.inbox else {
             if half.closed {
                 return TakeLone::Other;
@@ -62,15 +70,15 @@ impl Machine {
             return TakeLone::Other;
         }
         let Some((codec, bytes)) = inbox.pop_plain() else { return TakeLone::Other };
-        payload.extend_from_slice(bytes);
+        keep(bytes);
         let half_window = half.window.size() / 2;
-        let starved = !half.closed && half.is_starved();
         if let Some(inbox) = half.inbox.take() {
             self.keep_inbox(inbox);
         }
         TakeLone::Taken { codec, half_window, starved }
     }
 
+    #[inline]
     pub(super) fn keep_inbox(&mut self, mut inbox: Box<Inbox>) {
         if inbox.recycle() && self.spare.len() < SPARE {
             self.spare.push(inbox);

@@ -297,17 +297,18 @@ impl Machine {
         if half.cancelled {
             return Ok(false);
         }
-        // Behind others and with credit left it is nobody's news.
-        if payload.len() < SMALL
-            && !half.due
-            && !half.is_starved()
-            && let Some(inbox) = half.inbox.as_mut().filter(|inbox| !inbox.is_empty())
-        {
-            inbox.push_plain(codec, payload);
-            half.starving = false;
+        if payload.len() >= SMALL || half.due || half.is_starved() {
+            self.deliver(key, codec, Flaw::None, &[], kept(payload));
             return Ok(true);
         }
-        self.deliver(key, codec, Flaw::None, &[], kept(payload));
+        half.starving = false;
+        let spare = &mut self.spare;
+        let inbox = half.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        // Behind others it is nobody's news.
+        if inbox.push_plain(codec, payload) == 1 {
+            half.awaited = false;
+            self.events.push_back(Event::Readable(key));
+        }
         Ok(true)
     }
 
