@@ -57,9 +57,12 @@ pub(crate) struct Arrived<'a> {
     pub(crate) ends: Ends,
 }
 
+/// As [`encode`].
+type Encode<T> = fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Option<Encoded>, SendFailure>;
+
 /// The functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
 pub(crate) struct Erased<T> {
-    pub(crate) encode: fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Option<Encoded>, SendFailure>,
+    pub(crate) encode: Encode<T>,
     pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
     /// The same for a small message that carries nothing; never `None`.
     pub(crate) decode_plain: fn(&AnyCodec, &[u8]) -> Result<Option<T>, RecvError>,

@@ -23,13 +23,16 @@ struct Slot {
 }
 
 /// All entries, and the way from wire ids to them. Own ids are slots of the slab; the peer's go through a dense table.
+///
+/// In memory as it is written here: see [`Machine`](crate::Machine).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Entries {
     role: Role,
     slots: Table<Slot>,
-    free: Vec<u32>,
     /// By the index in the peer's id: slot + 1, or 0.
     theirs: Table<u32>,
+    free: Vec<u32>,
     /// Slots that were announced to the peer at least once.
     announced: usize,
     open: usize,

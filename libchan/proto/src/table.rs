@@ -7,46 +7,55 @@ const CHUNK: usize = 64;
 /// Values by dense numbers from 0, for the entries of a machine and what its driver keeps beside each of them.
 #[derive(Debug)]
 pub struct Table<T> {
-    /// All but the last are full. Only the first grows as a `Vec` does: most sessions have few channels.
-    chunks: Vec<Vec<T>>,
+    /// The first chunk, which is found in one step and grows as a `Vec` does: most sessions have few channels.
+    first: Vec<T>,
+    /// The others. All but the last are full.
+    more: Vec<Vec<T>>,
 }
 
 impl<T> Table<T> {
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+        self.more.last().map_or(self.first.len(), |last| self.more.len() * CHUNK + last.len())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.first.is_empty()
     }
 
     /// The value at `at`.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        if at < CHUNK { self.first.get(at) } else { self.more.get(at / CHUNK - 1)?.get(at % CHUNK) }
     }
 
     /// The same, to be changed.
     #[inline]
     pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+        if at < CHUNK {
+            self.first.get_mut(at)
+        } else {
+            self.more.get_mut(at / CHUNK - 1)?.get_mut(at % CHUNK)
+        }
     }
 
     /// All values, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.first.iter().chain(self.more.iter().flatten())
     }
 
     /// Adds a value behind the last.
     pub fn push(&mut self, value: T) {
-        match self.chunks.last_mut() {
+        if self.first.len() < CHUNK {
+            return self.first.push(value);
+        }
+        match self.more.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(value),
-            last => {
-                let mut chunk = Vec::with_capacity(if last.is_some() { CHUNK } else { 0 });
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
                 chunk.push(value);
-                self.chunks.push(chunk);
+                self.more.push(chunk);
             }
         }
     }
@@ -61,7 +70,7 @@ impl<T> Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new() }
+        Self { first: Vec::new(), more: Vec::new() }
     }
 }
 
@@ -88,7 +97,7 @@ mod tests {
             0..1000 => n,
             _ => 7,
         })));
-        let room: usize = table.chunks.iter().map(Vec::capacity).sum();
+        let room = table.first.capacity() + table.more.iter().map(Vec::capacity).sum::<usize>();
         assert!(room < 1010 + CHUNK);
     }
 }

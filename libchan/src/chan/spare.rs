@@ -1,13 +1,15 @@
-//! Emptied inboxes of this thread, for whatever channel is served next: an idle channel keeps none.
+//! Emptied inboxes of this thread, for whatever channel of whatever session is served next: neither keeps one while it is
+//! idle, and the same few are used again and again.
 
 use std::cell::RefCell;
+use std::mem;
 
-use libchan_proto::Inbox;
+use libchan_proto::{Inbox, Machine};
 
 use crate::sync::thread_local;
 
 /// How many are kept.
-const KEEP: usize = 64;
+const KEEP: usize = 256;
 
 thread_local! {
     #[allow(clippy::vec_box, reason = "they are moved in and out as boxes")]
@@ -22,7 +24,7 @@ pub(crate) fn take() -> Option<Box<Inbox>> {
 
 /// Keeps the inbox, unless it is too large or there are enough.
 #[inline]
-pub(super) fn put(mut inbox: Box<Inbox>) {
+pub(crate) fn put(mut inbox: Box<Inbox>) {
     if inbox.recycle() {
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < KEEP {
@@ -30,4 +32,14 @@ pub(super) fn put(mut inbox: Box<Inbox>) {
             }
         });
     }
+}
+
+/// Lets `machine` use them while it reads, in `read`. What it had kept itself joins them.
+#[inline]
+pub(crate) fn lend<R>(machine: &mut Machine, read: impl FnOnce(&mut Machine) -> R) -> R {
+    machine.lend_spare(SPARE.with_borrow_mut(mem::take));
+    let result = read(machine);
+    let spare = machine.take_spare();
+    SPARE.with_borrow_mut(|kept| *kept = spare);
+    result
 }

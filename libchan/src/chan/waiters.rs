@@ -21,12 +21,20 @@ impl Wakes {
     }
 }
 
+impl Wakes {
+    fn wake_more(&mut self) {
+        std::mem::take(&mut self.more).into_iter().for_each(Waker::wake);
+    }
+}
+
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.first.take() {
             waker.wake();
-            std::mem::take(&mut self.more).into_iter().for_each(Waker::wake);
+            if !self.more.is_empty() {
+                self.wake_more();
+            }
         }
     }
 }

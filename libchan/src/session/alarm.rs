@@ -9,10 +9,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Rings every so often.
+///
+/// In memory as it is written here: a turn looks at the bell alone.
+#[repr(C)]
 pub(super) struct Alarm {
+    bell: Option<(Arc<Bell>, Waker)>,
     began: Instant,
     interval: Interval,
-    bell: Option<(Arc<Bell>, Waker)>,
 }
 
 struct Bell {

@@ -24,7 +24,7 @@ use super::port::Concerned;
 use super::read::ReadBuffer;
 use super::shared::{Shared, State};
 use crate::attach::AnyChan;
-use crate::chan::Wakes;
+use crate::chan::{Wakes, spare};
 use crate::link::LinkReader;
 use crate::sync::MutexGuard;
 
@@ -45,25 +45,27 @@ const WRITES: usize = 16;
 const TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
+/// In memory as it is written here: see [`Machine`].
+#[repr(C)]
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     reader: Box<dyn LinkReader>,
-    buffer: ReadBuffer,
-    /// The rest of a large frame, which is read past the buffer.
-    rest: Option<Rest>,
-    /// Bytes that were read past the buffer in this turn.
-    placed: usize,
-    descriptors: VecDeque<OwnedFd>,
-    alarm: Alarm,
-    /// How often the alarm is to ring once both hellos are in.
-    tick: Duration,
-    yields: u32,
+    done: bool,
     /// The link has not pushed out yet what was written.
     unflushed: bool,
     pub(super) farewell: Farewell,
+    yields: u32,
+    buffer: ReadBuffer,
+    descriptors: VecDeque<OwnedFd>,
+    alarm: Alarm,
+    /// Bytes that were read past the buffer in this turn.
+    placed: usize,
+    /// The rest of a large frame, which is read past the buffer.
+    rest: Option<Rest>,
+    /// How often the alarm is to ring once both hellos are in.
+    tick: Duration,
     /// When the close that is under way gives up.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
-    done: bool,
 }
 
 /// What the machine had to say, for when the session's lock is released.
@@ -129,25 +131,14 @@ impl Driver {
             }
         }
         self.buffer.let_go();
-        let shared = self.shared.clone();
-        let mut state = shared.lock();
-        begin_turn(&mut state, cx)?;
-        if self.is_parting(&state) {
-            drop(state);
-            self.handle_events();
-            self.poll_farewell(cx)?;
-            state = shared.lock();
-        }
-        more |= self.poll_flush(&shared, state, cx)?;
-        if self.farewell != Farewell::No {
-            // What has left may have been the goodbye: then the link is closed in this turn, not at the next event.
-            let farewell = self.farewell;
-            self.poll_farewell(cx)?;
-            more |= self.farewell != farewell;
+        if self.begin_output(cx)? {
+            more |= self.poll_output(cx)?;
+        } else {
+            self.yields = 0;
         }
         if let Some(now) = self.alarm.poll(cx) {
-            shared.lock().machine.handle_tick(now)?;
-            if shared.established().is_some() {
+            self.shared.lock().machine.handle_tick(now)?;
+            if self.shared.established().is_some() {
                 self.alarm.change(self.tick);
             }
             more = true;
@@ -156,6 +147,39 @@ impl Driver {
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    /// Whether there is anything to do but reading. Mostly there is not: what is sent is written by its senders.
+    fn begin_output(&self, cx: &Context<'_>) -> Result<bool, SessionError> {
+        let mut state = self.shared.lock();
+        begin_turn(&mut state, cx);
+        if self.shared.is_broken()
+            && let Some(text) = state.broken.take()
+        {
+            return Err(SessionError::Link(text));
+        }
+        let due = self.unflushed || state.unsent.is_some() || state.machine.is_urgent();
+        Ok(due || state.machine.has_events() || self.is_parting(&state))
+    }
+
+    /// Writes, and goes on with the end of the session where that has begun. True: there is more than fits a turn.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionError> {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        if self.is_parting(&state) {
+            drop(state);
+            self.handle_events();
+            self.poll_farewell(cx)?;
+            state = shared.lock();
+        }
+        let mut more = self.poll_flush(&shared, state, cx)?;
+        if self.farewell != Farewell::No {
+            // What has left may have been the goodbye: then the link is closed in this turn, not at the next event.
+            let farewell = self.farewell;
+            self.poll_farewell(cx)?;
+            more |= self.farewell != farewell;
+        }
+        Ok(more)
     }
 
     // ---- reading
@@ -177,14 +201,16 @@ impl Driver {
             Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
         };
         self.placed += self.rest.as_ref().map_or(0, |rest| read.min(rest.room()));
-        let mut news = News::default();
         let mut state = self.shared.lock();
         state.burst = false;
         if read == 0 {
             return state.machine.handle_eof().and(Err(SessionError::Closed));
         }
-        state.arrived.extend(&mut self.descriptors);
-        let result = feed(&mut state.machine, &mut self.buffer, &mut self.rest, read);
+        if !self.descriptors.is_empty() {
+            state.arrived.extend(&mut self.descriptors);
+        }
+        let (buffer, rest) = (&mut self.buffer, &mut self.rest);
+        let result = spare::lend(&mut state.machine, |machine| feed(machine, buffer, rest, read));
         let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
         let held = state.arrived.len();
         let most = state.machine.limits().max_descriptors as usize;
@@ -192,9 +218,7 @@ impl Driver {
             // A descriptor is never later than the message it belongs to, and never more than were granted.
             return Err(SessionError::PeerMisbehaved(Misbehaviour::DescriptorBudget));
         }
-        self.collect(&mut state, &mut news);
-        drop(state);
-        self.tell(news);
+        self.tell_all(state);
         result.map(Poll::Ready)
     }
 
@@ -202,11 +226,18 @@ impl Driver {
 
     /// Hands on what the machine has to say, in order.
     fn handle_events(&self) {
-        let mut news = News::default();
-        let mut state = self.shared.lock();
-        self.collect(&mut state, &mut news);
-        drop(state);
-        self.tell(news);
+        self.tell_all(self.shared.lock());
+    }
+
+    /// The same, and lets the lock go first.
+    #[inline]
+    fn tell_all(&self, mut state: MutexGuard<'_, State>) {
+        if state.machine.has_events() {
+            let mut news = News::default();
+            self.collect(&mut state, &mut news);
+            drop(state);
+            self.tell(news);
+        }
     }
 
     fn collect(&self, state: &mut State, news: &mut News) {
@@ -218,7 +249,13 @@ impl Driver {
     /// Tells those whom the news is for, under no lock.
     fn tell(&self, news: News) {
         drop(news.wakes);
-        for effect in news.effects {
+        if !news.effects.is_empty() {
+            self.take_effect(news.effects);
+        }
+    }
+
+    fn take_effect(&self, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
                 Effect::Ready(chan, key) => chan.ready(key, &self.shared),
                 Effect::Taken(chan, key, messages) => chan.taken(key, &self.shared, messages),
@@ -303,7 +340,7 @@ impl Driver {
                 more = false;
                 break;
             };
-            let mut unsent = state.unsent.take().unwrap_or_else(|| state.swap_out());
+            let mut unsent = state.take_unsent();
             drop(state);
             let mut written = unsent.poll_write(&mut *writer, cx);
             if let Poll::Ready(Ok(())) = written {
@@ -315,7 +352,7 @@ impl Driver {
             if unsent.is_done() {
                 buffers::keep_output(unsent.output);
             } else {
-                state.unsent = Some(unsent);
+                state.unsent = Some(Box::new(unsent));
             }
             match written {
                 Poll::Ready(Ok(())) => {}
@@ -327,10 +364,7 @@ impl Driver {
             }
         }
         // Writing may have made room for channels that waited for it.
-        let mut news = News::default();
-        self.collect(&mut state, &mut news);
-        drop(state);
-        self.tell(news);
+        self.tell_all(state);
         Ok(more)
     }
 
@@ -381,7 +415,7 @@ impl Driver {
         }
         let mut state = self.shared.lock();
         if let Some(mut writer) = state.writer.take() {
-            let mut unsent = state.unsent.take().unwrap_or_else(|| state.swap_out());
+            let mut unsent = state.take_unsent();
             let _ = unsent.try_write(&mut *writer);
         }
     }
@@ -414,16 +448,12 @@ fn feed(
     Ok(())
 }
 
-fn begin_turn(state: &mut State, cx: &Context<'_>) -> Result<(), SessionError> {
+fn begin_turn(state: &mut State, cx: &Context<'_>) {
     state.woken = false;
     state.burst = false;
     match &mut state.driver {
         Some(known) => known.clone_from(cx.waker()),
         none => *none = Some(cx.waker().clone()),
-    }
-    match state.broken.take() {
-        Some(text) => Err(SessionError::Link(text)),
-        None => Ok(()),
     }
 }
 

@@ -170,11 +170,12 @@ impl Leg {
         park: &Waker,
         mut keep: impl FnMut(&[u8]),
     ) -> TakeLone {
-        self.session.quiet(|state| {
-            let mut found = state.machine.take_lone(self.key, *owed.0 > 0, &mut keep);
+        let mut emptied = None;
+        let found = self.session.quiet(|state| {
+            let mut found = state.machine.take_lone(self.key, *owed.0 > 0, &mut emptied, &mut keep);
             if found == TakeLone::Report {
                 state.machine.taken(self.key, u32::from(mem::take(owed.0)), mem::take(owed.1));
-                found = state.machine.take_lone(self.key, false, keep);
+                found = state.machine.take_lone(self.key, false, &mut emptied, keep);
             }
             let was_active = match found {
                 TakeLone::Nothing => state.ports.park(self.key, park),
@@ -183,7 +184,11 @@ impl Leg {
             };
             state.active -= u32::from(was_active);
             found
-        })
+        });
+        if let Some(inbox) = emptied {
+            spare::put(inbox);
+        }
+        found
     }
 
     pub(crate) fn taken(&self, messages: u32, charge: u32) {

@@ -85,7 +85,10 @@ impl Note {
 }
 
 /// The ports of a session, by the machine's slots.
+///
+/// In memory as it is written here: see [`Machine`](libchan_proto::Machine).
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Ports {
     list: Table<Place>,
     /// Lone receivers that wait, woken without passing the channel.

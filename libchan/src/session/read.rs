@@ -40,20 +40,29 @@ impl ReadBuffer {
     }
 
     /// Where the next read goes.
+    #[inline]
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.buffer.is_empty() {
             self.buffer = buffers::take_read();
         }
+        if self.size - self.filled < SMALL / 2 || self.buffer.len() < self.size {
+            self.grow();
+        }
+        &mut self.buffer[self.filled..self.size]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
         if self.size - self.filled < SMALL / 2 {
             self.size *= 2;
         }
         if self.buffer.len() < self.size {
             self.buffer.resize(self.size, 0);
         }
-        &mut self.buffer[self.filled..self.size]
     }
 
     /// Lets the memory go, unless something is in it.
+    #[inline]
     pub(super) fn let_go(&mut self) {
         if self.filled == 0 {
             buffers::keep_read(mem::take(&mut self.buffer));

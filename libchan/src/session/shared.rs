@@ -33,50 +33,55 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// Data of a stream from this size on is written through, in bytes.
 const LARGE: usize = 16 * 1024;
 
+/// In memory as it is written here: see [`Machine`].
+#[repr(C)]
 pub(crate) struct Shared {
+    /// `State::broken` is set: asked without the lock, before anything more is read.
+    is_broken: AtomicBool,
+    /// Set when both hellos are in.
+    agreed: OnceLock<Agreed>,
+    state: Mutex<State>,
     pub(super) info: LinkInfo,
     pub(super) codecs: Vec<AnyCodec>,
     pub(super) close_timeout: Duration,
-    /// Set when both hellos are in.
-    agreed: OnceLock<Agreed>,
     /// The driver's runtime, for copying tasks begun on a thread that has none.
     pub(super) runtime: Handle,
-    /// `State::broken` is set: asked without the lock, before anything more is read.
-    is_broken: AtomicBool,
-    state: Mutex<State>,
 }
 
 /// What both hellos came to.
+#[repr(C)]
 struct Agreed {
-    established: Established,
     /// What values are encoded with for this session.
     codec: AnyCodec,
+    established: Established,
 }
 
+/// In memory as it is written here: see [`Machine`].
+#[repr(C)]
 pub(crate) struct State {
-    pub(super) machine: Machine,
-    pub(super) ports: Ports,
-    /// `None` while somebody writes.
-    pub(super) writer: Option<Box<dyn LinkWriter>>,
-    driver_only: bool,
-    /// What a write has left over: the driver's to finish.
-    pub(super) unsent: Option<Unsent>,
     /// Channels that were woken with data and have not come back (a hint: nothing may depend on it for progress).
     pub(super) active: u32,
+    /// Handles of the session, `Session` and its clones.
+    pub(super) handles: u32,
+    driver_only: bool,
     /// Somebody has written since the last read or turn of the driver, or is likely to write several messages soon.
     pub(super) burst: bool,
     /// Senders that were out of room have some again and have not run yet: what they send goes in one write (a hint).
     pub(super) refilling: bool,
-    pub(super) driver: Option<Waker>,
     /// The driver was woken to flush and has not run yet.
     pub(super) woken: bool,
+    pub(super) closing: bool,
+    /// `None` while somebody writes.
+    pub(super) writer: Option<Box<dyn LinkWriter>>,
+    /// What a write has left over: the driver's to finish. In a box, because it is rare.
+    pub(super) unsent: Option<Box<Unsent>>,
+    pub(super) driver: Option<Waker>,
+    pub(super) arrived: Arrived,
+    pub(super) ports: Ports,
+    pub(super) machine: Machine,
+    pub(super) leaving: Leaving,
     pub(super) incoming: VecDeque<Key>,
     pub(super) acceptors: Waiters,
-    pub(super) arrived: Arrived,
-    pub(super) leaving: Leaving,
-    /// Handles of the session, `Session` and its clones.
-    pub(super) handles: u32,
-    pub(super) closing: bool,
     /// Said goodbye, and whether the peer has.
     pub(super) over: Option<SessionError>,
     /// Calls that wait for the end of the session or for its beginning.
@@ -229,7 +234,7 @@ impl Shared {
         let all = matches!(result, Ok(true));
         match result {
             Ok(true) => buffers::keep_output(unsent.output),
-            Ok(false) => state.unsent = Some(unsent),
+            Ok(false) => state.unsent = Some(Box::new(unsent)),
             Err(error) => self.break_link(&mut state, error.to_string()),
         }
         let driver = if all { state.wake_driver_for_output() } else { state.wake_driver() };
@@ -445,6 +450,14 @@ impl State {
     fn wake_driver_for_output(&mut self) -> Option<Waker> {
         let idle = self.handles == 0 && !self.machine.is_used();
         if self.machine.is_urgent() || self.machine.has_events() || idle { self.wake_driver() } else { None }
+    }
+
+    /// What is to be written next: what was left over, or what the machine has.
+    pub(super) fn take_unsent(&mut self) -> Unsent {
+        match self.unsent.take() {
+            Some(unsent) => *unsent,
+            None => self.swap_out(),
+        }
     }
 
     /// Takes what the machine has to write, with the descriptors that go with it.

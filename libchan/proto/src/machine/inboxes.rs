@@ -45,11 +45,36 @@ impl Machine {
         Some(inbox)
     }
 
-    /// Takes the only message that waits if it is a small one that carries nothing: `keep` gets its payload. Where nothing
+    /// Uses the emptied inboxes in `spare` from here on, and those that it has kept itself. A driver has them for all of its
+    /// sessions, and takes them back with [`take_spare`](Self::take_spare) when it has handed over what has arrived.
+    #[allow(clippy::vec_box, reason = "entries hold them boxed")]
+    pub fn lend_spare(&mut self, mut spare: Vec<Box<Inbox>>) {
+        while let Some(inbox) = self.spare.pop()
+            && spare.len() < SPARE
+        {
+            spare.push(inbox);
+        }
+        self.spare = spare;
+    }
+
+    /// The emptied inboxes that are kept.
+    #[allow(clippy::vec_box, reason = "entries hold them boxed")]
+    pub fn take_spare(&mut self) -> Vec<Box<Inbox>> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Takes the only message that waits if it is a small one that carries nothing: `keep` gets its payload, and the inbox is
+    /// left in `emptied` for the caller to keep. Where nothing
     /// waits, somebody does from here on ([`set_awaited`](Self::set_awaited)). `owes`: messages were taken before and not
     /// reported.
     #[inline]
-    pub fn take_lone(&mut self, key: Key, owes: bool, keep: impl FnOnce(&[u8])) -> TakeLone {
+    pub fn take_lone(
+        &mut self,
+        key: Key,
+        owes: bool,
+        emptied: &mut Option<Box<Inbox>>,
+        keep: impl FnOnce(&[u8]),
+    ) -> TakeLone {
         let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
         let starved = !half.closed && half.is_starved();
         if starved && owes {
@@ -72,9 +97,7 @@ impl Machine {
         let Some((codec, bytes)) = inbox.pop_plain() else { return TakeLone::Other };
         keep(bytes);
         let half_window = half.window.size() / 2;
-        if let Some(inbox) = half.inbox.take() {
-            self.keep_inbox(inbox);
-        }
+        *emptied = half.inbox.take();
         TakeLone::Taken { codec, half_window, starved }
     }
 

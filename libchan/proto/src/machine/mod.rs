@@ -125,71 +125,72 @@ pub enum StreamRead {
 }
 
 /// One side of a session.
+///
+/// In memory as it is written here: what every message needs comes first and close together, because with many sessions each
+/// message finds its session outside the processor's caches, and every line of these costs a wait.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Machine {
+    clock: Clock,
     role: Role,
-    hello: Hello,
-    established: Option<Established>,
+    preface_read: bool,
+    peer_goodbye: bool,
+    said_goodbye: Option<GoodbyeState>,
+    rejecting: bool,
+    /// What is written now answers the peer.
+    answering: bool,
+    /// The answers were too much at the last tick already.
+    stuck: bool,
+    /// Somebody cannot send before it has credit of these.
+    pub(crate) urgent: bool,
+    descriptors_owed: u32,
+    descriptors_arrived: u32,
+    established: Option<Box<Established>>,
+    pub(crate) entries: Entries,
+    pub(crate) out: Output,
     /// The limits in force: the agreed ones, ours before.
     limits: Limits,
-    preface_read: bool,
-    over: Option<SessionError>,
-    said_goodbye: Option<GoodbyeState>,
-    goodbye_reason: Reason,
-    peer_goodbye: bool,
-
-    pub(crate) entries: Entries,
+    /// What came last, and so is expected.
+    run: Run,
+    /// Channels whose large message may go on.
+    pub(crate) large: VecDeque<Key>,
+    /// Entries that owe credit.
+    pub(crate) due: Vec<Key>,
     events: VecDeque<Event>,
+    /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
+    #[allow(clippy::vec_box)]
+    spare: Vec<Box<Inbox>>,
+    over: Option<SessionError>,
+    /// A large frame of which not all has arrived.
+    begun: Option<Begun>,
+
+    /// Entries that were refused because too much waited to be written.
+    pub(crate) congested: Vec<Key>,
+    /// Control bytes in `out`.
+    unsent_control: usize,
+    /// How much of that the peer has asked for.
+    answers: usize,
+    /// Large messages that are not out yet, those that wait for credit included.
+    large_open: usize,
+    goodbye_reason: Reason,
     pub(crate) pending_accepts: u32,
     /// What we may hold as a receiver, and what the peer may.
     pub(crate) ours: Pool,
     pub(crate) theirs: Pool,
     /// Large messages that wait for memory, first come first served; those that somebody waits for before the others.
     pub(crate) reservations: VecDeque<Key>,
-    /// A large frame of which not all has arrived.
-    begun: Option<Begun>,
-    /// What came last, and so is expected.
-    run: Run,
     /// Memory for large payloads.
     memory: Spare,
     /// The attachments of the message that is being read, kept for its memory.
     table: Vec<Attachment>,
     /// Attachments that nobody will claim, while they are being closed.
     rejected: VecDeque<Attachment>,
-    rejecting: bool,
-    /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
-    #[allow(clippy::vec_box)]
-    spare: Vec<Box<Inbox>>,
-
-    pub(crate) out: Output,
-    /// Control bytes in `out`.
-    unsent_control: usize,
-    /// How much of that the peer has asked for.
-    answers: usize,
-    /// It was too much at the last tick already.
-    stuck: bool,
-    /// What is written now answers the peer.
-    answering: bool,
-    /// Entries that owe credit.
-    pub(crate) due: Vec<Key>,
-    /// Somebody cannot send before it has credit of these.
-    pub(crate) urgent: bool,
-    /// Channels whose large message may go on.
-    pub(crate) large: VecDeque<Key>,
-    /// Large messages that are not out yet, those that wait for credit included.
-    large_open: usize,
-    /// Entries that were refused because too much waited to be written.
-    pub(crate) congested: Vec<Key>,
-
-    descriptors_arrived: u32,
     descriptor_credit: u32,
-    descriptors_owed: u32,
     descriptors_returned: u32,
     descriptors_out: u32,
     /// Channels that wait for descriptor credit.
     pub(crate) descriptor_waiters: Vec<Key>,
-
-    clock: Clock,
+    hello: Hello,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,15 +202,16 @@ enum GoodbyeState {
 
 /// Ping and silence, by ticks: the hot path only sets flags.
 #[derive(Debug)]
+#[repr(C)]
 struct Clock {
     started: Duration,
     last_heard: Duration,
     last_said: Duration,
-    heard: bool,
-    said: bool,
     pings: u32,
     pings_since: Duration,
     next_ping: u64,
+    heard: bool,
+    said: bool,
 }
 
 impl Machine {
@@ -273,7 +275,7 @@ impl Machine {
 
     /// What both sides came to; `None` before the peer's hello.
     pub fn established(&self) -> Option<&Established> {
-        self.established.as_ref()
+        self.established.as_deref()
     }
 
     /// The limits in force: the agreed ones, this side's before they are.

@@ -31,7 +31,7 @@ impl Machine {
         self.ours = Pool::new(self.limits.session_memory, self.limits.largest_charge());
         self.theirs = Pool::new(self.limits.session_memory, self.limits.largest_charge());
         self.descriptor_credit = self.limits.max_descriptors;
-        self.established = Some(established);
+        self.established = Some(Box::new(established));
         self.events.push_back(Event::Established);
         Ok(())
     }
