@@ -46,6 +46,34 @@ pub(crate) struct Number {
     pub(super) near: bool,
 }
 
+/// How a poll went, in registers. A `Poll` of what the user gets has room for the error and the value that came back:
+/// it is passed through memory, where its tag alone is written and all of it read, and such a read waits for the write.
+/// So the futures make it from this, inline in their callers.
+pub(crate) enum Polled<E> {
+    Done,
+    Waits,
+    /// Boxed, because it is rare.
+    Failed(Box<E>),
+}
+
+impl<E> Polled<E> {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn failed(error: E) -> Self {
+        Self::Failed(Box::new(error))
+    }
+
+    /// What the user gets.
+    #[inline]
+    pub(crate) fn with<V>(self, value: V) -> Poll<Result<V, E>> {
+        match self {
+            Self::Done => Poll::Ready(Ok(value)),
+            Self::Waits => Poll::Pending,
+            Self::Failed(error) => Poll::Ready(Err(*error)),
+        }
+    }
+}
+
 /// How a send went, and which receiver is to be woken once the lock is released.
 enum Sent {
     Accepted(Option<Waker>),
@@ -69,17 +97,17 @@ enum Received {
 
 impl<T> Chan<T> {
     /// A send: takes the value out of `value`, and notes in `waits` under which number it waits.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         value: &mut Option<T>,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
+    ) -> Polled<SendError<T>> {
         if let Some(number) = *waits {
             if self.done.has(number) {
                 *waits = None;
-                return Poll::Ready(Ok(()));
+                return Polled::Done;
             }
             return self.poll_offer(number, waits, waker);
         }
@@ -89,13 +117,13 @@ impl<T> Chan<T> {
                 Sent::Accepted(receiver) => {
                     drop(state);
                     wake(receiver);
-                    return Poll::Ready(Ok(()));
+                    return Polled::Done;
                 }
                 Sent::Offered(number, receiver) => {
                     drop(state);
                     *waits = Some(number);
                     wake(receiver);
-                    return Poll::Pending;
+                    return Polled::Waits;
                 }
                 Sent::Unclear => {}
             }
@@ -103,24 +131,24 @@ impl<T> Chan<T> {
         self.poll_send_anywhere(value, waits, waker)
     }
 
-    /// A receive.
-    #[inline]
+    /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so.
+    #[inline(never)]
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
+        value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
-    ) -> Poll<Result<Option<T>, RecvError>> {
-        let mut value = None;
+    ) -> Polled<RecvError> {
         let mut state = lock(&self.state);
-        match state.take_here(self.capacity, &mut value, waker, place, &self.done) {
+        match state.take_here(self.capacity, value, waker, place, &self.done) {
             Received::Taken((sender, receiver)) => {
                 drop(state);
                 wake(sender);
                 wake(receiver);
-                Poll::Ready(Ok(value))
+                Polled::Done
             }
-            Received::Waits => Poll::Pending,
-            Received::Unclear => self.poll_recv_anywhere(state, waker, place),
+            Received::Waits => Polled::Waits,
+            Received::Unclear => self.poll_recv_anywhere(state, value, waker, place),
         }
     }
 }

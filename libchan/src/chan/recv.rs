@@ -8,6 +8,7 @@ use bytes::Bytes;
 use libchan_proto::{Body, Flaw, TakeLone, charge};
 
 use super::Chan;
+use super::here::Polled;
 use super::legs::{Legs, Parked};
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
@@ -84,24 +85,31 @@ impl<T> Chan<T> {
     pub(super) fn poll_recv_anywhere(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State<T>>,
+        value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
-    ) -> Poll<Result<Option<T>, RecvError>> {
+    ) -> Polled<RecvError> {
         let mut scratch = Scratch::take();
-        match self.take_plain(&mut state, waker, place, &mut scratch) {
+        let result = match self.take_plain(&mut state, waker, place, &mut scratch) {
             Plain::Taken(codec) => {
                 drop(state);
-                return Poll::Ready(match self.erased() {
+                match self.erased() {
                     Some(erased) => (erased.decode_plain)(&codec, scratch.bytes()),
                     None => Err(no_codec()),
-                });
+                }
             }
-            Plain::Parked => return Poll::Pending,
-            Plain::Unclear => {}
-        }
-        match self.poll_take(state.into(), waker, place, &mut scratch) {
-            Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
-            Poll::Pending => Poll::Pending,
+            Plain::Parked => return Polled::Waits,
+            Plain::Unclear => match self.poll_take(state.into(), waker, place, &mut scratch) {
+                Poll::Ready(got) => self.finish(got, &scratch),
+                Poll::Pending => return Polled::Waits,
+            },
+        };
+        match result {
+            Ok(got) => {
+                *value = got;
+                Polled::Done
+            }
+            Err(error) => Polled::failed(error),
         }
     }
 
@@ -480,7 +488,8 @@ impl<T> Future for Recv<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.chan.poll_recv(cx.waker(), &mut this.place)
+        let mut value = None;
+        this.chan.poll_recv(&mut value, cx.waker(), &mut this.place).with(value)
     }
 }
 

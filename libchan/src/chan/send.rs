@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
-use super::here::Number;
+use super::here::{Number, Polled};
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
@@ -36,10 +36,11 @@ impl<T> Chan<T> {
         value: &mut Option<T>,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
-        let Some(value) = value.take() else { return Poll::Pending };
+    ) -> Polled<SendError<T>> {
+        let Some(value) = value.take() else { return Polled::Waits };
         match self.begin_send(value) {
-            Begun::Done(result) => Poll::Ready(result),
+            Begun::Done(Ok(())) => Polled::Done,
+            Begun::Done(Err(error)) => Polled::failed(error),
             Begun::Waits(id) => {
                 let number = Number { id, near: false };
                 *waits = Some(number);
@@ -250,7 +251,7 @@ impl<T> Chan<T> {
         number: Number,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
+    ) -> Polled<SendError<T>> {
         let mut state = self.lock();
         let refused = state.send_failure();
         let standing = state.local().queue.poll(number.id, waker, refused);
@@ -258,9 +259,9 @@ impl<T> Chan<T> {
             *waits = None;
         }
         match standing {
-            Standing::Done => Poll::Ready(Ok(())),
-            Standing::Waits => Poll::Pending,
-            Standing::Failed(value, why) => Poll::Ready(Err(SendError::new(value, why))),
+            Standing::Done => Polled::Done,
+            Standing::Waits => Polled::Waits,
+            Standing::Failed(value, why) => Polled::failed(SendError::new(value, why)),
         }
     }
 
@@ -351,7 +352,7 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker())
+        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker()).with(())
     }
 }
 
