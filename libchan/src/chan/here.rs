@@ -46,9 +46,9 @@ pub(crate) struct Number {
     pub(super) near: bool,
 }
 
-/// How a poll went, in registers. A `Poll` of what the user gets has room for the error and the value that came back:
-/// it is passed through memory, where its tag alone is written and all of it read, and such a read waits for the write.
-/// So the futures make it from this, inline in their callers.
+/// How a poll went, in two registers. The `Poll` that the user gets has room for an error and for the value that came
+/// back, so it would be passed through memory: of it the tag alone is written and all of it read, in wider pieces, and
+/// such a read waits for the write. The futures make it from this instead, inline in their callers.
 pub(crate) enum Polled<E> {
     Done,
     Waits,
@@ -61,6 +61,18 @@ impl<E> Polled<E> {
     #[inline(never)]
     pub(super) fn failed(error: E) -> Self {
         Self::Failed(Box::new(error))
+    }
+
+    /// What it came to, of a poll that took the general path; the value goes into `place`.
+    #[inline]
+    pub(super) fn giving<V>(result: Result<V, E>, place: &mut V) -> Self {
+        match result {
+            Ok(value) => {
+                *place = value;
+                Self::Done
+            }
+            Err(error) => Self::failed(error),
+        }
     }
 
     /// What the user gets.
@@ -131,7 +143,8 @@ impl<T> Chan<T> {
         self.poll_send_anywhere(value, waits, waker)
     }
 
-    /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so.
+    /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so. It is there before
+    /// the lock is released, which waits for all that was written: who reads it need not.
     #[inline(never)]
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
@@ -221,6 +234,11 @@ impl<T> State<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_a_poll_went_fits_two_registers() {
+        assert_eq!(size_of::<Polled<SendError<[u64; 6]>>>(), 2 * size_of::<usize>());
+    }
 
     #[test]
     fn done_is_seen_across_the_end_of_the_numbers() {

@@ -435,6 +435,9 @@ impl<T> Queue<T> {
 }
 
 /// Moves a value into a place that is empty, in one copy.
+///
+/// Not a `swap`, which stores it word by word: who then loads it in wider pieces waits for the words. Nor an assignment,
+/// which looks at what was there, to drop it.
 #[inline]
 fn fill<T>(place: &mut Option<T>, value: &mut Option<T>) {
     debug_assert!(place.is_none(), "nothing is overwritten");

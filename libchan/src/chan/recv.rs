@@ -104,13 +104,7 @@ impl<T> Chan<T> {
                 Poll::Pending => return Polled::Waits,
             },
         };
-        match result {
-            Ok(got) => {
-                *value = got;
-                Polled::Done
-            }
-            Err(error) => Polled::failed(error),
-        }
+        Polled::giving(result, value)
     }
 
     /// The next message in whatever form it has, for forwarding.

@@ -39,8 +39,7 @@ impl<T> Chan<T> {
     ) -> Polled<SendError<T>> {
         let Some(value) = value.take() else { return Polled::Waits };
         match self.begin_send(value) {
-            Begun::Done(Ok(())) => Polled::Done,
-            Begun::Done(Err(error)) => Polled::failed(error),
+            Begun::Done(result) => Polled::giving(result, &mut ()),
             Begun::Waits(id) => {
                 let number = Number { id, near: false };
                 *waits = Some(number);
