@@ -10,6 +10,7 @@ mod args;
 mod bench_capnp;
 mod case;
 mod contenders;
+mod cost;
 mod count;
 mod drive;
 mod measure;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
     if cases.is_empty() {
         eprintln!("no such workload; there are: {}", workloads::NAMES);
         return ExitCode::FAILURE;
+    }
+    if let Command::Once { operations, .. } = args.command {
+        return if measure::once(&cases, operations) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let outcome = measure::interleaved(&cases, args.plan);
     let written = match args.command {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::case::{Case, Plan, Run, Sample, Threads};
+use crate::case::{self, Case, Plan, Run, Sample, Threads};
+use crate::cost::{self, Cost};
 use crate::count;
 
 /// All rounds of one case.
@@ -17,6 +18,7 @@ pub struct Measured<'a> {
     /// By name, each sorted.
     pub facts: Vec<(&'static str, Vec<f64>)>,
     pub counted: Sample,
+    pub cost: Option<Cost>,
     operations: u64,
 }
 
@@ -29,6 +31,16 @@ impl Measured<'_> {
             match self.facts.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, values)) => insert(values, value),
                 None => self.facts.push((name, vec![value])),
+            }
+        }
+    }
+
+    fn count_cost(&mut self, failures: &mut Vec<String>) {
+        match cost::of(self.case) {
+            Ok(cost) => self.cost = cost,
+            Err(error) => {
+                let Case { workload, contender, .. } = self.case;
+                failures.push(format!("the cost of {workload} {}, {contender}: {error}", self.case.place()));
             }
         }
     }
@@ -101,16 +113,30 @@ pub fn interleaved(cases: &[Case], plan: Plan) -> Outcome<'_> {
             }
         }
         running.retain(|result| !result.cpu.is_empty());
+        if plan.cost {
+            running.iter_mut().for_each(|result| result.count_cost(&mut outcome.failures));
+        }
         outcome.results.extend(running);
     }
     outcome
+}
+
+/// Runs every case once, for so many operations and untimed. Whether all came to their end.
+pub fn once(cases: &[Case], operations: u64) -> bool {
+    case::run_without_clock();
+    let mut failures = Vec::new();
+    for case in cases {
+        run(case, operations, &mut failures);
+    }
+    failures.is_empty()
 }
 
 fn counted<'a>(case: &'a Case, plan: Plan, failures: &mut Vec<String>) -> Option<Measured<'a>> {
     let sample = run(case, case.operations, failures)?;
     let operations = if case.facts.is_some() { case.operations } else { fitting(&sample, plan) };
     let (elapsed, cpu, facts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut measured = Measured { case, elapsed, cpu, facts, counted: Sample::default(), operations };
+    let mut measured =
+        Measured { case, elapsed, cpu, facts, counted: Sample::default(), cost: None, operations };
     if case.facts.is_some() {
         measured.add(&sample);
     }

@@ -60,12 +60,15 @@ pub(crate) struct Arrived<'a> {
 /// As [`encode`].
 type Encode<T> = fn(&T, &AnyCodec, &mut Vec<u8>) -> Result<Option<Encoded>, SendFailure>;
 
+/// As [`decode_plain`].
+type DecodePlain<T> = fn(&AnyCodec, &[u8], &mut Option<T>) -> Result<(), RecvError>;
+
 /// The functions that an unbound `Sender<T>` or `Receiver<T>` needs once its channel has crossed a session.
 pub(crate) struct Erased<T> {
     pub(crate) encode: Encode<T>,
     pub(crate) decode: fn(Arrived<'_>) -> Result<T, RecvError>,
-    /// The same for a small message that carries nothing; never `None`.
-    pub(crate) decode_plain: fn(&AnyCodec, &[u8]) -> Result<Option<T>, RecvError>,
+    /// The same for a small message that carries nothing, into its place.
+    pub(crate) decode_plain: DecodePlain<T>,
 }
 
 impl<T: Message> Erased<T> {
@@ -129,16 +132,24 @@ pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
     }
 }
 
-fn decode_plain<T: Message>(codec: &AnyCodec, payload: &[u8]) -> Result<Option<T>, RecvError> {
+fn decode_plain<T: Message>(
+    codec: &AnyCodec,
+    payload: &[u8],
+    place: &mut Option<T>,
+) -> Result<(), RecvError> {
     if TypeId::of::<T>() == TypeId::of::<Raw>() {
         let codec = codec.clone();
-        return decode(Arrived { codec, payload, shared: None, ends: Ends::new() }).map(Some);
+        *place = Some(decode(Arrived { codec, payload, shared: None, ends: Ends::new() })?);
+        return Ok(());
     }
     let scope = attach::DecodeScope::empty(codec.placeholder());
     let decoded = codec.decode::<T>(payload);
     scope.settle();
     match decoded {
-        Ok(value) => Ok(Some(value)),
+        Ok(value) => {
+            *place = Some(value);
+            Ok(())
+        }
         Err(error) => Err(RecvError::Decode(error.to_string())),
     }
 }

@@ -163,7 +163,9 @@ impl<T> Stream for ReceiverStream<T> {
             return Poll::Ready(None);
         }
         let this = &mut *self;
-        let result = std::task::ready!(this.receiver.chan.poll_recv(cx.waker(), &mut this.place));
+        let mut value = None;
+        let polled = this.receiver.chan.poll_recv(&mut value, cx.waker(), &mut this.place);
+        let result = std::task::ready!(polled.with(value));
         this.ended = match &result {
             Ok(value) => value.is_none(),
             Err(error) => error.is_end(),

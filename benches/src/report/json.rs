@@ -52,6 +52,8 @@ fn result(group: &[Measured<'_>], row: &Measured<'_>) -> Value {
     value["allocations_per_op"] = json!(row.per_operation(counts.allocations));
     value["writes_per_op"] = json!(row.per_operation(counts.writes));
     value["reads_per_op"] = json!(row.per_operation(counts.reads));
+    value["instructions_per_op"] = json!(row.cost.map(|cost| cost.instructions));
+    value["bytes_copied_per_op"] = json!(row.cost.map(|cost| cost.copied));
     value["to_raw"] = json!(ratio(group, row, "raw"));
     value["to_raw_coded"] = json!(ratio(group, row, "raw+c"));
     value

@@ -41,7 +41,7 @@ fn timed(text: &mut String, group: &[Measured<'_>], checks: &[Check]) {
     let _ = writeln!(
         text,
         "| contender | {first} us/op | spread | x raw | x raw+c | rate | {second} us/op | allocs/op | writes/op \
-         | reads/op | target | |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+         | reads/op | instructions/op | copied B/op | target | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for row in group {
         let time = row.time();
@@ -58,10 +58,14 @@ fn timed(text: &mut String, group: &[Measured<'_>], checks: &[Check]) {
             0 => String::new(),
             count => format!("{:.3}", row.per_operation(count)),
         };
+        let [instructions, copied] = row.cost.map_or([String::new(), String::new()], |cost| {
+            [cost.instructions, cost.copied].map(|number| format!("{number:.0}"))
+        });
         let (target, verdict) = verdicts(row, checks);
         let _ = writeln!(
             text,
-            "| {} | {:.3} | {:.0} % | {raw} | {coded} | {rate} | {:.3} | {:.3} | {} | {} | {target} | {verdict} |",
+            "| {} | {:.3} | {:.0} % | {raw} | {coded} | {rate} | {:.3} | {:.3} | {} | {} | {instructions} | {copied} \
+             | {target} | {verdict} |",
             row.case.contender,
             time / 1000.0,
             spread(row.times()) * 100.0,

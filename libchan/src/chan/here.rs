@@ -46,6 +46,46 @@ pub(crate) struct Number {
     pub(super) near: bool,
 }
 
+/// How a poll went, in two registers. The `Poll` that the user gets has room for an error and for the value that came
+/// back, so it would be passed through memory: of it the tag alone is written and all of it read, in wider pieces, and
+/// such a read waits for the write. The futures make it from this instead, inline in their callers.
+pub(crate) enum Polled<E> {
+    Done,
+    Waits,
+    /// Boxed, because it is rare.
+    Failed(Box<E>),
+}
+
+impl<E> Polled<E> {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn failed(error: E) -> Self {
+        Self::Failed(Box::new(error))
+    }
+
+    /// What it came to, of a poll that took the general path; the value goes into `place`.
+    #[inline]
+    pub(super) fn giving<V>(result: Result<V, E>, place: &mut V) -> Self {
+        match result {
+            Ok(value) => {
+                *place = value;
+                Self::Done
+            }
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    /// What the user gets.
+    #[inline]
+    pub(crate) fn with<V>(self, value: V) -> Poll<Result<V, E>> {
+        match self {
+            Self::Done => Poll::Ready(Ok(value)),
+            Self::Waits => Poll::Pending,
+            Self::Failed(error) => Poll::Ready(Err(*error)),
+        }
+    }
+}
+
 /// How a send went, and which receiver is to be woken once the lock is released.
 enum Sent {
     Accepted(Option<Waker>),
@@ -69,17 +109,17 @@ enum Received {
 
 impl<T> Chan<T> {
     /// A send: takes the value out of `value`, and notes in `waits` under which number it waits.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         value: &mut Option<T>,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
+    ) -> Polled<SendError<T>> {
         if let Some(number) = *waits {
             if self.done.has(number) {
                 *waits = None;
-                return Poll::Ready(Ok(()));
+                return Polled::Done;
             }
             return self.poll_offer(number, waits, waker);
         }
@@ -89,38 +129,39 @@ impl<T> Chan<T> {
                 Sent::Accepted(receiver) => {
                     drop(state);
                     wake(receiver);
-                    return Poll::Ready(Ok(()));
+                    return Polled::Done;
                 }
                 Sent::Offered(number, receiver) => {
                     drop(state);
                     *waits = Some(number);
                     wake(receiver);
-                    return Poll::Pending;
+                    return Polled::Waits;
                 }
                 Sent::Unclear => {}
             }
         }
-        self.poll_send_anywhere(value, waits, waker)
+        self.poll_send_across(value, waits, waker)
     }
 
-    /// A receive.
-    #[inline]
+    /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so. It is there before
+    /// the lock is released, which waits for all that was written: who reads it need not.
+    #[inline(never)]
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
+        value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
-    ) -> Poll<Result<Option<T>, RecvError>> {
-        let mut value = None;
+    ) -> Polled<RecvError> {
         let mut state = lock(&self.state);
-        match state.take_here(self.capacity, &mut value, waker, place, &self.done) {
+        match state.take_here(self.capacity, value, waker, place, &self.done) {
             Received::Taken((sender, receiver)) => {
                 drop(state);
                 wake(sender);
                 wake(receiver);
-                Poll::Ready(Ok(value))
+                Polled::Done
             }
-            Received::Waits => Poll::Pending,
-            Received::Unclear => self.poll_recv_across(state, waker, place),
+            Received::Waits => Polled::Waits,
+            Received::Unclear => self.poll_recv_across(state, value, waker, place),
         }
     }
 }
@@ -193,6 +234,11 @@ impl<T> State<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_a_poll_went_fits_two_registers() {
+        assert_eq!(size_of::<Polled<SendError<[u64; 6]>>>(), 2 * size_of::<usize>());
+    }
 
     #[test]
     fn done_is_seen_across_the_end_of_the_numbers() {

@@ -1,20 +1,36 @@
-//! The usual receive across a session in few steps: a channel with one source, no queue and one receiver, and a small message
-//! that carries nothing, or none. Whatever else there is is left to the general path, which does the same and more.
+//! The usual message across a session in few steps: a small one that carries nothing, on a channel with one sink or one
+//! source and nothing that waits. Whatever else there is is left to the general paths, which do the same and more.
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
-use libchan_proto::{TakeLone, charge};
+use libchan_proto::{Blocked, TakeLone, charge};
 
 use super::Chan;
+use super::here::{Number, Polled};
 use super::recv::{Place, leave_line, no_codec};
+use super::send::LARGE;
 use super::state::State;
 use crate::codec::AnyCodec;
-use crate::error::RecvError;
+use crate::error::{RecvError, SendError, SendFailure};
+use crate::message::Encoded;
 use crate::scratch::Scratch;
+use crate::session::Leg;
 use crate::sync::MutexGuard;
 
-/// How it went.
+/// How a send of a plain message went. Nothing was sent but for `Sent`.
+pub(super) enum Tried {
+    Sent,
+    /// The receiver is gone.
+    Gone,
+    /// It is encoded, and there is no room.
+    Refused,
+    /// It is encoded, and no plain message.
+    Other(Option<Encoded>),
+    Failed(SendFailure),
+}
+
+/// How a receive went.
 enum Plain {
     /// A message in this codec, and its payload.
     Taken(AnyCodec, Scratch),
@@ -25,24 +41,68 @@ enum Plain {
 }
 
 impl<T> Chan<T> {
+    /// A send that the short way in one process leaves to the ways across sessions.
+    #[inline(never)]
+    pub(super) fn poll_send_across(
+        self: &Arc<Self>,
+        value: &mut Option<T>,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Polled<SendError<T>> {
+        if let (Some(leg), Some(sent)) = (self.sink.get(), value.as_ref()) {
+            let mut scratch = Scratch::take();
+            let tried = self.try_plain(leg, sent, &mut scratch);
+            if let Tried::Sent = tried {
+                // Dropped where it is: moved out first it would be copied.
+                *value = None;
+                return Polled::Done;
+            }
+            let Some(value) = value.take() else { return Polled::Waits };
+            let begun = self.go_on(leg, tried, value, &mut scratch);
+            return self.poll_begun(begun, waits, waker);
+        }
+        let Some(value) = value.take() else { return Polled::Waits };
+        let begun = self.begin_send_anywhere(self.lock(), value);
+        self.poll_begun(begun, waits, waker)
+    }
+
+    /// Encodes, and sends a plain message past the queue if nothing waits in it.
+    #[inline]
+    pub(super) fn try_plain(&self, leg: &Leg, value: &T, scratch: &mut Scratch) -> Tried {
+        let (codec, limits) = leg.session.terms();
+        match self.encode(value, codec, scratch) {
+            Ok(None) if scratch.is_small(LARGE, limits.max_message as usize) => {
+                match leg.send_plain(codec.id().0, scratch.bytes()) {
+                    Ok(()) => Tried::Sent,
+                    Err(Blocked::Gone) => Tried::Gone,
+                    Err(_) => Tried::Refused,
+                }
+            }
+            Ok(encoded) => Tried::Other(encoded),
+            Err(why) => Tried::Failed(why),
+        }
+    }
+
     /// A receive that the short way in one process leaves to the ways across sessions.
     #[inline(never)]
     pub(super) fn poll_recv_across(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State<T>>,
+        value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
-    ) -> Poll<Result<Option<T>, RecvError>> {
+    ) -> Polled<RecvError> {
         match self.take_plain(&mut state, waker, place) {
             Plain::Taken(codec, payload) => {
                 drop(state);
-                Poll::Ready(match self.erased() {
-                    Some(erased) => (erased.decode_plain)(&codec, payload.bytes()),
+                let decoded = match self.erased() {
+                    Some(erased) => (erased.decode_plain)(&codec, payload.bytes(), value),
                     None => Err(no_codec()),
-                })
+                };
+                Polled::giving(decoded, &mut ())
             }
-            Plain::Parked => Poll::Pending,
-            Plain::Unclear => self.poll_recv_anywhere(state, waker, place),
+            Plain::Parked => Polled::Waits,
+            Plain::Unclear => self.poll_recv_anywhere(state, value, waker, place),
         }
     }
 

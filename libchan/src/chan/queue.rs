@@ -141,7 +141,7 @@ impl<T> Queue<T> {
     /// Accepts the value that is in `place`.
     #[inline]
     pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
-        mem::swap(&mut self.accepted.push().value, place);
+        fill(&mut self.accepted.push().value, place);
     }
 
     /// Puts back what a receiver did not take.
@@ -173,7 +173,7 @@ impl<T> Queue<T> {
         let waiting = self.waiting.push();
         waiting.id = id;
         waiting.stage = stage;
-        mem::swap(&mut waiting.value, place);
+        fill(&mut waiting.value, place);
         waiting.waker = waker;
         id
     }
@@ -210,7 +210,7 @@ impl<T> Queue<T> {
         if capacity > 0 {
             return None;
         }
-        mem::swap(&mut first.value, to);
+        fill(to, &mut first.value);
         let waker = first.waker.take();
         self.waiting.pop_emptied();
         waker
@@ -220,7 +220,7 @@ impl<T> Queue<T> {
     #[inline]
     fn pop_held(&mut self, to: &mut Option<T>) -> bool {
         match self.accepted.first_place() {
-            Some(held) if held.value.is_some() => mem::swap(&mut held.value, to),
+            Some(held) if held.value.is_some() => fill(to, &mut held.value),
             _ => return false,
         }
         self.accepted.pop_emptied();
@@ -233,7 +233,7 @@ impl<T> Queue<T> {
             return None;
         }
         let waiting = self.waiting.first_mut()?;
-        mem::swap(&mut self.accepted.push().value, &mut waiting.value);
+        fill(&mut self.accepted.push().value, &mut waiting.value);
         let waker = waiting.waker.take();
         self.waiting.pop_emptied();
         waker
@@ -257,7 +257,7 @@ impl<T> Queue<T> {
             let Some(mut waiting) = self.waiting.remove(0) else { return };
             wakes.push(waiting.waker);
             match waiting.stage {
-                Stage::Offered => mem::swap(&mut self.accepted.push().value, &mut waiting.value),
+                Stage::Offered => fill(&mut self.accepted.push().value, &mut waiting.value),
                 Stage::Reserve => self.reserved += 1,
                 _ => {}
             }
@@ -432,6 +432,16 @@ impl<T> Queue<T> {
         let at = self.waiting.find(&id, |waiting| waiting.id)?;
         self.waiting.remove(at)
     }
+}
+
+/// Moves a value into a place that is empty, in one copy.
+///
+/// Not a `swap`, which stores it word by word: who then loads it in wider pieces waits for the words. Nor an assignment,
+/// which looks at what was there, to drop it.
+#[inline]
+fn fill<T>(place: &mut Option<T>, value: &mut Option<T>) {
+    debug_assert!(place.is_none(), "nothing is overwritten");
+    mem::forget(mem::replace(place, value.take()));
 }
 
 fn is_absorbed<T>(slot: &Slot<T>) -> bool {

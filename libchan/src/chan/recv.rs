@@ -8,6 +8,7 @@ use bytes::Bytes;
 use libchan_proto::{Body, Flaw};
 
 use super::Chan;
+use super::here::Polled;
 use super::legs::{Legs, Parked};
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
@@ -74,13 +75,14 @@ impl<T> Chan<T> {
     pub(super) fn poll_recv_anywhere(
         self: &Arc<Self>,
         state: MutexGuard<'_, State<T>>,
+        value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
-    ) -> Poll<Result<Option<T>, RecvError>> {
+    ) -> Polled<RecvError> {
         let mut scratch = Scratch::take();
         match self.poll_take(state.into(), waker, place, &mut scratch) {
-            Poll::Ready(got) => Poll::Ready(self.finish(got, &scratch)),
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(got) => Polled::giving(self.finish(got, &scratch), value),
+            Poll::Pending => Polled::Waits,
         }
     }
 
@@ -416,7 +418,8 @@ impl<T> Future for Recv<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.chan.poll_recv(cx.waker(), &mut this.place)
+        let mut value = None;
+        this.chan.poll_recv(&mut value, cx.waker(), &mut this.place).with(value)
     }
 }
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
-use super::here::Number;
+use super::here::{Number, Polled};
+use super::plain::Tried;
 use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
@@ -20,27 +21,25 @@ use crate::scratch::Scratch;
 use crate::session::Leg;
 
 /// From this size on a payload is handed on as it is rather than copied into the session's output.
-const LARGE: usize = 4096;
+pub(super) const LARGE: usize = 4096;
 
 /// How a send began.
-enum Begun<T> {
+pub(super) enum Begun<T> {
     Done(Result<(), SendError<T>>),
     /// The value waits in the queue under this number.
     Waits(u64),
 }
 
 impl<T> Chan<T> {
-    /// A send that the short way leaves to the general one.
-    #[inline(never)]
-    pub(super) fn poll_send_anywhere(
-        self: &Arc<Self>,
-        value: &mut Option<T>,
+    /// A send that the short ways leave to the general one.
+    pub(super) fn poll_begun(
+        &self,
+        begun: Begun<T>,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
-        let Some(value) = value.take() else { return Poll::Pending };
-        match self.begin_send(value) {
-            Begun::Done(result) => Poll::Ready(result),
+    ) -> Polled<SendError<T>> {
+        match begun {
+            Begun::Done(result) => Polled::giving(result, &mut ()),
             Begun::Waits(id) => {
                 let number = Number { id, near: false };
                 *waits = Some(number);
@@ -49,14 +48,18 @@ impl<T> Chan<T> {
         }
     }
 
-    fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
+    pub(super) fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
         match self.sink.get() {
-            Some(leg) => self.send_encoded(leg, value, true),
+            Some(leg) => {
+                let mut scratch = Scratch::take();
+                let tried = self.try_plain(leg, &value, &mut scratch);
+                self.go_on(leg, tried, value, &mut scratch)
+            }
             None => self.begin_send_anywhere(self.lock(), value),
         }
     }
 
-    fn begin_send_anywhere(self: &Arc<Self>, mut state: Locked<'_, T>, value: T) -> Begun<T> {
+    pub(super) fn begin_send_anywhere(self: &Arc<Self>, mut state: Locked<'_, T>, value: T) -> Begun<T> {
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
         }
@@ -65,7 +68,11 @@ impl<T> Chan<T> {
         {
             let leg = sink.leg.clone();
             drop(state);
-            return self.send_encoded(&leg, value, false);
+            let mut scratch = Scratch::take();
+            return match self.encode(&value, leg.session.codec(), &mut scratch) {
+                Ok(encoded) => self.send_checked(&leg, value, encoded, &mut scratch, false),
+                Err(why) => Begun::Done(Err(SendError::new(value, why))),
+            };
         }
         let queue = &mut state.local().queue;
         let begun = if queue.has_room(self.capacity, 0) {
@@ -104,28 +111,27 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Encodes on the caller's thread, so that a failure has its value back, and sends if there is room.
-    /// `direct`: past the queue, if nothing waits in it.
-    fn send_encoded(self: &Arc<Self>, leg: &Leg, value: T, direct: bool) -> Begun<T> {
-        let mut scratch = Scratch::take();
-        let (codec, limits) = leg.session.terms();
-        match self.encode(&value, codec, &mut scratch) {
-            Ok(None) if direct && scratch.is_small(LARGE, limits.max_message as usize) => {
-                match leg.send_plain(codec.id().0, scratch.bytes()) {
-                    Ok(()) => Begun::Done(Ok(())),
-                    Err(Blocked::Gone) => Begun::Done(Err(SendError::new(value, self.gone(leg)))),
-                    Err(_) => {
-                        let parcel = Parcel::encoded(Encoded::plain(codec), scratch.bytes());
-                        self.queue_encoded(value, parcel)
-                    }
-                }
+    /// What follows an attempt to send a plain message.
+    pub(super) fn go_on(
+        self: &Arc<Self>,
+        leg: &Leg,
+        tried: Tried,
+        value: T,
+        scratch: &mut Scratch,
+    ) -> Begun<T> {
+        match tried {
+            Tried::Sent => Begun::Done(Ok(())),
+            Tried::Gone => Begun::Done(Err(SendError::new(value, self.gone(leg)))),
+            Tried::Failed(why) => Begun::Done(Err(SendError::new(value, why))),
+            Tried::Refused => {
+                let parcel = Parcel::encoded(Encoded::plain(leg.session.codec()), scratch.bytes());
+                self.queue_encoded(value, parcel)
             }
-            Ok(encoded) => self.send_checked(leg, value, encoded, &mut scratch, direct),
-            Err(why) => Begun::Done(Err(SendError::new(value, why))),
+            Tried::Other(encoded) => self.send_checked(leg, value, encoded, scratch, true),
         }
     }
 
-    /// Any other message than a small one that carries nothing.
+    /// Any other message than a small one that carries nothing. `direct`: past the queue, if nothing waits in it.
     #[inline(never)]
     fn send_checked(
         self: &Arc<Self>,
@@ -160,8 +166,9 @@ impl<T> Chan<T> {
         checked(leg, encoded, scratch)
     }
 
+    /// Encodes on the caller's thread, so that a failure has its value back. `None`: a plain message.
     #[inline]
-    fn encode(
+    pub(super) fn encode(
         &self,
         value: &T,
         codec: &AnyCodec,
@@ -264,7 +271,7 @@ impl<T> Chan<T> {
         number: Number,
         waits: &mut Option<Number>,
         waker: &Waker,
-    ) -> Poll<Result<(), SendError<T>>> {
+    ) -> Polled<SendError<T>> {
         let mut state = self.lock();
         let refused = state.send_failure();
         let standing = state.local().queue.poll(number.id, waker, refused);
@@ -272,9 +279,9 @@ impl<T> Chan<T> {
             *waits = None;
         }
         match standing {
-            Standing::Done => Poll::Ready(Ok(())),
-            Standing::Waits => Poll::Pending,
-            Standing::Failed(value, why) => Poll::Ready(Err(SendError::new(value, why))),
+            Standing::Done => Polled::Done,
+            Standing::Waits => Polled::Waits,
+            Standing::Failed(value, why) => Polled::failed(SendError::new(value, why)),
         }
     }
 
@@ -374,7 +381,7 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker())
+        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker()).with(())
     }
 }
 
