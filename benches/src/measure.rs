@@ -12,10 +12,10 @@ use crate::count;
 /// All rounds of one case.
 pub struct Measured<'a> {
     pub case: &'a Case,
-    /// Nanoseconds an operation: elapsed and of the processor, each sorted.
+    /// Nanoseconds an operation: elapsed and of the processor, each by round.
     pub elapsed: Vec<f64>,
     pub cpu: Vec<f64>,
-    /// By name, each sorted.
+    /// By name, each by round.
     pub facts: Vec<(&'static str, Vec<f64>)>,
     pub counted: Sample,
     pub cost: Option<Cost>,
@@ -25,11 +25,11 @@ pub struct Measured<'a> {
 impl Measured<'_> {
     fn add(&mut self, sample: &Sample) {
         let per_operation = |time: Duration| time.as_nanos() as f64 / sample.operations as f64;
-        insert(&mut self.elapsed, per_operation(sample.time));
-        insert(&mut self.cpu, per_operation(sample.cpu));
+        self.elapsed.push(per_operation(sample.time));
+        self.cpu.push(per_operation(sample.cpu));
         for &(name, value) in &sample.facts {
             match self.facts.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => insert(values, value),
+                Some((_, values)) => values.push(value),
                 None => self.facts.push((name, vec![value])),
             }
         }
@@ -59,6 +59,13 @@ impl Measured<'_> {
         if self.case.threads == Threads::One { &self.cpu } else { &self.elapsed }
     }
 
+    /// Time as a multiple of that of `base`, which ran beside it: the median over the rounds, each with its own ratio. A
+    /// machine that is slow for some seconds is so for all contenders of a round.
+    pub fn times_of(&self, base: &Measured<'_>) -> f64 {
+        let ratios: Vec<_> = self.times().iter().zip(base.times()).map(|(time, base)| time / base).collect();
+        median(&ratios)
+    }
+
     /// Whether there is nothing but facts: no operations that were timed.
     pub fn facts_only(&self) -> bool {
         self.case.facts.is_some()
@@ -69,17 +76,21 @@ impl Measured<'_> {
     }
 }
 
-fn insert(sorted: &mut Vec<f64>, value: f64) {
-    sorted.insert(sorted.partition_point(|&other| other < value), value);
-}
-
-pub fn median(sorted: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
+    let sorted = sorted(values);
     sorted[sorted.len() / 2]
 }
 
 /// Half the distance from the fastest to the slowest round, of the median.
-pub fn spread(sorted: &[f64]) -> f64 {
-    (sorted[sorted.len() - 1] - sorted[0]) / 2.0 / median(sorted)
+pub fn spread(values: &[f64]) -> f64 {
+    let sorted = sorted(values);
+    (sorted[sorted.len() - 1] - sorted[0]) / 2.0 / median(values)
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
 /// Results, and a line for each case that did not come to its end.

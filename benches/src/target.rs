@@ -90,14 +90,14 @@ impl<'a> Checks<'a> {
     /// Time an operation as a multiple of another contender's on the same workload.
     fn times(&mut self, row: &Measured<'a>, base: &str, limit: f64) {
         let base_row = self.find(&row.case.workload, row.case.transport, row.case.threads, base);
-        let ratio = base_row.map(|base| row.time() / base.time());
+        let ratio = base_row.map(|base| row.times_of(base));
         self.at_most(row, &format!("x {base}"), ratio, limit);
     }
 
     /// Rate as a part of another contender's.
     fn part(&mut self, row: &Measured<'a>, base: &str, limit: f64) {
         let base_row = self.find(&row.case.workload, row.case.transport, row.case.threads, base);
-        let part = base_row.map(|base| base.time() / row.time());
+        let part = base_row.map(|base| base.times_of(row));
         self.at_least(row, &format!("of {base}'s rate"), part, limit);
     }
 
@@ -109,8 +109,11 @@ impl<'a> Checks<'a> {
                 == (&case.workload, case.transport, case.threads)
                 && of(&other.case.contender)
         });
-        let Some(best) = rivals.min_by(|a, b| a.time().total_cmp(&b.time())) else { return };
-        let ratio = row.time() / best.time();
+        let Some((ratio, best)) =
+            rivals.map(|rival| (row.times_of(rival), rival)).max_by(|a, b| a.0.total_cmp(&b.0))
+        else {
+            return;
+        };
         self.push(row, format!("ahead of the best, {}: x < 1", best.case.contender), ratio, ratio < 1.0);
     }
 
@@ -217,7 +220,7 @@ impl<'a> Checks<'a> {
             for walk in ["one", "all"] {
                 let name = format!("libchan, {walk} of {channels}");
                 if let Some(row) = self.find("growth", Some(on), One, &name) {
-                    self.at_most(row, "x one channel", Some(row.time() / one.time()), 1.5);
+                    self.at_most(row, "x one channel", Some(row.times_of(one)), 1.5);
                 }
             }
         }

@@ -38,8 +38,8 @@ fn groups<'a, 'b>(results: &'b [Measured<'a>]) -> impl Iterator<Item = &'b [Meas
     })
 }
 
-/// Time an operation as a multiple of that of `base` in the same group.
+/// Time an operation as a multiple of that of `base` in the same group, whose rounds ran in turn.
 fn ratio(group: &[Measured<'_>], of: &Measured<'_>, base: &str) -> Option<f64> {
     let base = group.iter().find(|other| other.case.contender == base)?;
-    (!of.facts_only()).then(|| of.time() / base.time())
+    (!of.facts_only()).then(|| of.times_of(base))
 }
