@@ -22,6 +22,9 @@ use crate::listen::{Acceptor, Arrival, ListenOptions};
 use crate::url::{TcpAddress, UrlError};
 use crate::writing::refuse_descriptors;
 
+/// The kernel's limit of slices a call; the standard library passes no more.
+const MAX_SLICES: usize = 1024;
+
 /// A tcp connection as a link.
 #[derive(Debug)]
 pub struct TcpLink {
@@ -117,7 +120,7 @@ impl LinkWriter for Writer {
         // The vectored call costs the kernel more, and nearly every write is one buffer.
         match bufs {
             [buf] => self.0.try_write(buf),
-            bufs => self.0.try_write_vectored(bufs),
+            bufs => send(self.0.as_ref(), bufs),
         }
     }
 
@@ -128,14 +131,40 @@ impl LinkWriter for Writer {
         descriptors: &mut VecDeque<OwnedFd>,
     ) -> Poll<io::Result<usize>> {
         refuse_descriptors("tcp", descriptors)?;
-        match bufs {
-            [buf] => Pin::new(&mut self.0).poll_write(cx, buf),
-            bufs => Pin::new(&mut self.0).poll_write_vectored(cx, bufs),
+        if let [buf] = bufs {
+            return Pin::new(&mut self.0).poll_write(cx, buf);
+        }
+        let stream: &TcpStream = self.0.as_ref();
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match send(stream, bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
         }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// One write of several buffers, after which tokio knows whether it filled the socket, as after its own `poll_write` of one:
+/// see [`receive`].
+fn send(stream: &TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut outcome = None;
+    let said = stream.try_io(Interest::WRITABLE, || {
+        let wanted = bufs.iter().take(MAX_SLICES).map(|buf| buf.len()).sum();
+        let sent = stream.try_write_vectored(bufs)?;
+        outcome = Some(sent);
+        match 0 < sent && sent < wanted {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match outcome {
+        Some(sent) => Ok(sent),
+        None => said.map(|()| 0),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dialing and listening by host and port.
 
 use std::future::poll_fn;
+use std::io::Read;
 
 use super::*;
 use crate::{dial, dial_with, listen};
@@ -91,4 +92,22 @@ async fn the_link_passes_bytes_but_no_descriptors() {
     assert_eq!(&buf[..3], b"abc");
     poll_fn(|cx| writer.poll_close(cx)).await.unwrap();
     assert_eq!(poll_fn(|cx| reader.poll_read(cx, &mut buf, &mut descriptors)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_write_that_fills_the_socket_is_known_to_have() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let (_reader, mut writer) = Box::new(TcpLink::new(ours.unwrap()).unwrap()).split();
+    let mut theirs = theirs.unwrap().0.into_std().unwrap();
+    let (much, mut none) = (vec![7; 16 << 20], VecDeque::new());
+    let slices = [(); 8].map(|()| IoSlice::new(&much));
+    let filled = poll_fn(|cx| writer.poll_write(cx, &slices, &mut none)).await.unwrap();
+    assert!(filled < 8 * much.len());
+    // There is room again, of which the runtime has not heard: so the kernel was not asked.
+    theirs.set_nonblocking(false).unwrap();
+    theirs.read_exact(&mut vec![0; filled]).unwrap();
+    let error = writer.try_write(&slices, &mut none).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(poll_fn(|cx| writer.poll_write(cx, &slices, &mut none)).await.unwrap() > 0);
 }

@@ -191,7 +191,7 @@ impl LinkWriter for Writer {
         if !descriptors.is_empty() {
             check_descriptors(bufs, descriptors)?;
         }
-        stream.try_io(Interest::WRITABLE, || send_now(stream.as_fd(), bufs, descriptors))
+        send(stream, bufs, descriptors)
     }
 
     fn poll_write(
@@ -224,6 +224,25 @@ fn check_descriptors(bufs: &[IoSlice<'_>], descriptors: &VecDeque<OwnedFd>) -> i
         return Ok(());
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+}
+
+/// One write, which also tells tokio when it filled the socket, in the way of [`receive`]: it saves the call that would
+/// only say so, one for every time that bulk fills the socket. Reading makes room and with it a new edge.
+fn send(stream: &UnixStream, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    let mut outcome = None;
+    let said = stream.try_io(Interest::WRITABLE, || {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let sent = send_now(stream.as_fd(), bufs, descriptors)?;
+        outcome = Some(sent);
+        match 0 < sent && sent < wanted {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match outcome {
+        Some(sent) => Ok(sent),
+        None => said.map(|()| 0),
+    }
 }
 
 /// One `sendmsg`. Descriptors are closed here once the kernel has taken them over.

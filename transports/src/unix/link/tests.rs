@@ -281,3 +281,21 @@ async fn try_write_waits_for_nothing() {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(writer.poll_write(&mut cx, &[IoSlice::new(&body)], &mut VecDeque::new()).is_pending());
 }
+
+#[tokio::test]
+async fn a_write_that_fills_the_socket_is_known_to_have() {
+    let ((_r, mut writer), (mut reader, _w)) = pair();
+    let (mut buf, mut fds) = (vec![0; 4 << 20], VecDeque::new());
+    // From here on the reader is known to be readable.
+    write(&mut writer, b"x", &mut fds).await.unwrap();
+    assert_eq!(read(&mut reader, &mut buf[..1], &mut fds).await.unwrap(), 1);
+    let filled = write(&mut writer, &vec![7; 4 << 20], &mut fds).await.unwrap();
+    assert!(filled < 4 << 20);
+    // There is room again, of which the runtime has not heard: so the kernel was not asked.
+    let drained = reader.poll_read(&mut Context::from_waker(Waker::noop()), &mut buf, &mut fds);
+    assert!(matches!(drained, Poll::Ready(Ok(n)) if n == filled), "{drained:?}");
+    let error = writer.try_write(&[IoSlice::new(b"x")], &mut fds).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(write(&mut writer, b"y", &mut fds).await.unwrap(), 1);
+    assert_eq!(read(&mut reader, &mut buf, &mut fds).await.unwrap(), 1);
+}
