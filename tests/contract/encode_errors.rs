@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use libchan_tests::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
@@ -160,7 +162,7 @@ async fn promise_10_the_same_end_twice_is_one_attachment_and_clones(on: On) {
 }
 
 /// A stream that can be sent twice, because its owner can be cloned.
-struct Shared(std::sync::Arc<ByteStream>);
+struct Shared(Arc<ByteStream>);
 
 impl Serialize for Shared {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -170,7 +172,7 @@ impl Serialize for Shared {
 
 impl<'de> Deserialize<'de> for Shared {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ByteStream::deserialize(deserializer).map(|stream| Self(std::sync::Arc::new(stream)))
+        ByteStream::deserialize(deserializer).map(|stream| Self(Arc::new(stream)))
     }
 }
 
@@ -178,20 +180,20 @@ async fn promise_10_a_stream_in_use_fails_at_send(on: On) {
     let (a, b) = on.pair().await;
     let (ship, shipped) = channel::<Shared>(&a, &b, 4).await;
     let (mut here, there) = ByteStream::pair();
-    let shared = std::sync::Arc::new(there);
+    let shared = Arc::new(there);
     put(&ship, Shared(shared.clone())).await;
     for _ in 0..2 {
         let error = refused(&ship, Shared(shared.clone())).await;
         assert_eq!(error.reason, SendFailure::AttachmentInUse);
-        assert!(std::sync::Arc::ptr_eq(&error.value.0, &shared));
+        assert!(Arc::ptr_eq(&error.value.0, &shared));
     }
-    let mut there = std::sync::Arc::into_inner(get(&shipped).await.0).unwrap();
+    let mut there = Arc::into_inner(get(&shipped).await.0).unwrap();
     soon(here.write_all(b"once")).await.unwrap();
     let mut buffer = [0; 4];
     soon(there.read_exact(&mut buffer)).await.unwrap();
     assert_eq!(&buffer, b"once");
     let (other, _keep) = ByteStream::pair();
-    put(&ship, Shared(std::sync::Arc::new(other))).await;
+    put(&ship, Shared(Arc::new(other))).await;
     get(&shipped).await;
 }
 
@@ -385,7 +387,46 @@ async fn promise_10_another_serializer_in_the_middle_does_no_harm(on: On) {
     }
 }
 
+/// Counts how often it is encoded.
+struct Counted(Arc<AtomicU32>);
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        ().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self(Arc::default()))
+    }
+}
+
+async fn promise_10_a_value_that_waits_for_room_is_encoded_once(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<Counted>(&a, &b, 2).await;
+    let count = Arc::new(AtomicU32::new(0));
+    for _ in 0..2 {
+        put(&sender, Counted(count.clone())).await;
+    }
+    let mut waiting = pin!(sender.send(Counted(count.clone())));
+    still_pending(waiting.as_mut()).await;
+    let mut withdrawn = Box::pin(sender.send(Counted(count.clone())));
+    still_pending(withdrawn.as_mut()).await;
+    drop(withdrawn);
+    get(&receiver).await;
+    soon(waiting).await.unwrap();
+    for _ in 0..2 {
+        get(&receiver).await;
+    }
+    // In one process nothing is encoded.
+    assert!([0, 4].contains(&count.load(Ordering::Relaxed)), "{count:?}");
+    assert_eq!(Arc::strong_count(&count), 1);
+}
+
 libchan_tests::contract! {
+    promise_10_a_value_that_waits_for_room_is_encoded_once,
     promise_10_the_same_end_twice_is_one_attachment_and_clones,
     promise_10_an_end_is_serialised_by_sending_it_only,
     promise_10_another_serializer_in_the_middle_does_no_harm,

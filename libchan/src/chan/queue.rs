@@ -23,6 +23,8 @@ pub(crate) enum Slot<T> {
 enum Stage {
     /// The value waits to be accepted or taken.
     Offered,
+    /// The same, and it has been encoded: that is done once, however long there is no room.
+    Encoded(Box<Parcel>),
     /// No value yet: `reserve` waits for room.
     Reserve,
     /// The pump has borrowed the value to encode it.
@@ -61,7 +63,7 @@ impl<T> Held<T> {
 struct Waiting<T> {
     id: u64,
     stage: Stage,
-    /// With `Offered`, `Out` and `Failed`. Not in the stage, so that it need not be moved to get a tag.
+    /// With `Offered`, `Encoded`, `Out` and `Failed`. Not in the stage, so that it need not be moved to get a tag.
     value: Option<T>,
     waker: Option<Waker>,
 }
@@ -161,6 +163,11 @@ impl<T> Queue<T> {
         self.enqueue(Stage::Offered, place, Some(waker.clone()))
     }
 
+    /// The same with the value's encoding, which carries nothing: channel ends and streams would be held by it.
+    pub(crate) fn offer_encoded(&mut self, value: T, parcel: Box<Parcel>) -> u64 {
+        self.enqueue(Stage::Encoded(parcel), &mut Some(value), None)
+    }
+
     /// A `reserve` that found no room.
     pub(crate) fn wait_for_room(&mut self) -> u64 {
         self.enqueue(Stage::Reserve, &mut None, None)
@@ -251,13 +258,18 @@ impl<T> Queue<T> {
         self.waiting.iter().any(|waiting| waiting.is(&Stage::Offered))
     }
 
-    /// Accepts waiting sends while there is room.
-    pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes) {
+    /// Accepts waiting sends while there is room. Values that are accepted in their encoded form go to `spent`, to be dropped
+    /// after unlocking.
+    pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes, spent: &mut Vec<T>) {
         while self.free(capacity, outside) {
             let Some(mut waiting) = self.waiting.remove(0) else { return };
             wakes.push(waiting.waker);
             match waiting.stage {
                 Stage::Offered => fill(&mut self.accepted.push().value, &mut waiting.value),
+                Stage::Encoded(parcel) => {
+                    self.accepted.push().put(Slot::Wire(parcel));
+                    spent.extend(waiting.value);
+                }
                 Stage::Reserve => self.reserved += 1,
                 _ => {}
             }
@@ -397,7 +409,7 @@ impl<T> Queue<T> {
                 waiting.waker = None;
                 Ok(waiting.value.take())
             }
-            Stage::Offered | Stage::Failed(_) | Stage::Reserve => {
+            Stage::Offered | Stage::Encoded(_) | Stage::Failed(_) | Stage::Reserve => {
                 Ok(self.remove(id).and_then(|waiting| waiting.value))
             }
         }

@@ -190,9 +190,7 @@ impl<T> Chan<T> {
         state.hold_direct(true);
         if !self.has_room(&state) {
             drop(state);
-            // Before anybody may encode the value again: it holds the streams that are in it.
-            drop(parcel);
-            return self.offer(value);
+            return self.offer(value, parcel);
         }
         state.local().queue.accept(Slot::Wire(Box::new(parcel)));
         let pump = self.available(&mut state);
@@ -205,15 +203,27 @@ impl<T> Chan<T> {
         Begun::Done(Ok(()))
     }
 
-    /// Leaves the value in the queue until there is room.
-    fn offer(self: &Arc<Self>, value: T) -> Begun<T> {
+    /// Leaves the value in the queue until there is room, with its encoding if nothing is in that.
+    fn offer(self: &Arc<Self>, value: T, parcel: Parcel) -> Begun<T> {
+        let parcel = match parcel.ends.is_empty() {
+            true => Some(Box::new(parcel)),
+            false => {
+                // Before anybody may encode the value again: it holds the streams that are in it.
+                drop(parcel);
+                None
+            }
+        };
         let mut state = self.lock();
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
         }
         // Nothing may pass it.
         state.hold_direct(true);
-        let id = state.local().queue.offer(value);
+        let queue = &mut state.local().queue;
+        let id = match parcel {
+            Some(parcel) => queue.offer_encoded(value, parcel),
+            None => queue.offer(value),
+        };
         drop(state);
         self.pump();
         Begun::Waits(id)

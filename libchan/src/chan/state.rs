@@ -249,6 +249,8 @@ pub(super) struct Locked<'a, T> {
     // Dropped in this order: nobody is woken under the lock.
     state: MutexGuard<'a, State<T>>,
     wakes: Wakes,
+    /// Values that went on in their encoded form.
+    spent: Vec<T>,
 }
 
 impl<'a, T> Locked<'a, T> {
@@ -302,8 +304,8 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn admit(&mut self, capacity: u32) {
         if self.state.has_waiting() {
             let outside = self.state.outside();
-            if let Some((local, wakes)) = self.parts() {
-                local.queue.admit(capacity, outside, wakes);
+            if let Some(local) = self.state.local.as_deref_mut() {
+                local.queue.admit(capacity, outside, &mut self.wakes, &mut self.spent);
             }
         }
     }
@@ -312,7 +314,7 @@ impl<'a, T> Locked<'a, T> {
 impl<'a, T> From<MutexGuard<'a, State<T>>> for Locked<'a, T> {
     #[inline]
     fn from(state: MutexGuard<'a, State<T>>) -> Self {
-        Self { state, wakes: Wakes::default() }
+        Self { state, wakes: Wakes::default(), spent: Vec::new() }
     }
 }
 
