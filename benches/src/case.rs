@@ -158,7 +158,7 @@ pub fn run_without_clock() {
 
 /// Processor time of this process. On one thread it stands for elapsed time where other processes use the machine:
 /// time spent waiting for a processor is not in it.
-fn cpu() -> Duration {
+pub fn cpu() -> Duration {
     if CLOCKLESS.load(Ordering::Relaxed) {
         return Duration::ZERO;
     }

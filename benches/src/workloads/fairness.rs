@@ -2,7 +2,7 @@
 //! hundred round trips takes.
 
 use crate::case::{Case, Plan, Sample, case};
-use crate::contenders::libchan::{Beside, fairness};
+use crate::contenders::libchan::{Beside, Trips, fairness};
 use crate::net::Transport;
 
 pub fn cases(on: Transport, plan: Plan) -> Vec<Case> {
@@ -18,7 +18,13 @@ pub fn cases(on: Transport, plan: Plan) -> Vec<Case> {
     ]
 }
 
-fn percentiles(sorted: &[f64]) -> Sample {
-    let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize];
-    Sample::of(vec![("p50 us", at(0.5)), ("p99 us", at(0.99)), ("p99.9 us", at(0.999))])
+fn percentiles(Trips { elapsed, cpu }: &Trips) -> Sample {
+    let at = |sorted: &[f64], part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize];
+    Sample::of(vec![
+        ("p50 us", at(elapsed, 0.5)),
+        ("p99 us", at(elapsed, 0.99)),
+        ("p99.9 us", at(elapsed, 0.999)),
+        ("p50 cpu us", at(cpu, 0.5)),
+        ("p99 cpu us", at(cpu, 0.99)),
+    ])
 }

@@ -1,10 +1,11 @@
 //! Pingpong channels with a bulk channel beside them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libchan::{Session, SessionOptions};
 
 use super::{ChanDrain, ChanFeed, PairCaller, pairs_on, sessions_with};
+use crate::case::cpu;
 use crate::contenders::{Caller, Drain, Feed};
 use crate::net::Transport;
 use crate::payload::Item;
@@ -22,8 +23,13 @@ pub enum Beside {
 const CALLERS: usize = 64;
 const BODY: usize = 1024 * 1024;
 
-/// Microseconds a round trip, of all callers together, sorted.
-pub async fn fairness(transport: Transport, beside: Beside, calls: u64) -> Vec<f64> {
+/// Microseconds a round trip, of all callers together, sorted: as they elapsed, and of the processor.
+pub struct Trips {
+    pub elapsed: Vec<f64>,
+    pub cpu: Vec<f64>,
+}
+
+pub async fn fairness(transport: Transport, beside: Beside, calls: u64) -> Trips {
     let sessions = sessions_with(transport, SessionOptions::default()).await;
     let callers = pairs_on(&sessions, CALLERS).await;
     let bulk = match beside {
@@ -40,19 +46,23 @@ pub async fn fairness(transport: Transport, beside: Beside, calls: u64) -> Vec<f
     if let Some(bulk) = bulk {
         bulk.abort();
     }
-    all.sort_by(f64::total_cmp);
-    all
+    let sorted = |time: fn(&(Duration, Duration)) -> Duration| {
+        let mut times: Vec<_> = all.iter().map(|trip| time(trip).as_nanos() as f64 / 1000.0).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    Trips { elapsed: sorted(|trip| trip.0), cpu: sorted(|trip| trip.1) }
 }
 
-async fn time_each(mut caller: PairCaller, calls: u64) -> Vec<f64> {
+async fn time_each(mut caller: PairCaller, calls: u64) -> Vec<(Duration, Duration)> {
     for _ in 0..calls / 10 {
         caller.call().await;
     }
     let mut times = Vec::with_capacity(calls as usize);
     for _ in 0..calls {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), cpu());
         caller.call().await;
-        times.push(began.elapsed().as_nanos() as f64 / 1000.0);
+        times.push((began.elapsed(), cpu() - before));
     }
     times
 }

@@ -17,7 +17,7 @@ pub use self::bytes::bytes;
 pub use self::carriers::{CARRIERS, bulk_by, bytes_by, pairs_by, stream_by};
 use self::counted::Counted;
 pub use self::descriptors::descriptors;
-pub use self::fairness::{Beside, fairness};
+pub use self::fairness::{Beside, Trips, fairness};
 pub use self::growth::{Walk, growth};
 pub use self::idle::{in_messages, named};
 pub use self::uncopied::uncopied;
