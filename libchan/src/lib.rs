@@ -44,6 +44,7 @@ pub mod codec;
 mod copy;
 mod error;
 mod fd;
+mod give_way;
 mod link;
 mod message;
 mod parcel;

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::give_way;
+
 #[cfg(feature = "shuttle")]
 pub(crate) use self::scheduled::{AtomicU32, Local, Mutex, MutexGuard, spawn, thread, thread_local};
 #[cfg(not(feature = "shuttle"))]
@@ -44,7 +46,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(unpark.clone());
     let mut cx = Context::from_waker(&waker);
     loop {
-        match future.as_mut().poll(&mut cx) {
+        match give_way::blocking(|| future.as_mut().poll(&mut cx)) {
             Poll::Ready(output) => return output,
             // Parking may end for no reason.
             Poll::Pending => {

@@ -22,4 +22,5 @@ mod rendezvous;
 mod session_end;
 mod streams;
 mod travelling;
+mod turns;
 mod weaknesses;

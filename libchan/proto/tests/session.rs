@@ -875,3 +875,27 @@ fn output_is_taken_in_exchange_for_buffers() {
     pair.machine(A).take_output(&mut out);
     assert!(out.is_empty());
 }
+
+/// A small message waits behind one fragment of those that are large, and not behind as many as fill a write.
+#[test]
+fn large_messages_leave_in_smaller_pieces_beside_others() {
+    const PIECE: usize = 64 * 1024;
+    let limits = Limits { initial_window: 8 << 20, ..Limits::default() };
+    let mut pair = Pair::established(limits);
+    let (large, _) = pair.open(A, "large", 64);
+    let (small, _) = pair.open(A, "small", 64);
+    let take = |pair: &mut Pair| {
+        let mut out = Output::default();
+        pair.machine(A).take_output(&mut out);
+        out.len()
+    };
+    take(&mut pair);
+    pair.send(A, large, &vec![7; 8 << 20]).unwrap();
+    // Opening the channels was news of others.
+    let lengths: Vec<_> = (0..20).map(|_| take(&mut pair)).collect();
+    assert!(lengths[..10].iter().all(|length| *length <= PIECE + 100), "{lengths:?}");
+    assert!(lengths[17..].iter().all(|length| *length > PIECE + 100), "{lengths:?}");
+    pair.send(A, small, b"small").unwrap();
+    assert!(take(&mut pair) <= PIECE + 100);
+    assert!(take(&mut pair) <= PIECE + 100);
+}

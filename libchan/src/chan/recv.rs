@@ -79,10 +79,16 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Polled<RecvError> {
+        if self.done_large.poll_turn(waker).is_pending() {
+            return Polled::Waits;
+        }
         let mut scratch = Scratch::take();
         match self.poll_take(state.into(), waker, place, &mut scratch) {
             Poll::Ready(got) => Polled::giving(self.finish(got, &scratch), value),
-            Poll::Pending => Polled::Waits,
+            Poll::Pending => {
+                self.done_large.forget();
+                Polled::Waits
+            }
         }
     }
 
@@ -183,6 +189,9 @@ impl<T> Chan<T> {
         shared: Option<&Bytes>,
         ends: Ends,
     ) -> Result<Option<T>, RecvError> {
+        if shared.is_some() {
+            self.done_large.add(payload.len());
+        }
         match self.erased() {
             Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends }).map(Some),
             None => Err(no_codec()),

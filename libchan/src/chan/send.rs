@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
@@ -43,7 +43,11 @@ impl<T> Chan<T> {
             Begun::Waits(id) => {
                 let number = Number { id, near: false };
                 *waits = Some(number);
-                self.poll_offer(number, waits, waker)
+                let standing = self.poll_offer(number, waits, waker);
+                if matches!(standing, Polled::Waits) {
+                    self.done_large.forget();
+                }
+                standing
             }
         }
     }
@@ -145,6 +149,7 @@ impl<T> Chan<T> {
             Ok(encoded) => encoded,
             Err(why) => return Begun::Done(Err(SendError::new(value, why))),
         };
+        self.note_large(&encoded);
         if direct {
             match send_direct(leg, &mut encoded, scratch.bytes()) {
                 Ok(()) => return Begun::Done(Ok(())),
@@ -163,7 +168,17 @@ impl<T> Chan<T> {
         scratch: &mut Scratch,
     ) -> Result<Encoded, SendFailure> {
         let encoded = self.encode(value, leg.session.codec(), scratch)?;
-        checked(leg, encoded, scratch)
+        let encoded = checked(leg, encoded, scratch)?;
+        self.note_large(&encoded);
+        Ok(encoded)
+    }
+
+    fn note_large(&self, encoded: &Encoded) {
+        match &encoded.kept {
+            Some(PayloadBytes::Whole(bytes)) => self.done_large.add(bytes.len()),
+            Some(PayloadBytes::Parts(_)) => self.done_large.add_turn(),
+            None => {}
+        }
     }
 
     /// Encodes on the caller's thread, so that a failure has its value back. `None`: a plain message.
@@ -373,12 +388,14 @@ pub(crate) struct Sending<'a, T> {
     value: Option<T>,
     /// Under which number it waits in the queue.
     waits: Option<Number>,
+    /// It gave way, with its value still here.
+    gave_way: bool,
 }
 
 impl<'a, T> Sending<'a, T> {
     #[inline]
     pub(crate) fn new(chan: &'a Arc<Chan<T>>, value: T) -> Self {
-        Self { chan, value: Some(value), waits: None }
+        Self { chan, value: Some(value), waits: None, gave_way: false }
     }
 }
 
@@ -391,6 +408,10 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.value.is_some() {
+            let (chan, gave_way) = (this.chan, &mut this.gave_way);
+            ready!(chan.done_large.poll_turn_in_order(gave_way, cx.waker(), || chan.lock().has_queued()));
+        }
         this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker()).with(())
     }
 }

@@ -17,6 +17,7 @@ use libchan_proto::{Event, Key, Machine, Misbehaviour, Rest, SessionError};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
+use super::again::Again;
 use super::alarm::Alarm;
 use super::buffers;
 use super::farewell::Farewell;
@@ -41,6 +42,9 @@ const YIELDS: u32 = 2;
 const YIELD_BELOW: usize = 32 * 1024;
 /// Writes in one turn at the most.
 const WRITES: usize = 16;
+/// Bytes from which on a turn writes no more: what has arrived meanwhile, and what others have to say, is not to wait for
+/// megabytes. Not more than is read, or on a fast link a queue of them builds up in the kernel.
+const WRITTEN: usize = 64 * 1024;
 /// How often the machine is told the time, and how often at the most.
 const TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
@@ -119,20 +123,20 @@ impl Driver {
 
     /// One turn. `Err` is the end of the session, and why.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
-        let mut more = false;
+        let mut again = Again::No;
         self.placed = 0;
         for round in 1.. {
             if self.shared.is_broken() || self.poll_read(cx)?.is_pending() {
                 break;
             }
             if round == READS || self.placed >= PLACED {
-                more = true;
+                again = Again::Later;
                 break;
             }
         }
         self.buffer.let_go();
         if self.begin_output(cx)? {
-            more |= self.poll_output(cx)?;
+            again = again.max(self.poll_output(cx)?);
         } else {
             self.yields = 0;
         }
@@ -141,11 +145,9 @@ impl Driver {
             if self.shared.established().is_some() {
                 self.alarm.change(self.tick);
             }
-            more = true;
+            again = Again::Soon;
         }
-        if more {
-            cx.waker().wake_by_ref();
-        }
+        again.wake(cx);
         Ok(())
     }
 
@@ -162,8 +164,8 @@ impl Driver {
         Ok(due || state.machine.has_events() || self.is_parting(&state))
     }
 
-    /// Writes, and goes on with the end of the session where that has begun. True: there is more than fits a turn.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionError> {
+    /// Writes, and goes on with the end of the session where that has begun.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<Again, SessionError> {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         if self.is_parting(&state) {
@@ -172,14 +174,16 @@ impl Driver {
             self.poll_farewell(cx)?;
             state = shared.lock();
         }
-        let mut more = self.poll_flush(&shared, state, cx)?;
+        let mut again = self.poll_flush(&shared, state, cx)?;
         if self.farewell != Farewell::No {
             // What has left may have been the goodbye: then the link is closed in this turn, not at the next event.
             let farewell = self.farewell;
             self.poll_farewell(cx)?;
-            more |= self.farewell != farewell;
+            if self.farewell != farewell {
+                again = Again::Soon;
+            }
         }
-        Ok(more)
+        Ok(again)
     }
 
     // ---- reading
@@ -316,33 +320,39 @@ impl Driver {
 
     // ---- writing
 
-    /// Writes what is to leave, and hands on what that had to say. True: there is more than fits a turn.
+    /// Writes what is to leave, and hands on what that had to say.
     fn poll_flush<'a>(
         &mut self,
         shared: &'a Shared,
         mut state: MutexGuard<'a, State>,
         cx: &mut Context<'_>,
-    ) -> Result<bool, SessionError> {
-        let mut more = true;
+    ) -> Result<Again, SessionError> {
+        let (mut again, mut sent) = (Again::Later, 0);
         for _ in 0..WRITES {
             let due = state.machine.is_urgent() || state.unsent.is_some();
             if !due && !self.unflushed {
                 self.yields = 0;
-                more = false;
+                again = Again::No;
                 break;
             }
             if due && self.gives_way(&mut state) {
                 self.yields += 1;
+                again = Again::Soon;
+                break;
+            }
+            if sent >= WRITTEN {
                 break;
             }
             // A sender that is writing wakes us if it leaves anything.
             let Some(mut writer) = state.writer.take() else {
-                more = false;
+                again = Again::No;
                 break;
             };
             let mut unsent = state.take_unsent();
             drop(state);
+            let left = unsent.left();
             let mut written = unsent.poll_write(&mut *writer, cx);
+            sent += left - unsent.left();
             if let Poll::Ready(Ok(())) = written {
                 written = writer.poll_flush(cx);
                 self.unflushed = written.is_pending();
@@ -358,14 +368,14 @@ impl Driver {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(SessionError::Link(error.to_string())),
                 Poll::Pending => {
-                    more = false;
+                    again = Again::No;
                     break;
                 }
             }
         }
         // Writing may have made room for channels that waited for it.
         self.tell_all(state);
-        Ok(more)
+        Ok(again)
     }
 
     /// Whether to let the tasks that were woken add to the output first (rule 3).

@@ -1,5 +1,6 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
+mod again;
 mod alarm;
 mod buffers;
 mod descriptors;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use libchan_proto::{Reason, StreamError, StreamRead};
 use tokio::io::ReadBuf;
@@ -10,10 +10,13 @@ use tokio::runtime::Handle;
 
 use super::leg::Leg;
 use super::shared::State;
+use crate::give_way::Done;
 use crate::stream::RemoteStream;
 
 pub(super) struct SessionStream {
     leg: Leg,
+    read: Done,
+    written: Done,
 }
 
 impl SessionStream {
@@ -24,7 +27,7 @@ impl SessionStream {
                 state.ports.set_stream(leg.key);
             }
         }
-        Arc::new(Self { leg })
+        Arc::new(Self { leg, read: Done::default(), written: Done::default() })
     }
 
     fn failed(reason: &Reason) -> io::Error {
@@ -60,13 +63,19 @@ fn writer(state: &mut State, leg: &Leg, waker: &Waker) {
 
 impl RemoteStream for SessionStream {
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.read.poll_turn(cx.waker()));
         self.leg.session.quiet(|state| {
             let room = buf.remaining();
             match state.machine.stream_recv(self.leg.key, room, &mut |bytes| buf.put_slice(bytes)) {
-                StreamRead::Data(_) | StreamRead::End => Poll::Ready(Ok(())),
+                StreamRead::Data(n) => {
+                    self.read.add(n);
+                    Poll::Ready(Ok(()))
+                }
+                StreamRead::End => Poll::Ready(Ok(())),
                 StreamRead::Failed(reason) => Poll::Ready(Err(Self::failed(&reason))),
                 StreamRead::Pending => {
                     reader(state, &self.leg, cx.waker());
+                    self.read.forget();
                     Poll::Pending
                 }
             }
@@ -77,18 +86,24 @@ impl RemoteStream for SessionStream {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        ready!(self.written.poll_turn(cx.waker()));
         let state = self.leg.session.lock();
         let mut state = match self.leg.session.write_through(state, self.leg.key, data) {
-            Ok(n) => return Poll::Ready(Ok(n)),
+            Ok(n) => {
+                self.written.add(n);
+                return Poll::Ready(Ok(n));
+            }
             Err(state) => state,
         };
         match state.machine.stream_send(self.leg.key, data, false) {
             Ok(0) => {
+                self.written.forget();
                 writer(&mut state, &self.leg, cx.waker());
                 Poll::Pending
             }
             Ok(n) => {
                 self.leg.session.after_send(state, None);
+                self.written.add(n);
                 Poll::Ready(Ok(n))
             }
             Err(error) => Poll::Ready(Err(Self::write_error(error))),

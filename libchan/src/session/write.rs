@@ -32,6 +32,11 @@ impl Unsent {
         self.written >= self.output.len()
     }
 
+    /// Bytes that have not left.
+    pub(super) fn left(&self) -> usize {
+        self.output.len() - self.written
+    }
+
     /// Writes what goes without waiting. `Ok(false)`: some is left.
     pub(super) fn try_write(&mut self, writer: &mut dyn LinkWriter) -> io::Result<bool> {
         while !self.is_done() {

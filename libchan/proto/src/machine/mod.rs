@@ -143,6 +143,8 @@ pub struct Machine {
     stuck: bool,
     /// Somebody cannot send before it has credit of these.
     pub(crate) urgent: bool,
+    /// For so many outputs more the link counts as shared: see `write.rs`.
+    beside: u8,
     descriptors_owed: u32,
     descriptors_arrived: u32,
     established: Option<Box<Established>>,
@@ -244,6 +246,7 @@ impl Machine {
             unsent_control: 0,
             answers: 0,
             stuck: false,
+            beside: 0,
             answering: false,
             due: Vec::new(),
             urgent: false,

@@ -7,8 +7,12 @@ use crate::error::Misbehaviour;
 use crate::frame;
 use crate::output::Output;
 
-/// Large messages add fragments while less than this waits, in bytes.
-const FILL: usize = 256 * 1024;
+/// Large messages add fragments while less than this waits, in bytes. What is sent meanwhile leaves behind that.
+const FILL: usize = 128 * 1024;
+/// The same while others send too: one fragment at a time.
+const FILL_BESIDE: usize = 64 * 1024;
+/// For so many outputs the link counts as shared after anything but large messages was sent.
+const BESIDE: u8 = 16;
 
 impl Machine {
     /// Whether there is something to write.
@@ -47,8 +51,11 @@ impl Machine {
 
     /// Moves what is to be written into `out`, whose buffers are taken in exchange. `out` must be empty.
     pub fn take_output(&mut self, out: &mut Output) {
+        // Credit alone is no sign of others: it comes of what the peer sends.
+        self.beside = if self.out.is_empty() { self.beside.saturating_sub(1) } else { BESIDE };
+        let fill = if self.beside > 0 { FILL_BESIDE } else { FILL };
         self.flush_credit();
-        while self.out.len() < FILL
+        while self.out.len() < fill
             && let Some(key) = self.large.pop_front()
         {
             self.write_fragment(key);
