@@ -50,10 +50,16 @@ impl Done {
         }
     }
 
+    /// Whether others are to have their turn first.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.0.load(Relaxed) >= TURN
+    }
+
     /// Pending if others are to have their turn first; `waker` is woken behind them.
     #[inline]
     pub(crate) fn poll_turn(&self, waker: &Waker) -> Poll<()> {
-        if self.0.load(Relaxed) < TURN { Poll::Ready(()) } else { self.give_way(waker) }
+        if self.is_due() { self.give_way(waker) } else { Poll::Ready(()) }
     }
 
     #[cold]
@@ -71,7 +77,7 @@ impl Done {
         waker: &Waker,
         ahead: impl FnOnce() -> bool,
     ) -> Poll<()> {
-        if self.0.load(Relaxed) < TURN { Poll::Ready(()) } else { self.go_on(gave_way, waker, ahead()) }
+        if self.is_due() { self.go_on(gave_way, waker, ahead()) } else { Poll::Ready(()) }
     }
 
     #[cold]
@@ -79,7 +85,7 @@ impl Done {
         if std::mem::take(gave_way) || BLOCKS.get() {
             self.pay(if ahead { AHEAD } else { TURN });
         }
-        if self.0.load(Relaxed) < TURN {
+        if !self.is_due() {
             return Poll::Ready(());
         }
         *gave_way = true;

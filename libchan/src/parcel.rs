@@ -104,11 +104,13 @@ impl Parcel {
         })
     }
 
-    /// The link that it was to leave by is lost: senders and streams in it did not end cleanly.
+    /// The link that it was to leave by is lost: senders and streams in it did not end cleanly, and what waits for receivers
+    /// in it is lost with them.
     pub(crate) fn lose(self) {
         for end in self.ends {
             match end {
                 Attached::Sender(sender) => sender.chan().lose(),
+                Attached::Receiver(receiver) => receiver.chan().lose_receiver(),
                 Attached::Stream(core, hold) => {
                     if let Some(hold) = hold.or_else(|| core.hold().ok()) {
                         hold.lose();

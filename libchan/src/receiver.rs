@@ -129,6 +129,8 @@ impl<T> fmt::Debug for Receiver<T> {
 
 impl<T: Message> Serialize for Receiver<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What waits for it may have to be encoded from here on, if only to find what is in it.
+        self.chan.erase();
         Collected::receiver(AnyReceiver::new(self.chan.clone()))?.serialize(serializer)
     }
 }

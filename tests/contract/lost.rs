@@ -350,8 +350,8 @@ async fn promise_05_a_runtime_that_goes_away_leaves_nobody_waiting(on: On) {
 
 /// A message that was accepted and cannot leave: the one before it waits for memory that an unread message holds.
 /// `waited`: it was accepted after its send had waited. Gives what stayed here of its ends, when the link is lost.
-async fn accepted_and_lost(on: On, waited: bool) -> (Receiver<u32>, ByteStream) {
-    type Item = (Blob, Option<(Sender<u32>, ByteStream)>);
+async fn accepted_and_lost(on: On, waited: bool) -> Stayed {
+    type Item = (Blob, Option<(Sender<u32>, ByteStream, Receiver<Sender<u32>>)>);
     let limits = Limits { session_memory: 1024 * 1024, max_message: 256 * 1024, ..Limits::default() };
     let options = || SessionOptions::new().limits(limits.clone());
     let (a, b) = on.pair_with(options(), options()).await;
@@ -364,7 +364,10 @@ async fn accepted_and_lost(on: On, waited: bool) -> (Receiver<u32>, ByteStream) 
     put(&sender, (Blob(vec![2; 150 * 1024]), None)).await;
     let (reply, replies) = pipe();
     let (here, stream) = ByteStream::pair();
-    let mut sending = Box::pin(sender.send((empty(), Some((reply, stream)))));
+    let (feed, fed) = pipe();
+    let (inner, inner_replies) = pipe();
+    put(&feed, inner).await;
+    let mut sending = Box::pin(sender.send((empty(), Some((reply, stream, fed)))));
     if waited {
         still_pending(sending.as_mut()).await;
         // Room, which the next send finds.
@@ -375,20 +378,37 @@ async fn accepted_and_lost(on: On, waited: bool) -> (Receiver<u32>, ByteStream) 
     }
     assert!(soon(sending).await.is_ok(), "it was not accepted");
     a.abort();
-    (replies, here)
+    Stayed { replies, stream: here, feed, inner_replies }
+}
+
+/// What stayed here of the ends in a message.
+struct Stayed {
+    replies: Receiver<u32>,
+    stream: ByteStream,
+    feed: Sender<Sender<u32>>,
+    /// Of a sender that waits in `feed`.
+    inner_replies: Receiver<u32>,
 }
 
 async fn promise_05_ends_in_a_message_that_never_left_are_lost(on: On) {
     for waited in [false, true] {
-        let (replies, _here) = accepted_and_lost(on, waited).await;
-        assert_eq!(fail(&replies).await, RecvError::Disconnected);
+        let stayed = accepted_and_lost(on, waited).await;
+        assert_eq!(fail(&stayed.replies).await, RecvError::Disconnected);
+    }
+}
+
+async fn promise_05_what_waits_for_a_receiver_that_never_left_is_lost_with_it(on: On) {
+    for waited in [false, true] {
+        let stayed = accepted_and_lost(on, waited).await;
+        assert_eq!(fail(&stayed.inner_replies).await, RecvError::Disconnected);
+        assert_eq!(soon(stayed.feed.closed()).await, Closed::Disconnected);
     }
 }
 
 async fn promise_05_a_stream_in_a_message_that_never_left_has_no_clean_end(on: On) {
     for waited in [false, true] {
-        let (_replies, mut here) = accepted_and_lost(on, waited).await;
-        let end = soon(here.read_to_end(&mut Vec::new())).await;
+        let mut stayed = accepted_and_lost(on, waited).await;
+        let end = soon(stayed.stream.read_to_end(&mut Vec::new())).await;
         assert!(end.is_err(), "the clean end of a stream that nobody has ever read");
     }
 }
@@ -412,6 +432,7 @@ mod remote {
         promise_05_ends_on_another_session_live_on,
         promise_05_an_undelivered_message_takes_its_ends_with_it,
         promise_05_ends_in_a_message_that_never_left_are_lost,
+        promise_05_what_waits_for_a_receiver_that_never_left_is_lost_with_it,
         promise_05_a_stream_in_a_message_that_never_left_has_no_clean_end,
     }
 }

@@ -16,6 +16,8 @@ pub(crate) trait AnyChan: Send + Sync {
     fn count_receiver(&self);
     fn drop_sender(self: Arc<Self>);
     fn drop_receiver(self: Arc<Self>);
+    /// A counted receiver is at the other end of the leg now, and no longer here.
+    fn receiver_left(self: Arc<Self>, leg: &Leg);
     /// How many handles of this end are alive in this process.
     fn senders(&self) -> u32;
     fn receivers(&self) -> u32;
@@ -46,6 +48,8 @@ pub(crate) trait AnyChan: Send + Sync {
     fn refuse_all(self: Arc<Self>, why: Closed);
     /// A sender of it was lost with a link: said when the other senders have ended.
     fn lose(&self);
+    /// A receiver of it was lost with a link: with the last one what waits is lost.
+    fn lose_receiver(&self);
     /// The channel ends with the session it was opened on: `lost`, or cleanly.
     fn end(self: Arc<Self>, lost: bool);
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
@@ -95,12 +99,15 @@ impl Drop for AnySender {
 }
 
 /// A counted receiver of some type.
-pub(crate) struct AnyReceiver(Arc<dyn AnyChan>);
+pub(crate) struct AnyReceiver {
+    chan: Arc<dyn AnyChan>,
+    counted: bool,
+}
 
 impl AnyReceiver {
     pub(crate) fn new(chan: Arc<dyn AnyChan>) -> Self {
         chan.count_receiver();
-        Self(chan)
+        Self { chan, counted: true }
     }
 
     /// An untyped receiver for an end that arrived and is sent on unread.
@@ -112,18 +119,26 @@ impl AnyReceiver {
     }
 
     pub(crate) fn chan(&self) -> &Arc<dyn AnyChan> {
-        &self.0
+        &self.chan
+    }
+
+    /// The message that names it has gone out: what it was is at the other end of `leg` now.
+    pub(crate) fn has_left(mut self, leg: &Leg) {
+        self.counted = false;
+        self.chan.clone().receiver_left(leg);
     }
 }
 
 impl Clone for AnyReceiver {
     fn clone(&self) -> Self {
-        Self::new(self.0.clone())
+        Self::new(self.chan.clone())
     }
 }
 
 impl Drop for AnyReceiver {
     fn drop(&mut self) {
-        self.0.clone().drop_receiver();
+        if self.counted {
+            self.chan.clone().drop_receiver();
+        }
     }
 }

@@ -74,12 +74,27 @@ impl<T> Chan<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let mut state = self.lock();
+        let state = self.lock();
         if self.receivers() > 0 {
             return;
         }
+        self.after_receivers(state, Closed::Dropped);
+    }
+
+    /// A receiver is at the other end of `leg` now. In one turn of the lock, or one whose link is lost meanwhile would look
+    /// like one that was dropped.
+    pub(crate) fn receiver_left(self: &Arc<Self>, leg: &Leg) {
+        let state = self.lock();
+        if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let lost = leg.session.is_over();
+            self.after_receivers(state, if lost { Closed::Disconnected } else { Closed::Dropped });
+        }
+    }
+
+    /// No receiver is left in this process: `why` is what senders are told if none is elsewhere.
+    fn after_receivers(self: &Arc<Self>, mut state: Locked<'_, T>, why: Closed) {
         if !state.has_sinks() {
-            return self.refuse_with(state, Closed::Dropped, Scope::End);
+            return self.refuse_with(state, why, Scope::End);
         }
         // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
         if let [sink] = state.legs.sinks_mut()
@@ -91,6 +106,14 @@ impl<T> Chan<T> {
         }
         drop(state);
         self.pump();
+    }
+
+    /// A receiver that is about to be dropped was lost with a link: if it is the last, so is what waits for it.
+    pub(crate) fn lose_receiver(&self) {
+        let state = self.lock();
+        if self.receivers() == 1 && !state.has_sinks() {
+            self.refuse_with(state, Closed::Disconnected, Scope::End);
+        }
     }
 
     /// Nothing more is taken: what waits is dropped, senders are told why.

@@ -91,7 +91,7 @@ impl<T> Copy for Narrow<T> {}
 
 impl<T> Chan<T> {
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        Self::build(u32::try_from(capacity).unwrap_or(u32::MAX), State::new(End::Open))
+        Self::build(u32::try_from(capacity).unwrap_or(u32::MAX), State::new(End::Open), OnceLock::new())
     }
 
     /// A channel for an end that was claimed and is not connected yet.
@@ -99,9 +99,7 @@ impl<T> Chan<T> {
     where
         T: Message,
     {
-        let chan = Self::build(capacity, State::new(End::Tentative));
-        chan.erase();
-        chan
+        Self::build(capacity, State::new(End::Tentative), OnceLock::from(Narrow(Erased::of)))
     }
 
     /// A channel that takes nothing: where the other end went away before this one was used.
@@ -111,19 +109,17 @@ impl<T> Chan<T> {
     {
         let mut state = State::new(End::Clean);
         state.refuse(Closed::Dropped);
-        let chan = Self::build(0, state);
-        chan.erase();
-        chan
+        Self::build(0, state, OnceLock::from(Narrow(Erased::of)))
     }
 
-    fn build(capacity: u32, state: State<T>) -> Arc<Self> {
+    fn build(capacity: u32, state: State<T>, erased: OnceLock<Narrow<T>>) -> Arc<Self> {
         Arc::new(Self {
             capacity,
             senders: AtomicU32::new(0),
             receivers: AtomicU32::new(0),
             done: here::Done::new(),
             done_large: give_way::Done::default(),
-            erased: OnceLock::new(),
+            erased,
             sink: OnceLock::new(),
             state: Mutex::new(state),
         })
@@ -204,6 +200,10 @@ impl<T: Message> AnyChan for Chan<T> {
         Self::drop_receiver(&self);
     }
 
+    fn receiver_left(self: Arc<Self>, leg: &Leg) {
+        Self::receiver_left(&self, leg);
+    }
+
     fn senders(&self) -> u32 {
         Self::senders(self)
     }
@@ -266,6 +266,10 @@ impl<T: Message> AnyChan for Chan<T> {
 
     fn lose(&self) {
         self.lock().lose_source();
+    }
+
+    fn lose_receiver(&self) {
+        Self::lose_receiver(self);
     }
 
     fn end(self: Arc<Self>, lost: bool) {

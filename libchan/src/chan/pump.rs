@@ -409,10 +409,10 @@ fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
 /// The message has gone out: receivers that it carries may be sent to. (Senders have nothing to wait for.)
 pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Ends) {
     for (attach, end) in attachments.iter().zip(ends) {
-        let (Attach::Channel(key), Attached::Receiver(receiver)) = (*attach, &end) else { continue };
+        let (Attach::Channel(key), Attached::Receiver(receiver)) = (*attach, end) else { continue };
         let (bound, chan) = (Leg { session: leg.session.clone(), key }, receiver.chan().clone());
-        // The handle that travelled is dropped first: what stays here is what is counted.
-        drop(end);
+        // The handle that travelled goes first: what stays here is what is counted.
+        receiver.has_left(&bound);
         chan.announced(&bound);
     }
 }

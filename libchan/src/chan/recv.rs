@@ -20,7 +20,7 @@ use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Refill};
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, lock};
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {
@@ -79,8 +79,13 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Polled<RecvError> {
-        if self.done_large.poll_turn(waker).is_pending() {
-            return Polled::Waits;
+        if self.done_large.is_due() {
+            // Nobody is woken under the lock.
+            drop(state);
+            return match self.done_large.poll_turn(waker) {
+                Poll::Ready(()) => self.poll_recv_anywhere(lock(&self.state), value, waker, place),
+                Poll::Pending => Polled::Waits,
+            };
         }
         let mut scratch = Scratch::take();
         match self.poll_take(state.into(), waker, place, &mut scratch) {
