@@ -351,7 +351,7 @@ async fn promise_05_a_runtime_that_goes_away_leaves_nobody_waiting(on: On) {
 /// A message that was accepted and cannot leave: the one before it waits for memory that an unread message holds.
 /// `waited`: it was accepted after its send had waited. Gives what stayed here of its ends, when the link is lost.
 async fn accepted_and_lost(on: On, waited: bool) -> Stayed {
-    type Item = (Blob, Option<(Sender<u32>, ByteStream, Receiver<Sender<u32>>)>);
+    type Item = (Blob, Option<(Sender<u32>, ByteStream, Receiver<Receiver<Sender<u32>>>)>);
     let limits = Limits { session_memory: 1024 * 1024, max_message: 256 * 1024, ..Limits::default() };
     let options = || SessionOptions::new().limits(limits.clone());
     let (a, b) = on.pair_with(options(), options()).await;
@@ -366,7 +366,9 @@ async fn accepted_and_lost(on: On, waited: bool) -> Stayed {
     let (here, stream) = ByteStream::pair();
     let (feed, fed) = pipe();
     let (inner, inner_replies) = pipe();
-    put(&feed, inner).await;
+    let (deep, deep_fed) = pipe();
+    put(&deep, inner).await;
+    put(&feed, deep_fed).await;
     let mut sending = Box::pin(sender.send((empty(), Some((reply, stream, fed)))));
     if waited {
         still_pending(sending.as_mut()).await;
@@ -378,15 +380,16 @@ async fn accepted_and_lost(on: On, waited: bool) -> Stayed {
     }
     assert!(soon(sending).await.is_ok(), "it was not accepted");
     a.abort();
-    Stayed { replies, stream: here, feed, inner_replies }
+    Stayed { replies, stream: here, feed, _deep: deep, inner_replies }
 }
 
 /// What stayed here of the ends in a message.
 struct Stayed {
     replies: Receiver<u32>,
     stream: ByteStream,
-    feed: Sender<Sender<u32>>,
-    /// Of a sender that waits in `feed`.
+    feed: Sender<Receiver<Sender<u32>>>,
+    _deep: Sender<Sender<u32>>,
+    /// Of a sender that waits in `_deep`, whose receiver waits in `feed`.
     inner_replies: Receiver<u32>,
 }
 

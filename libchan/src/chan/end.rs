@@ -11,6 +11,7 @@ use super::queue::Slot;
 use super::state::{End, Locked, State};
 use crate::codec::AnyCodec;
 use crate::error::{Closed, RemoteError};
+use crate::message::Erased;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::{Leg, Shared};
@@ -229,11 +230,12 @@ impl<T> Chan<T> {
                 Slot::Wire(parcel) if lost => parcel.lose(),
                 Slot::Value(value) if lost => {
                     // Encoding is how the ends in it are found.
-                    let mut scratch = Scratch::take();
-                    if let Some(erased) = self.erased()
-                        && let Ok(Some(encoded)) =
-                            (erased.encode)(&value, &AnyCodec::msgpack(), scratch.buffer())
-                    {
+                    let (codec, mut scratch) = (AnyCodec::msgpack(), Scratch::take());
+                    let encode = |erased: Erased<T>| (erased.encode)(&value, &codec, scratch.buffer());
+                    let encoded = self.erased().map(encode);
+                    // From here on its encoding alone counts them.
+                    drop(value);
+                    if let Some(Ok(Some(encoded))) = encoded {
                         Parcel::encoded(encoded, &[]).lose();
                     }
                 }

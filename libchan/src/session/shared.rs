@@ -293,8 +293,10 @@ impl Shared {
         self.info.passes_descriptors && self.limits().max_descriptors > 0
     }
 
+    /// As soon as the machine knows: before everybody has been told.
     pub(crate) fn is_over(&self) -> bool {
-        self.lock().over.is_some()
+        let state = self.lock();
+        state.over.is_some() || state.machine.is_over()
     }
 
     // ---- entries and ports

@@ -172,6 +172,11 @@ impl Machine {
         self.said_goodbye == Some(GoodbyeState::Queued) && (self.large_open == 0 || cut)
     }
 
+    /// Whether the session has ended: its link did, or one side broke a rule.
+    pub fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
     /// Whether the peer has said goodbye.
     pub fn peer_said_goodbye(&self) -> bool {
         self.peer_goodbye
