@@ -76,9 +76,11 @@ impl Measured<'_> {
     }
 }
 
+/// The middle one, or the mean of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
-    sorted[sorted.len() / 2]
+    let middle = sorted.len() / 2;
+    (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0
 }
 
 /// Half the distance from the fastest to the slowest round, of the median.

@@ -97,7 +97,7 @@ impl<'a> Checks<'a> {
     /// Rate as a part of another contender's.
     fn part(&mut self, row: &Measured<'a>, base: &str, limit: f64) {
         let base_row = self.find(&row.case.workload, row.case.transport, row.case.threads, base);
-        let part = base_row.map(|base| base.times_of(row));
+        let part = base_row.map(|base| 1.0 / row.times_of(base));
         self.at_least(row, &format!("of {base}'s rate"), part, limit);
     }
 
