@@ -48,6 +48,8 @@ mod tcp;
 mod test_support;
 #[cfg(feature = "_tls")]
 pub mod tls;
+#[cfg(any(feature = "tcp", feature = "unix"))]
+mod transfer;
 #[cfg(feature = "unix")]
 mod unix;
 mod url;

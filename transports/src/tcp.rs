@@ -19,6 +19,7 @@ use crate::authorize::Admission;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::transfer::transfer;
 use crate::url::{TcpAddress, UrlError};
 use crate::writing::refuse_descriptors;
 
@@ -91,24 +92,11 @@ impl LinkReader for Reader {
     }
 }
 
-/// One read into several buffers, after which tokio knows whether it emptied the socket, as after its own `poll_read`:
-/// `try_io` forgets the readiness when its closure says `WouldBlock`, so the outcome leaves by another way. Bytes that
-/// arrive later raise a new edge.
+/// One read into several buffers.
 fn receive(stream: &TcpStream, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    let mut outcome = None;
-    let said = stream.try_io(Interest::READABLE, || {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        let read = stream.try_read_vectored(bufs)?;
-        outcome = Some(read);
-        match 0 < read && read < wanted {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    });
-    match outcome {
-        Some(read) => Ok(read),
-        None => said.map(|()| 0),
-    }
+    let wanted = bufs.iter().map(|buf| buf.len()).sum();
+    let receive_now = || Ok((stream.try_read_vectored(bufs)?, true));
+    transfer(|call| stream.try_io(Interest::READABLE, call), wanted, receive_now)
 }
 
 #[derive(Debug)]
@@ -149,23 +137,11 @@ impl LinkWriter for Writer {
     }
 }
 
-/// One write of several buffers, after which tokio knows whether it filled the socket, as after its own `poll_write` of one:
-/// see [`receive`].
+/// One write of several buffers.
 fn send(stream: &TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let mut outcome = None;
-    let said = stream.try_io(Interest::WRITABLE, || {
-        let wanted = bufs.iter().take(MAX_SLICES).map(|buf| buf.len()).sum();
-        let sent = stream.try_write_vectored(bufs)?;
-        outcome = Some(sent);
-        match 0 < sent && sent < wanted {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    });
-    match outcome {
-        Some(sent) => Ok(sent),
-        None => said.map(|()| 0),
-    }
+    let wanted = bufs.iter().take(MAX_SLICES).map(|buf| buf.len()).sum();
+    let send_now = || Ok((stream.try_write_vectored(bufs)?, true));
+    transfer(|call| stream.try_io(Interest::WRITABLE, call), wanted, send_now)
 }
 
 /// Dials what follows `tcp:`.

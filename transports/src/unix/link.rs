@@ -24,6 +24,8 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::transfer::transfer;
+
 /// The kernel's limit (`SCM_MAX_FD`); 254 are refused.
 const MAX_DESCRIPTORS: usize = 253;
 
@@ -124,33 +126,19 @@ impl LinkReader for Reader {
     }
 }
 
-/// One read, which also tells tokio when it emptied the socket.
-///
-/// tokio's own `poll_read` takes a short read as "empty" and saves the call that would only say so; its public
-/// `try_io` knows no such thing, but forgets the readiness when its closure says `WouldBlock`. So the closure says
-/// that after a short read, and the true outcome leaves by another way. What makes it sound: tokio forgets only the
-/// readiness it had seen before the closure ran. Bytes that arrive later raise a new edge, and that one stays.
+/// One read.
 fn receive(
     stream: &UnixStream,
     bufs: &mut [IoSliceMut<'_>],
     descriptors: &mut VecDeque<OwnedFd>,
 ) -> io::Result<usize> {
-    let mut outcome = None;
-    let said = stream.try_io(Interest::READABLE, || {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+    let wanted = bufs.iter().map(|buf| buf.len()).sum();
+    let receive = || {
         let before = descriptors.len();
         let read = receive_now(stream.as_fd(), bufs, descriptors)?;
-        let plain = descriptors.len() == before;
-        outcome = Some(read);
-        match SHORT_READ_DRAINS && plain && 0 < read && read < wanted {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    });
-    match outcome {
-        Some(read) => Ok(read),
-        None => said.map(|()| 0),
-    }
+        Ok((read, SHORT_READ_DRAINS && descriptors.len() == before))
+    };
+    transfer(|call| stream.try_io(Interest::READABLE, call), wanted, receive)
 }
 
 /// One `recvmsg`.
@@ -226,23 +214,11 @@ fn check_descriptors(bufs: &[IoSlice<'_>], descriptors: &VecDeque<OwnedFd>) -> i
     Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
 }
 
-/// One write, which also tells tokio when it filled the socket, in the way of [`receive`]: it saves the call that would
-/// only say so, one for every time that bulk fills the socket. Reading makes room and with it a new edge.
+/// One write. Reading makes room, and with it a new edge.
 fn send(stream: &UnixStream, bufs: &[IoSlice<'_>], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-    let mut outcome = None;
-    let said = stream.try_io(Interest::WRITABLE, || {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        let sent = send_now(stream.as_fd(), bufs, descriptors)?;
-        outcome = Some(sent);
-        match 0 < sent && sent < wanted {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => Ok(()),
-        }
-    });
-    match outcome {
-        Some(sent) => Ok(sent),
-        None => said.map(|()| 0),
-    }
+    let wanted = bufs.iter().map(|buf| buf.len()).sum();
+    let send = || Ok((send_now(stream.as_fd(), bufs, descriptors)?, true));
+    transfer(|call| stream.try_io(Interest::WRITABLE, call), wanted, send)
 }
 
 /// One `sendmsg`. Descriptors are closed here once the kernel has taken them over.
