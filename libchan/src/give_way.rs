@@ -28,9 +28,9 @@ thread_local! {
 /// What one end of a channel has done that others were not let in for, in bytes. It is a hint: of two tasks that use the same
 /// end either may give way for both.
 #[derive(Default)]
-pub(crate) struct Done(AtomicU32);
+pub(crate) struct Effort(AtomicU32);
 
-impl Done {
+impl Effort {
     /// So many bytes were encoded, decoded or copied.
     pub(crate) fn add(&self, bytes: usize) {
         let bytes = bytes.min(MOST as usize) as u32;
@@ -129,46 +129,46 @@ pub(crate) fn blocking<R>(f: impl FnOnce() -> R) -> R {
 mod tests {
     use super::*;
 
-    fn turns(done: &Done, ahead: bool) -> usize {
+    fn turns(effort: &Effort, ahead: bool) -> usize {
         let mut gave_way = false;
-        let mut poll = || done.poll_turn_in_order(&mut gave_way, Waker::noop(), || ahead);
+        let mut poll = || effort.poll_turn_in_order(&mut gave_way, Waker::noop(), || ahead);
         (0..1000).take_while(|_| poll().is_pending()).count()
     }
 
     #[test]
     fn much_gives_way_in_proportion_and_more_often_ahead_of_the_driver() {
-        let done = Done::default();
-        done.add(TURN as usize - 1);
-        assert_eq!(turns(&done, false), 0);
-        done.add(7 * TURN as usize + 1);
-        assert_eq!((turns(&done, false), turns(&done, false)), (8, 0));
-        done.add(2 * TURN as usize);
-        assert_eq!((turns(&done, true), turns(&done, false)), (9, 0));
-        done.forget();
-        done.add_turn();
-        assert!(done.poll_turn(Waker::noop()).is_pending() && done.poll_turn(Waker::noop()).is_ready());
-        done.add_turn();
-        done.forget();
-        assert_eq!(turns(&done, false), 0);
+        let effort = Effort::default();
+        effort.add(TURN as usize - 1);
+        assert_eq!(turns(&effort, false), 0);
+        effort.add(7 * TURN as usize + 1);
+        assert_eq!((turns(&effort, false), turns(&effort, false)), (8, 0));
+        effort.add(2 * TURN as usize);
+        assert_eq!((turns(&effort, true), turns(&effort, false)), (9, 0));
+        effort.forget();
+        effort.add_turn();
+        assert!(effort.poll_turn(Waker::noop()).is_pending() && effort.poll_turn(Waker::noop()).is_ready());
+        effort.add_turn();
+        effort.forget();
+        assert_eq!(turns(&effort, false), 0);
     }
 
     #[test]
     fn a_call_that_gave_way_is_not_passed() {
-        let done = Done::default();
-        done.add_turn();
+        let effort = Effort::default();
+        effort.add_turn();
         let [mut first, mut second] = [false; 2];
-        let poll = |gave_way: &mut bool| done.poll_turn_in_order(gave_way, Waker::noop(), || false);
+        let poll = |gave_way: &mut bool| effort.poll_turn_in_order(gave_way, Waker::noop(), || false);
         assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
         assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
     }
 
     #[test]
     fn a_blocking_call_gives_no_way() {
-        let done = Done::default();
-        done.add(usize::MAX);
-        assert_eq!(blocking(|| turns(&done, true)), 0);
-        assert_eq!(turns(&done, true), 0);
-        done.add(usize::MAX);
-        assert!(blocking(|| done.poll_turn(Waker::noop())).is_ready());
+        let effort = Effort::default();
+        effort.add(usize::MAX);
+        assert_eq!(blocking(|| turns(&effort, true)), 0);
+        assert_eq!(turns(&effort, true), 0);
+        effort.add(usize::MAX);
+        assert!(blocking(|| effort.poll_turn(Waker::noop())).is_ready());
     }
 }

@@ -50,7 +50,7 @@ use self::state::{End, Locked, State};
 pub(crate) use self::waiters::{Waiters, Wakes};
 use crate::attach::AnyChan;
 use crate::error::{Closed, SendFailure};
-use crate::give_way;
+use crate::give_way::Effort;
 use crate::message::{Erased, Message};
 use crate::session::{Leg, Shared};
 use crate::sync::{AtomicU32, Mutex};
@@ -68,7 +68,7 @@ pub(crate) struct Chan<T> {
     /// Which sends that wait here are known to be done, without the lock: see [`here`].
     done: here::Done,
     /// What was encoded and decoded here: who does much gives way.
-    done_large: give_way::Done,
+    effort: Effort,
     /// Set before the first leg; what a channel without the `Message` bound needs to encode and decode.
     erased: OnceLock<Narrow<T>>,
     /// The sole remote receiver of a channel with room, if that is whom every message goes to. Never changes:
@@ -118,7 +118,7 @@ impl<T> Chan<T> {
             senders: AtomicU32::new(0),
             receivers: AtomicU32::new(0),
             done: here::Done::new(),
-            done_large: give_way::Done::default(),
+            effort: Effort::default(),
             erased,
             sink: OnceLock::new(),
             state: Mutex::new(state),

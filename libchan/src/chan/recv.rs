@@ -79,10 +79,10 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Polled<RecvError> {
-        if self.done_large.is_due() {
+        if self.effort.is_due() {
             // Nobody is woken under the lock.
             drop(state);
-            return match self.done_large.poll_turn(waker) {
+            return match self.effort.poll_turn(waker) {
                 Poll::Ready(()) => self.poll_recv_anywhere(lock(&self.state), value, waker, place),
                 Poll::Pending => Polled::Waits,
             };
@@ -91,7 +91,7 @@ impl<T> Chan<T> {
         match self.poll_take(state.into(), waker, place, &mut scratch) {
             Poll::Ready(got) => Polled::giving(self.finish(got, &scratch), value),
             Poll::Pending => {
-                self.done_large.forget();
+                self.effort.forget();
                 Polled::Waits
             }
         }
@@ -195,7 +195,7 @@ impl<T> Chan<T> {
         ends: Ends,
     ) -> Result<Option<T>, RecvError> {
         if shared.is_some() {
-            self.done_large.add(payload.len());
+            self.effort.add(payload.len());
         }
         match self.erased() {
             Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends }).map(Some),

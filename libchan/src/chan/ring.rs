@@ -1,7 +1,8 @@
 //! A queue in a ring of places that stay where they are and are filled and emptied in place.
 //!
 //! Not a `VecDeque`, because that moves what it holds several times in and out. Here a value goes from a send's future to its
-//! place and on to the receive by one copy each; and room is made, out of line, before the value is touched. The first allocation has two places, not four: an idle channel keeps it.
+//! place and on to the receive by one copy each; and room is made, out of line, before the value is touched. The first
+//! allocation has two places, not four: an idle channel keeps it.
 
 use std::mem;
 

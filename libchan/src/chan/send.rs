@@ -45,14 +45,14 @@ impl<T> Chan<T> {
                 *waits = Some(number);
                 let standing = self.poll_offer(number, waits, waker);
                 if matches!(standing, Polled::Waits) {
-                    self.done_large.forget();
+                    self.effort.forget();
                 }
                 standing
             }
         }
     }
 
-    pub(super) fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
+    fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
         match self.sink.get() {
             Some(leg) => {
                 let mut scratch = Scratch::take();
@@ -175,8 +175,8 @@ impl<T> Chan<T> {
 
     fn note_large(&self, encoded: &Encoded) {
         match &encoded.kept {
-            Some(PayloadBytes::Whole(bytes)) => self.done_large.add(bytes.len()),
-            Some(PayloadBytes::Parts(_)) => self.done_large.add_turn(),
+            Some(PayloadBytes::Whole(bytes)) => self.effort.add(bytes.len()),
+            Some(PayloadBytes::Parts(_)) => self.effort.add_turn(),
             None => {}
         }
     }
@@ -220,14 +220,8 @@ impl<T> Chan<T> {
 
     /// Leaves the value in the queue until there is room, with its encoding if nothing is in that.
     fn offer(self: &Arc<Self>, value: T, parcel: Parcel) -> Begun<T> {
-        let parcel = match parcel.ends.is_empty() {
-            true => Some(Box::new(parcel)),
-            false => {
-                // Before anybody may encode the value again: it holds the streams that are in it.
-                drop(parcel);
-                None
-            }
-        };
+        // Let go before anybody may encode the value again: it holds the streams that are in it.
+        let parcel = Some(parcel).filter(|parcel| parcel.ends.is_empty()).map(Box::new);
         let mut state = self.lock();
         if let Some(why) = state.send_failure() {
             return Begun::Done(Err(SendError::new(value, why)));
@@ -410,7 +404,7 @@ impl<T> Future for Sending<'_, T> {
         let this = &mut *self;
         if this.value.is_some() {
             let (chan, gave_way) = (this.chan, &mut this.gave_way);
-            ready!(chan.done_large.poll_turn_in_order(gave_way, cx.waker(), || chan.lock().has_queued()));
+            ready!(chan.effort.poll_turn_in_order(gave_way, cx.waker(), || chan.lock().has_queued()));
         }
         this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker()).with(())
     }

@@ -19,9 +19,7 @@ impl Wakes {
             self.more.push(waker);
         }
     }
-}
 
-impl Wakes {
     fn wake_more(&mut self) {
         std::mem::take(&mut self.more).into_iter().for_each(Waker::wake);
     }

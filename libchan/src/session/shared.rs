@@ -295,8 +295,7 @@ impl Shared {
 
     /// As soon as the machine knows: before everybody has been told.
     pub(crate) fn is_over(&self) -> bool {
-        let state = self.lock();
-        state.over.is_some() || state.machine.is_over()
+        self.lock().machine.is_over()
     }
 
     // ---- entries and ports

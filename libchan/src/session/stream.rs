@@ -10,13 +10,13 @@ use tokio::runtime::Handle;
 
 use super::leg::Leg;
 use super::shared::State;
-use crate::give_way::Done;
+use crate::give_way::Effort;
 use crate::stream::RemoteStream;
 
 pub(super) struct SessionStream {
     leg: Leg,
-    read: Done,
-    written: Done,
+    read: Effort,
+    written: Effort,
 }
 
 impl SessionStream {
@@ -27,7 +27,7 @@ impl SessionStream {
                 state.ports.set_stream(leg.key);
             }
         }
-        Arc::new(Self { leg, read: Done::default(), written: Done::default() })
+        Arc::new(Self { leg, read: Effort::default(), written: Effort::default() })
     }
 
     fn failed(reason: &Reason) -> io::Error {

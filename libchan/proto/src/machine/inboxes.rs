@@ -64,9 +64,8 @@ impl Machine {
     }
 
     /// Takes the only message that waits if it is a small one that carries nothing: `keep` gets its payload, and the inbox is
-    /// left in `emptied` for the caller to keep. Where nothing
-    /// waits, somebody does from here on ([`set_awaited`](Self::set_awaited)). `owes`: messages were taken before and not
-    /// reported.
+    /// left in `emptied` for the caller to keep. Where nothing waits, somebody does from here on
+    /// ([`set_awaited`](Self::set_awaited)). `owes`: messages were taken before and not reported.
     #[inline]
     pub fn take_lone(
         &mut self,
