@@ -101,7 +101,7 @@ impl Report {
         self.rows.iter().all(|row| !row.verdict.is_bad())
     }
 
-    /// The last lines of the output.
+    /// The last lines of the output: how many of each verdict, and what was bad.
     pub(super) fn print_summary(&self, what: &str) {
         let words = [
             (Verdict::Pass, "passed"),
@@ -119,6 +119,10 @@ impl Report {
             println!("{what}: no case was run");
         } else {
             println!("{what}: {}; {} requirements named", counts.join(", "), requirements.len());
+        }
+        // Again, at the end: of a long output, that is what is kept and read.
+        for Row { id, on, verdict, text, .. } in self.rows.iter().filter(|row| row.verdict.is_bad()) {
+            println!("{:<15} {id}  {on}  {text}", verdict.word());
         }
         if !self.verbose && self.count(Verdict::Fail) > 0 {
             println!("With --verbose failures come with the last lines of the testee.");
