@@ -75,8 +75,10 @@ impl<T> Chan<T> {
             let refused = matches!(outcome, Outcome::Refused(_));
             self.settle(&leg, outcome);
             state = self.lock();
-            // The session says when a refused message may go (descriptors, output): until then there is nothing to do.
-            if refused && !again && !std::mem::take(&mut state.legs.pump_again) {
+            // The session says when a refused message may go (descriptors, output): until then there is nothing to do,
+            // unless the sink has gone meanwhile. Then the message is back in the queue, and somebody here may wait for it.
+            let again = std::mem::take(&mut state.legs.pump_again) || again;
+            if refused && !again && state.legs.sink_mut(&leg).is_some() {
                 state.legs.pumping = false;
                 return;
             }

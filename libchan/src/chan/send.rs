@@ -233,8 +233,14 @@ impl<T> Chan<T> {
             Some(parcel) => queue.offer_encoded(value, parcel),
             None => queue.offer(value),
         };
-        drop(state);
-        self.pump();
+        if state.has_sinks() {
+            drop(state);
+            self.pump();
+        } else {
+            // They have gone since there was no room, and no pump looks again.
+            state.admit(self.capacity);
+            state.wake_receiver();
+        }
         Begun::Waits(id)
     }
 

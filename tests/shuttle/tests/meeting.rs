@@ -449,6 +449,39 @@ fn the_session_is_lost_while_everybody_waits() {
     });
 }
 
+/// One of two receivers is lost with its link: the other one goes on and sees the end, and nothing comes twice.
+#[test]
+fn a_worker_is_lost_with_its_link() {
+    each_alone(12, [0, 1, 2], |pair, capacity| {
+        let (tx, here) = pipe_with::<u32>(capacity);
+        let there = pair.carry(here.clone());
+        let here = spawn(move || block_on(drain(&here)));
+        let there = spawn(move || block_on(until_end(&there)).0);
+        let sender = spawn(move || {
+            block_on(async {
+                for value in of(0, 6) {
+                    // With a rendezvous, the one that the lost worker may have taken fails.
+                    if let Err(error) = tx.send(value).await {
+                        assert_eq!(error.reason, SendFailure::Disconnected { outcome_unknown: true });
+                    }
+                }
+            });
+        });
+        let cutter = {
+            let wire = pair.wire.clone();
+            spawn(move || wire.cut())
+        };
+        cutter.join().unwrap();
+        sender.join().unwrap();
+        let (got_here, got_there) = (here.join().unwrap(), there.join().unwrap());
+        assert_ordered(&got_there);
+        let mut all: Vec<u32> = got_here.into_iter().chain(got_there).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "twice: {all:?}");
+        pair.finish();
+    });
+}
+
 /// `Session::close` while a channel is in use: clean ends on both sides, and what was accepted arrives.
 #[test]
 fn the_session_closes_while_a_channel_is_used() {
