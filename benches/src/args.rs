@@ -8,7 +8,7 @@ use crate::net::Transport;
 pub const USAGE: &str = "bench compare [workload..] [options]    the table, results/*.json and results/*.svg
 bench only WORKLOAD CONTENDER [options]  one case alone, for a profiler; writes no files
 bench once WORKLOAD CONTENDER OPERATIONS [options]  the same, so many operations and untimed, for valgrind
-options: --transport tcp,unix   --threads 1,2   --rounds 5   --run-ms 150   --quick   --cost   --out FOLDER
+options: --transport memory,tcp,unix   --threads 1,2   --rounds 5   --run-ms 150   --quick   --cost   --out FOLDER
 --cost: count instructions and copied bytes of raw and libchan too, by valgrind, on one thread
 --threads: 1 is one thread; 2 is two workers, and for pipelined and nested two workers on one core besides";
 
@@ -43,7 +43,7 @@ impl Args {
         let verb = args.next().ok_or("no command")?;
         let mut words = Vec::new();
         let (mut rounds, mut run, mut quick, mut cost) = (None, None, false, false);
-        let mut transports = vec![Transport::Tcp, Transport::Unix];
+        let mut transports = vec![Transport::Memory, Transport::Tcp, Transport::Unix];
         let mut threads = vec![Threads::One, Threads::Two, Threads::TwoOnOneCore];
         let mut out = concat!(env!("CARGO_MANIFEST_DIR"), "/results").to_owned();
         while let Some(arg) = args.next() {

@@ -12,9 +12,12 @@ pub fn cases(on: Transport) -> Vec<Case> {
     for (name, size, many) in SIZES {
         cases.push(case!(flow, name, "raw", many, || raw::bulk(on, size)));
         cases.push(case!(flow, name, "raw+c", many, || raw::bulk_coded(on, size)));
-        cases.push(case!(flow, name, "libchan", many, || libchan::bulk(on, size)));
-        cases.push(case!(flow, name, "libchan uncopied", many, || libchan::uncopied(on, size)));
-        cases.push(case!(flow, name, "libchan bytes", many, || libchan::bytes(on, size)));
+        for (contender, way) in libchan::ways(on) {
+            let [uncopied, bytes] = ["uncopied", "bytes"].map(|what| format!("{contender} {what}"));
+            cases.push(case!(flow, name, contender, many, || libchan::bulk(way, size)));
+            cases.push(case!(flow, name, uncopied, many, || libchan::uncopied(way, size)));
+            cases.push(case!(flow, name, bytes, many, || libchan::bytes(way, size)));
+        }
         cases.iter_mut().filter(|case| case.workload == name).for_each(|case| case.bytes = size as u64);
     }
     cases

@@ -15,9 +15,12 @@ pub const OPERATIONS: u64 = 10_000;
 
 pub fn cases(on: Transport, plan: Plan) -> Vec<Case> {
     let (name, count) = (format!("many-{}", connections(plan)), connections(plan));
-    vec![
+    let mut cases = vec![
         case!(calls, &name, "raw", OPERATIONS, || raw::many::<Plain>(on, count)),
         case!(calls, &name, "raw+c", OPERATIONS, || raw::many::<Msgpack>(on, count)),
-        case!(calls, &name, "libchan", OPERATIONS, || libchan::many(on, count)),
-    ]
+    ];
+    for (contender, way) in libchan::ways(on) {
+        cases.push(case!(calls, &name, contender, OPERATIONS, || libchan::many(way, count)));
+    }
+    cases
 }

@@ -64,8 +64,11 @@ fn remote(on: Transport, threads: Threads, plan: Plan) -> Vec<Case> {
     if on == Transport::Unix {
         cases.extend(descriptors::cases());
     }
-    cases.extend(fairness::cases(on, plan));
-    if threads == Threads::One {
+    // What a session holds and how it shares its link is asked where there is a link to another process.
+    if on != Transport::Memory {
+        cases.extend(fairness::cases(on, plan));
+    }
+    if on != Transport::Memory && threads == Threads::One {
         cases.extend(idle::cases(on, plan));
         cases.extend(growth::cases(on, plan));
         cases.extend(sessions::cases(on, plan));

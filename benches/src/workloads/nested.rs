@@ -15,7 +15,9 @@ pub fn cases(on: Transport) -> Vec<Case> {
         let name = format!("nested-{flight}");
         cases.push(case!(calls, &name, "raw", many, || map::callers::<Plain>(on, flight)));
         cases.push(case!(calls, &name, "raw+c", many, || map::callers::<Msgpack>(on, flight)));
-        cases.push(case!(calls, &name, "libchan", many, || libchan::nested(on, flight)));
+        for (contender, way) in libchan::ways(on) {
+            cases.push(case!(calls, &name, contender, many, || libchan::nested(way, flight)));
+        }
     }
     cases
 }

@@ -17,11 +17,10 @@ pub fn cases(on: Transport, threads: Threads, plan: Plan) -> Vec<Case> {
     cases.extend(streams(on));
     cases.extend(many_connections(on, plan));
     if threads == Threads::One {
-        let (name, count) = (format!("idle-{COMPARED}"), COMPARED);
-        cases.push(idle!(&name, "remoc", count, || remoc::idle(on, count)));
-        cases.push(idle!(&name, "tonic stream", count, || tonic::idle(on, count)));
-        cases.push(idle!(&name, "yamux", count, || yamux::idle(on, count)));
         cases.extend(one_thread(on, plan));
+    }
+    if threads == Threads::One && on != Transport::Memory {
+        cases.extend(idle_channels(on));
     }
     if threads == Threads::Two && on == Transport::Unix {
         cases.extend(blocking());
@@ -104,12 +103,21 @@ fn one_thread(on: Transport, plan: Plan) -> Vec<Case> {
         local!("nested-64", FEW, |n| capnp::nested(on, 64, n)),
         local!("stream-256", SOME, |n| capnp::stream(on, Item::small(), n)),
         local!(format!("many-{connections}"), FEW, |n| capnp::many(on, connections, n)),
-        local!(format!("idle-{COMPARED}"), COMPARED as u64, |n| capnp::idle(on, n)).facts(3),
     ];
     for (name, size, many) in bulk::SIZES {
         cases.push(local!(name, many / 4, |n| capnp::stream(on, Item::bulk(size), n)).bytes(size));
     }
     cases
+}
+
+fn idle_channels(on: Transport) -> Vec<Case> {
+    let (name, count) = (format!("idle-{COMPARED}"), COMPARED);
+    vec![
+        idle!(&name, "remoc", count, || remoc::idle(on, count)),
+        idle!(&name, "tonic stream", count, || tonic::idle(on, count)),
+        idle!(&name, "yamux", count, || yamux::idle(on, count)),
+        local!(&name, count as u64, |n| capnp::idle(on, n)).facts(3),
+    ]
 }
 
 /// ipc-channel blocks, so each of its ends has a thread.

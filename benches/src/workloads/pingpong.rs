@@ -9,11 +9,14 @@ const OPERATIONS: u64 = 4_000;
 
 pub fn cases(on: Transport) -> Vec<Case> {
     let (name, many) = ("pingpong", OPERATIONS);
-    vec![
+    let mut cases = vec![
         case!(call, name, "raw", many, || raw::caller::<Plain>(on)),
         case!(call, name, "raw+c", many, || raw::caller::<Msgpack>(on)),
         case!(call, name, "raw-q", many, || queued::caller::<Plain>(on, 256)),
         case!(call, name, "raw-q+c", many, || queued::caller::<Msgpack>(on, 256)),
-        case!(calls, name, "libchan", many, || libchan::pairs(on, 1)),
-    ]
+    ];
+    for (contender, way) in libchan::ways(on) {
+        cases.push(case!(calls, name, contender, many, || libchan::pairs(way, 1)));
+    }
+    cases
 }

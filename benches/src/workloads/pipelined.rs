@@ -11,9 +11,12 @@ const OPERATIONS: u64 = 40_000;
 
 pub fn cases(on: Transport) -> Vec<Case> {
     let (name, many) = ("pipelined", OPERATIONS);
-    vec![
+    let mut cases = vec![
         case!(calls, name, "raw", many, || map::callers::<Plain>(on, IN_FLIGHT)),
         case!(calls, name, "raw+c", many, || map::callers::<Msgpack>(on, IN_FLIGHT)),
-        case!(calls, name, "libchan", many, || libchan::pairs(on, IN_FLIGHT)),
-    ]
+    ];
+    for (contender, way) in libchan::ways(on) {
+        cases.push(case!(calls, name, contender, many, || libchan::pairs(way, IN_FLIGHT)));
+    }
+    cases
 }

@@ -102,6 +102,7 @@ impl Server {
     async fn connect(&self) -> Session {
         let options = SessionOptions::default();
         let session = match self.transport {
+            Transport::Memory => unreachable!("no other process shares the memory"),
             Transport::Tcp => {
                 let socket = TcpStream::connect(&self.address).await.expect("connects");
                 Session::start(TcpLink::new(socket).expect("a link"), Role::Dialer, options).await
@@ -128,6 +129,7 @@ pub async fn accept(on: Transport, count: usize) {
     count::switch(true);
     let (sender, mut sessions) = tokio::sync::mpsc::channel(count.max(1));
     match on {
+        Transport::Memory => unreachable!("no other process shares the memory"),
         Transport::Tcp => {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
             println!("{}", listener.local_addr().expect("has an address"));

@@ -16,8 +16,10 @@ pub fn cases(on: Transport) -> Vec<Case> {
         cases.push(case!(flow, &name, "raw+c", many, || raw::stream::<Msgpack>(on)));
         cases.push(case!(flow, &name, "raw-q", many, || queued::stream::<Plain>(on, capacity)));
         cases.push(case!(flow, &name, "raw-q+c", many, || queued::stream::<Msgpack>(on, capacity)));
-        let make = move || libchan::stream(on, capacity, Item::small());
-        cases.push(case!(flow, &name, "libchan", many, || make()));
+        for (contender, way) in libchan::ways(on) {
+            let make = move || libchan::stream(way, capacity, Item::small());
+            cases.push(case!(flow, &name, contender, many, || make()));
+        }
     }
     cases
 }

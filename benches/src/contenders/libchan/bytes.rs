@@ -3,9 +3,8 @@
 use libchan::{ByteStream, OpenOptions, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::sessions;
+use super::{Way, sessions};
 use crate::contenders::{Drain, Feed};
-use crate::net::Transport;
 
 pub struct BytesFeed {
     stream: ByteStream,
@@ -20,8 +19,8 @@ pub struct BytesDrain {
 }
 
 /// One operation is a piece of `size` bytes.
-pub async fn bytes(transport: Transport, size: usize) -> (BytesFeed, BytesDrain) {
-    bytes_on(sessions(transport).await, size).await
+pub async fn bytes(way: Way, size: usize) -> (BytesFeed, BytesDrain) {
+    bytes_on(sessions(way).await, size).await
 }
 
 pub(super) async fn bytes_on((client, server): (Session, Session), size: usize) -> (BytesFeed, BytesDrain) {

@@ -18,7 +18,7 @@ pub const CARRIERS: [(&str, &str); 6] = [
     ("libchan wss", "wss://127.0.0.1:0/libchan"),
 ];
 
-async fn sessions(url: &str) -> (Session, Session) {
+pub(super) async fn sessions(url: &str) -> (Session, Session) {
     let (mut listening, mut dialing) = (ListenOptions::default(), DialOptions::default());
     if ["tls:", "https:", "wss:"].iter().any(|scheme| url.starts_with(scheme)) {
         let certificate = DevCertificate::new(["127.0.0.1"]).expect("a certificate");

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use libchan::{Fd, OpenOptions, Receiver, Sender, Session};
 
-use super::sessions;
+use super::{Way, sessions};
 use crate::contenders::{Drain, Feed};
 use crate::net::Transport;
 
@@ -20,7 +20,7 @@ pub struct FdDrain {
 }
 
 pub async fn descriptors() -> (FdFeed, FdDrain) {
-    let (client, server) = sessions(Transport::Unix).await;
+    let (client, server) = sessions(Way::Link(Transport::Unix)).await;
     let sender = client.open_with("descriptors", OpenOptions::new().capacity(64)).expect("opens");
     let receiver = server.accept().await.expect("accepts").expect("a channel").receive();
     let file = File::open("/dev/null").expect("opens");

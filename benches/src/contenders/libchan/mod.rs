@@ -1,58 +1,30 @@
-//! libchan itself, over links that count reads and writes.
+//! libchan itself: what is done on a session, whatever carries it.
 
 mod bytes;
 mod carriers;
 mod counted;
 mod descriptors;
+mod duplex;
 mod fairness;
 mod growth;
 mod idle;
+mod sessions;
 mod uncopied;
 
-use libchan::{Link, OpenOptions, Receiver, Role, Sender, Session, SessionOptions, pipe};
-use libchan_transports::{TcpLink, UnixLink};
+use libchan::{OpenOptions, Receiver, Sender, Session, pipe};
 use serde::{Deserialize, Serialize};
 
 pub use self::bytes::bytes;
 pub use self::carriers::{CARRIERS, bulk_by, bytes_by, pairs_by, stream_by};
-use self::counted::Counted;
 pub use self::descriptors::descriptors;
 pub use self::fairness::{Beside, Trips, fairness};
 pub use self::growth::{Walk, growth};
 pub use self::idle::{in_messages, named};
+pub use self::sessions::{Way, ways};
+use self::sessions::{sessions, sessions_with};
 pub use self::uncopied::uncopied;
 use super::{Caller, Drain, Feed};
-use crate::net::{Transport, tcp_pair, unix_pair};
 use crate::payload::Item;
-
-/// A client's session and a server's.
-async fn sessions(transport: Transport) -> (Session, Session) {
-    sessions_with(transport, SessionOptions::default()).await
-}
-
-async fn sessions_with(transport: Transport, options: SessionOptions) -> (Session, Session) {
-    match transport {
-        Transport::Tcp => {
-            let (client, server) = tcp_pair().await.expect("tcp connects");
-            let link = |socket| TcpLink::new(socket).expect("a link");
-            start(link(client), link(server), options).await
-        }
-        Transport::Unix => {
-            let (client, server) = unix_pair().await.expect("unix connects");
-            let (client, server) =
-                (UnixLink::new(client, "unix:client"), UnixLink::new(server, "unix:server"));
-            start(client, server, options).await
-        }
-    }
-}
-
-async fn start(client: impl Link, server: impl Link, options: SessionOptions) -> (Session, Session) {
-    let (client, server) = tokio::join!(
-        Session::start(Counted(client), Role::Dialer, options.clone()),
-        Session::start(Counted(server), Role::Acceptor, options),
-    );
-    (client.expect("a session"), server.expect("a session"))
-}
 
 async fn open(from: &Session, to: &Session, capacity: usize) -> (Sender<Item>, Receiver<Item>) {
     let options = OpenOptions::new().capacity(capacity);
@@ -71,15 +43,15 @@ pub struct PairCaller {
 }
 
 /// So many pairs of channels on one session, an echo behind each.
-pub async fn pairs(transport: Transport, count: usize) -> Vec<PairCaller> {
-    pairs_on(&sessions(transport).await, count).await
+pub async fn pairs(way: Way, count: usize) -> Vec<PairCaller> {
+    pairs_on(&sessions(way).await, count).await
 }
 
 /// A pair of channels on each of so many sessions.
-pub async fn many(transport: Transport, count: usize) -> Vec<PairCaller> {
+pub async fn many(way: Way, count: usize) -> Vec<PairCaller> {
     let mut callers = Vec::new();
     for _ in 0..count {
-        callers.extend(pairs(transport, 1).await);
+        callers.extend(pairs(way, 1).await);
     }
     callers
 }
@@ -128,8 +100,8 @@ pub struct NestedCaller {
     _session: Session,
 }
 
-pub async fn nested(transport: Transport, count: usize) -> Vec<NestedCaller> {
-    let (client, server) = sessions(transport).await;
+pub async fn nested(way: Way, count: usize) -> Vec<NestedCaller> {
+    let (client, server) = sessions(way).await;
     let jobs = client.open_with::<Job>("jobs", OpenOptions::new().capacity(256)).expect("opens");
     let inbox = server.accept().await.expect("accepts").expect("a channel").receive::<Job>();
     tokio::spawn(async move {
@@ -164,8 +136,8 @@ pub struct ChanDrain {
     _session: Session,
 }
 
-pub async fn stream(transport: Transport, capacity: usize, message: Item) -> (ChanFeed, ChanDrain) {
-    stream_on(sessions(transport).await, capacity, message).await
+pub async fn stream(way: Way, capacity: usize, message: Item) -> (ChanFeed, ChanDrain) {
+    stream_on(sessions(way).await, capacity, message).await
 }
 
 async fn stream_on(
@@ -178,8 +150,8 @@ async fn stream_on(
 }
 
 /// Messages with a large body.
-pub async fn bulk(transport: Transport, size: usize) -> (ChanFeed, ChanDrain) {
-    stream(transport, 64, Item::bulk(size)).await
+pub async fn bulk(way: Way, size: usize) -> (ChanFeed, ChanDrain) {
+    stream(way, 64, Item::bulk(size)).await
 }
 
 impl Feed for ChanFeed {

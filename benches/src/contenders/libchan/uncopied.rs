@@ -4,9 +4,8 @@ use bytes::Bytes;
 use libchan::{OpenOptions, Receiver, Sender, Session};
 use serde::{Deserialize, Serialize};
 
-use super::sessions;
+use super::{Way, sessions};
 use crate::contenders::{Drain, Feed};
-use crate::net::Transport;
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Chunk {
@@ -27,8 +26,8 @@ pub struct ChunkDrain {
     _session: Session,
 }
 
-pub async fn uncopied(transport: Transport, size: usize) -> (ChunkFeed, ChunkDrain) {
-    let (client, server) = sessions(transport).await;
+pub async fn uncopied(way: Way, size: usize) -> (ChunkFeed, ChunkDrain) {
+    let (client, server) = sessions(way).await;
     let sender = client.open_with("chunks", OpenOptions::new().capacity(64)).expect("opens");
     let receiver = server.accept().await.expect("accepts").expect("a channel").receive();
     let message = Chunk { id: 7, kind: 70_000, body: Bytes::from_static(vec![7; size].leak()) };
