@@ -22,12 +22,18 @@ fn is_peer(contender: &str) -> bool {
     !contender.starts_with("raw") && !contender.starts_with("libchan")
 }
 
+/// Substreams of yamux carry bytes, and have no type.
+fn is_typed_peer(contender: &str) -> bool {
+    is_peer(contender) && contender != "yamux"
+}
+
 struct Checks<'a> {
     results: &'a [Measured<'a>],
     checks: Vec<Check>,
 }
 
 const LIBCHAN: &str = "libchan";
+/// Where the limit is a system call. In memory there is none, so multiples of raw are no targets there.
 const REMOTE: [Transport; 2] = [Transport::Tcp, Transport::Unix];
 
 pub fn check(results: &[Measured<'_>]) -> Vec<Check> {
@@ -37,6 +43,7 @@ pub fn check(results: &[Measured<'_>]) -> Vec<Check> {
         checks.two_workers(on);
         checks.facts(on);
     }
+    checks.memory();
     checks.in_process();
     checks.carriers();
     if let Some(row) = checks.find("compile", None, One, LIBCHAN) {
@@ -134,8 +141,7 @@ impl<'a> Checks<'a> {
         }
         if let Some(stream) = row(self, "stream-256", LIBCHAN) {
             self.part(stream, "raw-q", 0.9);
-            // Substreams of yamux carry bytes, and have no type.
-            self.ahead(stream, |contender| is_peer(contender) && contender != "yamux");
+            self.ahead(stream, is_typed_peer);
         }
         for workload in ["many-1000", "many-200"] {
             if let Some(many) = row(self, workload, LIBCHAN) {
@@ -152,6 +158,20 @@ impl<'a> Checks<'a> {
         }
         if let Some(descriptors) = row(self, "descriptors", LIBCHAN) {
             self.at_least(descriptors, "k/s", Some(1e6 / descriptors.time()), 200.0);
+        }
+    }
+
+    /// Values that move as they are, and the same encoded: either has to be ahead of what encodes.
+    fn memory(&mut self) {
+        for contender in [LIBCHAN, "libchan encoded"] {
+            let row =
+                |checks: &Self, workload| checks.find(workload, Some(Transport::Memory), One, contender);
+            if let Some(ping) = row(self, "pingpong") {
+                self.ahead(ping, is_peer);
+            }
+            if let Some(stream) = row(self, "stream-256") {
+                self.ahead(stream, is_typed_peer);
+            }
         }
     }
 
