@@ -209,7 +209,7 @@ impl<'a> Checks<'a> {
     fn facts(&mut self, on: Transport) {
         let row =
             |checks: &Self, workload: &str, contender: &str| checks.find(workload, Some(on), One, contender);
-        for workload in ["idle-1000", "idle-100000"] {
+        for workload in ["idle-1000", "idle-100000", "idle-1000000"] {
             for contender in [LIBCHAN, "libchan nested"] {
                 if let Some(idle) = row(self, workload, contender) {
                     self.at_most(idle, "bytes", idle.fact("bytes"), 500.0);
@@ -219,7 +219,7 @@ impl<'a> Checks<'a> {
         for contender in [LIBCHAN, "libchan nested"] {
             let few = row(self, "idle-1000", contender);
             let Some(few) = few.and_then(|few| few.fact("us to open")) else { continue };
-            for workload in ["idle-10000", "idle-100000"] {
+            for workload in ["idle-10000", "idle-100000", "idle-1000000"] {
                 if let Some(row) = row(self, workload, contender) {
                     let ratio = row.fact("us to open").map(|many| many / few);
                     self.at_most(row, "x the opening time at 1000", ratio, 1.5);

@@ -27,7 +27,7 @@ pub const COMPARED: usize = 1_000;
 
 pub fn cases(on: Transport, plan: Plan) -> Vec<Case> {
     let mut cases = Vec::new();
-    for &count in plan.size(&[1, 1_000, 10_000, 100_000][..], &[1, 1_000, 10_000]) {
+    for &count in plan.size(&[1, 1_000, 10_000, 100_000, 1_000_000][..], &[1, 1_000, 10_000]) {
         cases.push(idle!(format!("idle-{count}"), "libchan", count, || libchan::named(on, count)));
         cases.push(idle!(format!("idle-{count}"), "libchan nested", count, || libchan::in_messages(
             on, count

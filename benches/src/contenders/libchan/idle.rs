@@ -7,9 +7,9 @@ use crate::contenders::Opener;
 use crate::net::Transport;
 use crate::payload::Item;
 
-/// A hundred thousand channels need more than the default limits allow: their number, and 2 KiB of window each.
+/// A million channels need more than the default limits allow: their number, and 2 KiB of window each.
 pub fn roomy() -> SessionOptions {
-    let limits = Limits { max_channels: 250_000, session_memory: 1 << 30, ..Limits::default() };
+    let limits = Limits { max_channels: 2_500_000, session_memory: u32::MAX, ..Limits::default() };
     SessionOptions::new().limits(limits)
 }
 
