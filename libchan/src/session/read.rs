@@ -23,11 +23,13 @@ pub(super) struct ReadBuffer {
     size: usize,
     /// What was read elsewhere, before all that is here. Not kept: it may be far more than the buffer should hold.
     stray: Vec<u8>,
+    /// The last frame was a large one, and the next is likely to be: what is read of that here has to be copied.
+    bulk: bool,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> Self {
-        Self { buffer: Vec::new(), filled: 0, size: SMALL, stray: Vec::new() }
+        Self { buffer: Vec::new(), filled: 0, size: SMALL, stray: Vec::new(), bulk: false }
     }
 
     /// Puts what was read elsewhere before the next bytes. The buffer is empty: what is here was read into a large frame.
@@ -48,7 +50,8 @@ impl ReadBuffer {
         if self.size - self.filled < SMALL / 2 || self.buffer.len() < self.size {
             self.grow();
         }
-        &mut self.buffer[self.filled..self.size]
+        let end = if self.bulk && self.filled == 0 { BETWEEN } else { self.size };
+        &mut self.buffer[self.filled..end]
     }
 
     #[cold]
@@ -90,6 +93,7 @@ impl ReadBuffer {
         let (taken, bulk) = consume(&self.buffer[..end])?;
         self.buffer.copy_within(taken..end, 0);
         self.filled = end - taken;
+        self.bulk = bulk;
         if full && !bulk && self.size < LARGE {
             // There is more where that came from.
             self.size = (4 * self.size).min(LARGE);
@@ -186,15 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn little_is_read_where_the_next_large_frame_is_likely_to_begin() {
+        let mut buffer = ReadBuffer::new();
+        buffer.room();
+        buffer.feed::<()>(100, |input| Ok((input.len(), true))).unwrap();
+        assert_eq!(buffer.room().len(), BETWEEN);
+        // It began behind something small, of which a part is still to come.
+        buffer.feed::<()>(BETWEEN, |input| Ok((input.len() - 5, false))).unwrap();
+        assert_eq!(buffer.room().len(), SMALL - 5);
+        buffer.feed::<()>(5, |input| Ok((input.len(), false))).unwrap();
+        assert_eq!(buffer.room().len(), SMALL, "the next frame was a small one");
+    }
+
+    #[test]
     fn little_is_read_behind_a_large_frame() {
         let mut buffer = ReadBuffer::new();
         for _ in 0..3 {
-            assert_eq!(buffer.room().len(), SMALL);
-            assert_eq!(buffer.feed::<()>(SMALL, |input| Ok((input.len(), true))), Ok(()));
+            let first = buffer.room().len();
+            assert_eq!(buffer.feed::<()>(first, |input| Ok((input.len(), true))), Ok(()));
             assert_eq!(buffer.room_behind().len(), BETWEEN);
             assert_eq!(buffer.feed::<()>(BETWEEN, |input| Ok((input.len() - 5, true))), Ok(()));
             assert_eq!(buffer.room_behind().len(), BETWEEN);
             assert_eq!(buffer.feed::<()>(0, |input| Ok((input.len(), true))), Ok(()));
         }
+        assert_eq!(buffer.room().len(), BETWEEN);
     }
 }
