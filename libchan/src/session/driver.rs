@@ -77,6 +77,8 @@ pub(super) struct Driver {
 struct News {
     wakes: Wakes,
     effects: Vec<Effect>,
+    /// The receiver that is to be woken for this channel: it finds all that has arrived, the end behind a message too.
+    told: Option<Key>,
 }
 
 /// What an event asks for, done without the session's lock.
@@ -269,7 +271,7 @@ impl Driver {
     }
 
     fn note(&self, state: &mut State, event: Event, news: &mut News) {
-        let News { wakes, effects } = news;
+        let News { wakes, effects, told } = news;
         match event {
             Event::Established => {
                 if let Some(established) = state.machine.established().cloned()
@@ -283,11 +285,15 @@ impl Driver {
                 state.incoming.push_back(key);
                 wakes.push(state.acceptors.notify_one());
             }
+            Event::Readable(key) if *told == Some(key) => {}
             Event::Readable(key) => {
                 let (concerned, begins) = state.ports.news(key);
                 state.active += u32::from(begins);
                 match concerned {
-                    Concerned::Parked(waker) => wakes.push(Some(waker)),
+                    Concerned::Parked(waker) => {
+                        wakes.push(Some(waker));
+                        *told = Some(key);
+                    }
                     Concerned::Chan(chan) => effects.push(Effect::Ready(chan, key)),
                     Concerned::Nobody => {}
                 }
