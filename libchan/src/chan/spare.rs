@@ -9,7 +9,7 @@ use libchan_proto::{Inbox, Machine};
 use crate::sync::thread_local;
 
 /// How many are kept.
-const KEEP: usize = 256;
+const KEEP: usize = 1024;
 
 thread_local! {
     #[allow(clippy::vec_box, reason = "they are moved in and out as boxes")]

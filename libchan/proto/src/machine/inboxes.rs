@@ -27,7 +27,7 @@ pub enum TakeLone {
 }
 
 /// Emptied inboxes that are kept.
-const SPARE: usize = 256;
+const SPARE: usize = 1024;
 
 impl Machine {
     /// Everything that waits, in exchange for an emptied inbox, which is kept for whatever channel needs one next.
