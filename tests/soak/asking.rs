@@ -1,10 +1,11 @@
 //! The side that asks, and checks what comes of it.
 
 use std::io::Write;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use libchan_tests::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::task::JoinSet;
 
 use crate::work::{Gone, Manner, Outcome, Work, answered, done, receive, send, sum};
 
@@ -208,27 +209,34 @@ async fn more(asks: &Sender<Work>, mut rng: Rng, depth: u32) -> Outcome {
     let (nested, works) = pipe_with(capacity(&mut rng));
     let before = rng.below(2) == 0;
     let asking = |mut rng: Rng, nested: Sender<Work>| async move {
-        let mut all = tokio::task::JoinSet::new();
+        let mut all = JoinSet::new();
         for _ in 0..1 + rng.below(3) {
             all.spawn(ask(nested.clone(), Rng::from_seed(rng.next()), depth));
         }
-        while let Some(asked) = all.join_next().await {
-            match asked {
-                Ok(outcome) => outcome?,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
-        }
-        Ok::<(), Gone>(())
+        all_asked(all).await
     };
     if before {
-        // Begun before the other end of the channel has left.
-        let asked = tokio::spawn(asking(Rng::from_seed(rng.next()), nested));
-        ask_for(asks, Work::More { works }).await?;
-        return match asked.await {
-            Ok(outcome) => outcome,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        // Begun before the other end of the channel has left. If that comes back to us, or we are dropped with it, nobody is to
+        // ask any more: what waits in the channel then ends as if nobody wanted it.
+        let mut sending = pin!(soon(asks.send(Work::More { works })));
+        let mut asked = JoinSet::new();
+        asked.spawn(asking(Rng::from_seed(rng.next()), nested));
+        if let Err(_works) = sending.as_mut().await {
+            asked.shutdown().await;
+            return Err(Gone);
+        }
+        return all_asked(asked).await;
     }
     ask_for(asks, Work::More { works }).await?;
     asking(Rng::from_seed(rng.next()), nested).await
+}
+
+async fn all_asked(mut all: JoinSet<Outcome>) -> Outcome {
+    while let Some(asked) = all.join_next().await {
+        match asked {
+            Ok(outcome) => outcome?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    Ok(())
 }
