@@ -95,6 +95,7 @@ impl<T> Chan<T> {
     /// No receiver is left in this process: `why` is what senders are told if none is elsewhere.
     fn after_receivers(self: &Arc<Self>, mut state: Locked<'_, T>, why: Closed) {
         if !state.has_sinks() {
+            let why = if state.has_lost_receiver() { Closed::Disconnected } else { why };
             return self.refuse_with(state, why, Scope::End);
         }
         // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
@@ -109,10 +110,13 @@ impl<T> Chan<T> {
         self.pump();
     }
 
-    /// A receiver that is about to be dropped was lost with a link: if it is the last, so is what waits for it.
+    /// A receiver that is about to be dropped was lost with a link: if it is the last, so is what waits for it. The value that
+    /// it was sent in may not have been dropped yet, and have another handle on it.
     pub(crate) fn lose_receiver(&self) {
-        let state = self.lock();
-        if self.receivers() == 1 && !state.has_sinks() {
+        let mut state = self.lock();
+        if self.receivers() > 1 {
+            state.lose_receiver();
+        } else if !state.has_sinks() {
             self.refuse_with(state, Closed::Disconnected, Scope::End);
         }
     }

@@ -32,6 +32,8 @@ impl Standing {
     pub(super) const WHOLE: u8 = 1 << 7;
     const END: u8 = 0b111;
     const REFUSED: u8 = 0b111 << 3;
+    /// In the place of a refusal: a receiver was lost with its link, and there are others.
+    const RECEIVER_LOST: u8 = 0b111 << 3;
 
     #[inline]
     pub(super) fn end(self) -> End {
@@ -55,12 +57,24 @@ impl Standing {
             1 => Some(Refused::Dropped),
             2 => Some(Refused::BySender),
             3 => Some(Refused::Disconnected),
-            _ => Some(Refused::Because),
+            4 => Some(Refused::Because),
+            _ => None,
         }
     }
 
     pub(super) fn refuse(&mut self, why: Refused) {
         self.0 = (self.0 & !Self::REFUSED) | ((why as u8 + 1) << 3);
+    }
+
+    /// A receiver was lost with its link. No matter once nothing more is taken.
+    pub(super) fn lose_receiver(&mut self) {
+        if self.refused().is_none() {
+            self.0 |= Self::RECEIVER_LOST;
+        }
+    }
+
+    pub(super) fn has_lost_receiver(self) -> bool {
+        self.0 & Self::REFUSED == Self::RECEIVER_LOST
     }
 
     pub(super) fn has(self, mark: u8) -> bool {
@@ -85,7 +99,12 @@ mod tests {
             assert_eq!((standing.end(), standing.refused()), (End::Open, None));
             standing.set_end(end);
             assert_eq!((standing.end(), standing.refused()), (end, None));
+            standing.lose_receiver();
+            assert!(standing.has_lost_receiver() && !standing.has(Standing::LOST));
+            assert_eq!((standing.end(), standing.refused()), (end, None));
             standing.refuse(why);
+            standing.lose_receiver();
+            assert!(!standing.has_lost_receiver());
             standing.set(Standing::WHOLE);
             assert!(standing.has(Standing::WHOLE) && !standing.has(Standing::LOST));
             standing.set(Standing::LOST);

@@ -151,6 +151,15 @@ impl<T> State<T> {
         self.legs.standing.has(Standing::LOST)
     }
 
+    /// A receiver was lost with its link: said when the other receivers have gone.
+    pub(super) fn lose_receiver(&mut self) {
+        self.legs.standing.lose_receiver();
+    }
+
+    pub(super) fn has_lost_receiver(&self) -> bool {
+        self.legs.standing.has_lost_receiver()
+    }
+
     /// The channel as a whole is closed, not merely its last sender gone.
     pub(super) fn close_whole(&mut self) {
         self.legs.standing.set(Standing::WHOLE);

@@ -482,6 +482,29 @@ fn a_worker_is_lost_with_its_link() {
     });
 }
 
+/// A receiver is being sent while its link is lost. If that was accepted, what waits for the receiver is lost with it, and so
+/// is what that carries: no clean end.
+#[test]
+fn what_waits_for_a_receiver_is_lost_with_it() {
+    each_alone(12, [1, 2], |pair, capacity| {
+        let (outer, outer_rx) = pair.open::<Receiver<Sender<u32>>>(capacity);
+        let (inner, inner_rx) = pipe_with::<Sender<u32>>(1);
+        let (reply, replies) = pipe_with::<u32>(1);
+        block_on(inner.send(reply)).unwrap();
+        let cutter = {
+            let wire = pair.wire.clone();
+            spawn(move || wire.cut())
+        };
+        let sent = block_on(outer.send(inner_rx));
+        if sent.is_ok() {
+            assert_eq!(block_on(until_end(&replies)), (vec![], Err(RecvError::Disconnected)));
+        }
+        cutter.join().unwrap();
+        drop((sent, outer, outer_rx, inner));
+        pair.finish();
+    });
+}
+
 /// `Session::close` while a channel is in use: clean ends on both sides, and what was accepted arrives.
 #[test]
 fn the_session_closes_while_a_channel_is_used() {
