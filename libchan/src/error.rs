@@ -103,7 +103,7 @@ pub enum Closed {
     Refused(RemoteError),
     /// The channel was closed by one of its senders, here or remote.
     BySender,
-    /// The link to the receiver was lost.
+    /// The link to the last receiver was lost, or one was lost in a message that did not arrive and the others are gone.
     Disconnected,
 }
 
