@@ -7,10 +7,12 @@
 //! order. Small messages are not counted. Threads that block give way to nobody.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// What is done without giving way, in bytes: as much as the driver does in a turn.
 const TURN: u32 = 128 * 1024;
@@ -23,18 +25,22 @@ const MOST: u32 = 32 * TURN;
 thread_local! {
     /// Within a blocking call.
     static BLOCKS: Cell<bool> = const { Cell::new(false) };
+    static LINE: Arc<Line> = Arc::default();
 }
 
 /// What one end of a channel has done that others were not let in for, in bytes. It is a hint: of two tasks that use the same
-/// end either may give way for both.
+/// end either may give way for both. Above it, how many calls that keep their order are giving way.
 #[derive(Default)]
 pub(crate) struct Effort(AtomicU32);
+
+/// One call that gives way, in an [`Effort`]; below it are the bytes.
+const CALL: u32 = (MOST + 1).next_power_of_two();
 
 impl Effort {
     /// So many bytes were encoded, decoded or copied.
     pub(crate) fn add(&self, bytes: usize) {
         let bytes = bytes.min(MOST as usize) as u32;
-        self.0.store((self.0.load(Relaxed) + bytes).min(MOST), Relaxed);
+        self.change(|done| (done + bytes).min(MOST));
     }
 
     /// Much was passed on without being copied: a turn of the driver's work, and hardly any here.
@@ -45,15 +51,23 @@ impl Effort {
     /// The others had their turn, or want none.
     #[inline]
     pub(crate) fn forget(&self) {
-        if self.0.load(Relaxed) > 0 {
-            self.0.store(0, Relaxed);
+        if self.done() > 0 {
+            self.change(|_| 0);
         }
     }
 
     /// Whether others are to have their turn first.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.0.load(Relaxed) >= TURN
+        self.done() >= TURN
+    }
+
+    fn done(&self) -> u32 {
+        self.0.load(Relaxed) % CALL
+    }
+
+    fn change(&self, change: impl Fn(u32) -> u32) {
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |now| Some(now - now % CALL + change(now % CALL)));
     }
 
     /// Pending if others are to have their turn first; `waker` is woken behind them.
@@ -68,8 +82,8 @@ impl Effort {
         wait(waker)
     }
 
-    /// The same for calls that keep their order: `gave_way` is of each call and says that it did. What one gives way for is
-    /// there until it is polled again, so that no other call passes it. `ahead` says whether what was done before waits.
+    /// The same for calls that keep their order: `gave_way` is of each call and says that it does; one that is dropped before
+    /// it goes on says so with [`leave`](Self::leave). `ahead` says whether what was done before waits.
     #[inline]
     pub(crate) fn poll_turn_in_order(
         &self,
@@ -77,25 +91,38 @@ impl Effort {
         waker: &Waker,
         ahead: impl FnOnce() -> bool,
     ) -> Poll<()> {
-        if self.is_due() { self.go_on(gave_way, waker, ahead()) } else { Poll::Ready(()) }
+        if *gave_way || self.is_due() { self.go_on(gave_way, waker, ahead()) } else { Poll::Ready(()) }
     }
 
     #[cold]
     fn go_on(&self, gave_way: &mut bool, waker: &Waker, ahead: bool) -> Poll<()> {
-        if std::mem::take(gave_way) || BLOCKS.get() {
+        let alone = self.0.load(Relaxed) / CALL <= 1;
+        if *gave_way || BLOCKS.get() {
             self.pay(if ahead { AHEAD } else { TURN });
+        } else {
+            *gave_way = true;
+            self.0.fetch_add(CALL, Relaxed);
+            return wait(waker);
         }
-        if !self.is_due() {
-            return Poll::Ready(());
+        // Once is enough where others have come behind this call: they were woken with it, and would pass it.
+        if alone && self.is_due() {
+            return wait(waker);
         }
-        *gave_way = true;
-        wait(waker)
+        if std::mem::take(gave_way) {
+            self.leave();
+        }
+        Poll::Ready(())
+    }
+
+    /// A call gives way no longer.
+    pub(crate) fn leave(&self) {
+        self.0.fetch_sub(CALL, Relaxed);
     }
 
     fn pay(&self, bytes: u32) {
         // Nobody waits for a thread that blocks.
         let bytes = if BLOCKS.get() { u32::MAX } else { bytes };
-        self.0.store(self.0.load(Relaxed).saturating_sub(bytes), Relaxed);
+        self.change(|done| done.saturating_sub(bytes));
     }
 }
 
@@ -108,9 +135,30 @@ fn wait(waker: &Waker) -> Poll<()> {
 }
 
 /// Wakes the task once all others that are ready had their turn and the runtime has looked at its sockets. (Woken at once, a
-/// task keeps tokio from looking for dozens of polls.)
+/// task keeps tokio from looking for dozens of polls.) Tasks that wait so are woken in the order in which they came.
 pub(crate) fn last(cx: &mut Context<'_>) {
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    let line = LINE.try_with(Arc::clone).unwrap_or_default();
+    line.wait(cx.waker().clone());
+    let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&Waker::from(line)));
+}
+
+/// Tasks of a thread that wait to be woken behind all others. tokio wakes those that yield the last one first, so it is given
+/// the line, once for each, and the first time all in it are woken.
+#[derive(Default)]
+struct Line(Mutex<VecDeque<Waker>>);
+
+impl Line {
+    fn wait(&self, waker: Waker) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(waker);
+    }
+}
+
+impl Wake for Line {
+    fn wake(self: Arc<Self>) {
+        // Whoever is woken here may wait again at once: that is for the next time.
+        let waiting = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// Runs `f` on a thread that blocks: nobody would wake it.
@@ -155,11 +203,49 @@ mod tests {
     #[test]
     fn a_call_that_gave_way_is_not_passed() {
         let effort = Effort::default();
+        effort.add(usize::MAX);
+        let mut calls = [false; 40];
+        let poll = |gave_way: &mut bool| effort.poll_turn_in_order(gave_way, Waker::noop(), || true);
+        assert!(calls.iter_mut().all(|call| poll(call).is_pending()));
+        assert!(calls[..39].iter_mut().all(|call| poll(call).is_ready()));
+        // Nobody is behind the last one, nor behind the next.
+        assert!(effort.is_due() && poll(&mut calls[39]).is_pending());
+        effort.forget();
+        assert!(poll(&mut calls[39]).is_ready());
+        assert_eq!((calls, effort.0.load(Relaxed)), ([false; 40], 0));
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_holds_up_nobody() {
+        let effort = Effort::default();
         effort.add_turn();
-        let [mut first, mut second] = [false; 2];
-        let poll = |gave_way: &mut bool| effort.poll_turn_in_order(gave_way, Waker::noop(), || false);
-        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
-        assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
+        let mut dropped = false;
+        assert!(effort.poll_turn_in_order(&mut dropped, Waker::noop(), || false).is_pending());
+        effort.leave();
+        assert_eq!(turns(&effort, false), 1);
+        assert_eq!(effort.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn who_waits_is_woken_in_order_and_may_wait_again() {
+        struct Number(usize, std::sync::mpsc::Sender<usize>);
+        impl Wake for Number {
+            fn wake(self: Arc<Self>) {
+                self.1.send(self.0).unwrap();
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (woken, order) = std::sync::mpsc::channel();
+        runtime.block_on(async {
+            for round in 0..2 {
+                for number in 0..3 {
+                    let waker = Waker::from(Arc::new(Number(10 * round + number, woken.clone())));
+                    last(&mut Context::from_waker(&waker));
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2, 10, 11, 12]);
     }
 
     #[test]

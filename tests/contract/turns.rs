@@ -60,6 +60,23 @@ async fn promise_07_others_run_between_large_messages() {
 }
 
 #[tokio::test]
+async fn promise_01_sends_that_give_way_keep_their_order() {
+    let (a, b) = sessions().await;
+    let (sender, receiver) = channel::<(u32, Blob)>(&a, &b, 64).await;
+    let sending = (0..40).map(|number| {
+        let sender = sender.clone();
+        tokio::spawn(async move { put(&sender, (number, Blob(vec![7; LARGE / 10]))).await })
+    });
+    let sending: Vec<_> = sending.collect();
+    for expected in 0..40 {
+        assert_eq!(get(&receiver).await.0, expected);
+    }
+    for sent in sending {
+        soon(sent).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn promise_07_others_run_between_reads_of_a_stream() {
     let (a, b) = sessions().await;
     let (ship, shipped) = channel::<ByteStream>(&a, &b, 1).await;

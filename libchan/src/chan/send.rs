@@ -421,6 +421,8 @@ impl<T> Drop for Sending<'_, T> {
     fn drop(&mut self) {
         if let Some(number) = self.waits {
             drop(self.chan.withdraw(number.id));
+        } else if self.gave_way {
+            self.chan.effort.leave();
         }
     }
 }
