@@ -7,7 +7,6 @@
 //! order. Small messages are not counted. Threads that block give way to nobody.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -96,15 +95,14 @@ impl Effort {
 
     #[cold]
     fn go_on(&self, gave_way: &mut bool, waker: &Waker, ahead: bool) -> Poll<()> {
-        let alone = self.0.load(Relaxed) / CALL <= 1;
-        if *gave_way || BLOCKS.get() {
-            self.pay(if ahead { AHEAD } else { TURN });
-        } else {
+        if !*gave_way && !BLOCKS.get() {
             *gave_way = true;
             self.0.fetch_add(CALL, Relaxed);
             return wait(waker);
         }
+        self.pay(if ahead { AHEAD } else { TURN });
         // Once is enough where others have come behind this call: they were woken with it, and would pass it.
+        let alone = self.0.load(Relaxed) / CALL <= 1;
         if alone && self.is_due() {
             return wait(waker);
         }
@@ -145,11 +143,11 @@ pub(crate) fn last(cx: &mut Context<'_>) {
 /// Tasks of a thread that wait to be woken behind all others. tokio wakes those that yield the last one first, so it is given
 /// the line, once for each, and the first time all in it are woken.
 #[derive(Default)]
-struct Line(Mutex<VecDeque<Waker>>);
+struct Line(Mutex<Vec<Waker>>);
 
 impl Line {
     fn wait(&self, waker: Waker) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(waker);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
     }
 }
 

@@ -165,12 +165,8 @@ impl<T> Chan<T> {
         if whole || (self.receivers() == 0 && !state.has_sinks()) {
             let scope = if whole { Scope::Channel } else { Scope::End };
             refused = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope);
-        } else {
-            // With the last sink no pump looks whether there is room for a send that waits.
-            state.admit(self.capacity);
-            if state.has_queued() {
-                state.wake_receiver();
-            }
+        } else if state.has_queued() {
+            state.wake_receiver();
         }
         if state.end() != End::Open {
             state.wake_receivers();

@@ -49,7 +49,7 @@ impl<T> Chan<T> {
     pub(crate) fn pump(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.has_sinks() {
-            return;
+            return self.admit_here(state);
         }
         if state.legs.pumping {
             state.legs.pump_again = true;
@@ -82,6 +82,14 @@ impl<T> Chan<T> {
                 state.legs.pumping = false;
                 return;
             }
+        }
+    }
+
+    /// The last sink may have gone since a send found no room: its message is for a receiver here now.
+    fn admit_here(&self, mut state: Locked<'_, T>) {
+        if state.is_open() && state.has_waiting() {
+            state.admit(self.capacity);
+            state.wake_receiver();
         }
     }
 

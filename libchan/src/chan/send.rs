@@ -233,14 +233,8 @@ impl<T> Chan<T> {
             Some(parcel) => queue.offer_encoded(value, parcel),
             None => queue.offer(value),
         };
-        if state.has_sinks() {
-            drop(state);
-            self.pump();
-        } else {
-            // They have gone since there was no room, and no pump looks again.
-            state.admit(self.capacity);
-            state.wake_receiver();
-        }
+        drop(state);
+        self.pump();
         Begun::Waits(id)
     }
 
