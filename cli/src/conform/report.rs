@@ -73,13 +73,10 @@ impl Report {
             Err(Trouble::Failed(why)) if known => (Verdict::KnownFailure, why),
             Err(Trouble::Failed(why)) => (Verdict::Fail, why),
         };
-        let Row { id, on, verdict, text, why, .. } = &row;
-        let on = if on.is_empty() { String::new() } else { format!("  {on}") };
-        let text = if text.is_empty() { String::new() } else { format!("  {text}") };
-        println!("{:<15} {id}{on}{text}", verdict.word());
-        if *verdict == Verdict::Fail {
-            if !why.is_empty() {
-                println!("    it shows: {why} [{}]", row.requirements.join(", "));
+        println!("{}", row.line());
+        if row.verdict == Verdict::Fail {
+            if !row.why.is_empty() {
+                println!("    it shows: {} [{}]", row.why, row.requirements.join(", "));
             }
             if self.verbose {
                 println!("    the last lines (> asked, < answered, ! standard error):{}", row.transcript);
@@ -121,8 +118,8 @@ impl Report {
             println!("{what}: {}; {} requirements named", counts.join(", "), requirements.len());
         }
         // Again, at the end: of a long output, that is what is kept and read.
-        for Row { id, on, verdict, text, .. } in self.rows.iter().filter(|row| row.verdict.is_bad()) {
-            println!("{:<15} {id}  {on}  {text}", verdict.word());
+        for row in self.rows.iter().filter(|row| row.verdict.is_bad()) {
+            println!("{}", row.line());
         }
         if !self.verbose && self.count(Verdict::Fail) > 0 {
             println!("With --verbose failures come with the last lines of the testee.");
@@ -176,6 +173,13 @@ impl Report {
 }
 
 impl Row {
+    /// Its line in the output.
+    fn line(&self) -> String {
+        let parts = [&self.id, &self.on, &self.text].into_iter().filter(|part| !part.is_empty());
+        let parts: Vec<_> = parts.map(String::as_str).collect();
+        format!("{:<15} {}", self.verdict.word(), parts.join("  "))
+    }
+
     fn to_json(&self) -> Json {
         json!({
             "id": self.id,

@@ -334,8 +334,7 @@ async fn reject(
     let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, entry.field("hello")).await?;
     let mut bytes = Vec::new();
     if !entry.flag("raw") {
-        bytes.extend_from_slice(&wire::PREFACE);
-        bytes.extend(wire::encode(&wire::default_hello(entry.field("peer")))?);
+        bytes.extend(beginning(entry.field("peer"))?);
     }
     for frames in entry.list("before")?.iter().filter_map(|step| step.get("recv")) {
         bytes.extend(wire::bytes_of(frames)?);
@@ -368,14 +367,18 @@ async fn reject(
     }
 }
 
+/// What a peer says first: the preface, and a hello with these fields.
+fn beginning(hello: &Json) -> Result<Vec<u8>, String> {
+    Ok([&wire::PREFACE[..], &wire::encode(&wire::default_hello(hello))?].concat())
+}
+
 impl Own {
     async fn run(&self, role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Result<(), Trouble> {
         let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, &json!({})).await?;
         // The channel's id, and those behind it, of the peer's half.
         let first: u64 = if role == Role::Server { 2 } else { 1 };
         let frames = with_ids(&parse(self.frames)?, first);
-        let mut bytes = wire::PREFACE.to_vec();
-        bytes.extend(wire::encode(&wire::default_hello(&json!({})))?);
+        let mut bytes = beginning(&json!({}))?;
         bytes.extend(wire::encode(&json!({"t": "OPEN", "id": first, "capacity": 16, "name": "it"}))?);
         for frame in frames.as_array().into_iter().flatten() {
             match frame.as_str() {
