@@ -14,8 +14,9 @@ pub(crate) enum Lookup {
     Unknown,
 }
 
-/// An entry and the serial of its key, found together.
+/// An entry and the serial of its key, found together: one line of memory, and not parts of two.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
     entry: Entry,
     /// How many entries were here before.

@@ -72,7 +72,7 @@ pub struct Message<'a> {
     pub charge: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Head {
     length: u32,
     attachments: u8,
@@ -81,18 +81,37 @@ struct Head {
     shared: bool,
 }
 
+impl Head {
+    fn charge(self) -> u32 {
+        charge(self.length as usize, usize::from(self.attachments))
+    }
+
+    /// A small payload and nothing else.
+    #[inline]
+    fn is_plain(self) -> bool {
+        self.attachments == 0 && !self.shared && self.flaw == Flaw::None
+    }
+}
+
 /// Messages that wait on one channel, oldest first.
+///
+/// In memory as it is written here: most messages are plain and wait alone, and then nothing behind `bytes` is touched. With
+/// many channels in use every line of memory costs a wait.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Inbox {
-    heads: VecDeque<Head>,
-    bytes: Vec<u8>,
+    waiting: u32,
     /// Where the oldest payload begins.
-    at: usize,
-    attachments: Vec<Attachment>,
-    attachments_at: usize,
-    large: VecDeque<Bytes>,
+    at: u32,
+    first: Option<Head>,
     /// Half of the channel's byte window when this was handed over.
     half_window: u32,
+    attachments_at: u32,
+    bytes: Vec<u8>,
+    /// Behind the first.
+    more: VecDeque<Head>,
+    attachments: Vec<Attachment>,
+    large: VecDeque<Bytes>,
 }
 
 /// The largest payload that is copied, in bytes.
@@ -102,13 +121,15 @@ const KEEP: usize = 64 * 1024;
 
 impl Inbox {
     /// How many messages wait.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.heads.len()
+        self.waiting as usize
     }
 
     /// Whether none waits.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.waiting == 0
     }
 
     /// Half of the channel's byte window: what is taken is to be reported at the latest when it comes to so many bytes.
@@ -121,82 +142,118 @@ impl Inbox {
         self.half_window = bytes;
     }
 
+    /// What the oldest is charged; 0 if none waits.
+    #[inline]
+    pub(crate) fn first_charge(&self) -> u32 {
+        self.first.map_or(0, Head::charge)
+    }
+
     /// Takes the oldest.
     pub fn pop(&mut self) -> Option<Message<'_>> {
-        let head = self.heads.pop_front()?;
-        let first = self.attachments_at;
-        self.attachments_at += usize::from(head.attachments);
+        let head = self.pop_head()?;
+        let first = self.attachments_at as usize;
+        self.attachments_at += u32::from(head.attachments);
         let body = if head.shared {
             Body::Shared(self.large.pop_front().unwrap_or_default())
         } else {
-            let from = self.at;
-            self.at += head.length as usize;
-            Body::Slice(&self.bytes[from..self.at])
+            let from = self.at as usize;
+            self.at += head.length;
+            Body::Slice(&self.bytes[from..self.at as usize])
         };
-        Some(Message {
-            codec: head.codec,
-            flaw: head.flaw,
-            attachments: &self.attachments[first..self.attachments_at],
-            body,
-            charge: charge(head.length as usize, usize::from(head.attachments)),
-        })
+        let attachments = &self.attachments[first..self.attachments_at as usize];
+        Some(Message { codec: head.codec, flaw: head.flaw, attachments, body, charge: head.charge() })
     }
 
     /// Takes the oldest if it is a small message that carries nothing: its codec and payload.
     #[inline]
     pub fn pop_plain(&mut self) -> Option<(u8, &[u8])> {
-        let head = self.heads.front()?;
-        if head.attachments > 0 || head.shared || head.flaw != Flaw::None {
+        if !self.first?.is_plain() {
             return None;
         }
-        let (codec, from) = (head.codec, self.at);
-        self.at += head.length as usize;
-        self.heads.pop_front();
-        Some((codec, &self.bytes[from..self.at]))
+        let head = self.pop_head()?;
+        let from = self.at as usize;
+        self.at += head.length;
+        Some((head.codec, &self.bytes[from..self.at as usize]))
+    }
+
+    #[inline]
+    fn pop_head(&mut self) -> Option<Head> {
+        let head = self.first.take()?;
+        self.waiting -= 1;
+        if self.waiting > 0 {
+            self.first = self.more.pop_front();
+        }
+        Some(head)
     }
 
     /// The same as [`push`](Self::push) for a small message that carries nothing. How many wait now.
     #[inline]
     pub(crate) fn push_plain(&mut self, codec: u8, payload: &[u8]) -> usize {
-        if self.heads.is_empty() {
-            self.rewind();
-        }
+        self.begin();
         self.bytes.extend_from_slice(payload);
         let length = payload.len() as u32;
-        self.heads.push_back(Head { length, attachments: 0, codec, flaw: Flaw::None, shared: false });
-        self.heads.len()
+        self.push_head(Head { length, attachments: 0, codec, flaw: Flaw::None, shared: false });
+        self.len()
     }
 
     pub(crate) fn push(&mut self, codec: u8, flaw: Flaw, attachments: &[Attachment], payload: Payload<'_>) {
-        if self.heads.is_empty() {
-            self.rewind();
-        }
-        let length = payload.len();
-        self.attachments.extend_from_slice(attachments);
+        self.begin();
+        let length = payload.len() as u32;
         let shared = !matches!(payload, Payload::Copy(_));
         match payload {
             Payload::Copy(bytes) => self.bytes.extend_from_slice(bytes),
             Payload::Share(bytes) => self.large.push_back(bytes),
             Payload::Parts(parts) => self.large.push_back(parts.concat().into()),
         }
-        let (length, attachments) = (length as u32, attachments.len() as u8);
-        self.heads.push_back(Head { length, attachments, codec, flaw, shared });
+        self.attachments.extend_from_slice(attachments);
+        self.push_head(Head { length, attachments: attachments.len() as u8, codec, flaw, shared });
     }
 
-    /// All messages were taken: their buffers begin anew.
+    #[inline]
+    fn push_head(&mut self, head: Head) {
+        self.waiting += 1;
+        if self.first.is_none() {
+            self.first = Some(head);
+        } else {
+            self.more.push_back(head);
+        }
+    }
+
+    /// Before a message: where none waits the buffers begin anew.
+    #[inline]
+    fn begin(&mut self) {
+        if self.waiting == 0 {
+            self.rewind();
+        }
+    }
+
+    #[inline]
     fn rewind(&mut self) {
         self.bytes.clear();
-        self.attachments.clear();
         self.at = 0;
-        self.attachments_at = 0;
+        if self.attachments_at > 0 {
+            self.attachments.clear();
+            self.attachments_at = 0;
+        }
     }
 
     /// Whether it is worth keeping for another channel; empties it.
+    #[inline]
     pub fn recycle(&mut self) -> bool {
-        self.heads.clear();
-        self.large.clear();
+        if self.waiting > 0 {
+            self.clear();
+        }
         self.rewind();
         self.bytes.capacity() <= KEEP
+    }
+
+    #[cold]
+    fn clear(&mut self) {
+        self.waiting = 0;
+        self.first = None;
+        self.more.clear();
+        self.attachments.clear();
+        self.large.clear();
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use libchan_proto::{Key, Scope};
 
 use super::Chan;
+use super::lent::{LENT, SENDERS};
 use super::queue::Slot;
 use super::state::{End, Locked, State};
 use crate::codec::AnyCodec;
@@ -18,7 +19,9 @@ use crate::session::{Leg, Shared};
 
 impl<T> Chan<T> {
     pub(crate) fn drop_sender(self: &Arc<Self>) {
-        if self.senders.fetch_sub(1, Ordering::AcqRel) > 1 {
+        let before = self.senders.fetch_sub(1, Ordering::AcqRel);
+        // Where the port is lent there is a sender elsewhere.
+        if before & SENDERS > 1 || before & LENT != 0 {
             return;
         }
         let mut state = self.lock();
@@ -222,7 +225,6 @@ fn drop_sources<T>(state: &mut Locked<'_, T>, scope: Scope, why: &Closed) {
         let parked = source.leg.cancel(scope, why.clone(), inbox.take());
         state.wake(parked);
     }
-    state.legs.parked = None;
 }
 
 impl<T> Chan<T> {

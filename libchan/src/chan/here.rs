@@ -123,7 +123,7 @@ impl<T> Chan<T> {
             }
             return self.poll_offer(number, waits, waker);
         }
-        if self.sink.get().is_none() {
+        if self.sink().is_none() {
             let mut state = lock(&self.state);
             match state.send_here(value, self.capacity, waker, &self.done) {
                 Sent::Accepted(receiver) => {
@@ -152,6 +152,9 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Polled<RecvError> {
+        if self.is_lent() {
+            return self.poll_recv_lent(value, waker, place);
+        }
         let mut state = lock(&self.state);
         match state.take_here(self.capacity, value, waker, place, &self.done) {
             Received::Taken((sender, receiver)) => {

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::num::NonZeroU16;
-use std::task::Waker;
 
-use libchan_proto::{Inbox, TakeLone};
+use libchan_proto::Inbox;
 
 use super::spare;
 use super::standing::Standing;
@@ -21,9 +19,6 @@ pub(super) struct Legs {
     ends: Ends,
     /// Messages taken from the sole source and not yet delivered.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// The receiver in this process that waits in the session's port, not in the channel's line.
-    pub(super) parked: Option<Parked>,
-    parks: u16,
     /// Somebody is moving messages to the sinks.
     pub(super) pumping: bool,
     pub(super) pump_again: bool,
@@ -32,10 +27,6 @@ pub(super) struct Legs {
     /// How the channel stands: here, because this is where a byte is free.
     pub(super) standing: Standing,
 }
-
-/// Names a receiver that waits in the session's port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parked(NonZeroU16);
 
 #[derive(Default)]
 enum Ends {
@@ -215,14 +206,6 @@ impl Legs {
         self.sinks_mut().iter_mut().find(|sink| sink.leg.is(leg))
     }
 
-    /// A receiver waits in the session's port from now on.
-    pub(super) fn park(&mut self) -> Parked {
-        self.parks = self.parks.checked_add(1).unwrap_or(1);
-        let parked = Parked(NonZeroU16::MIN.saturating_add(self.parks - 1));
-        self.parked = Some(parked);
-        parked
-    }
-
     /// Whether the next message from afar is waited for: a large one then goes before those that nobody reads.
     pub(super) fn await_sources(&self, on: bool) {
         for source in self.sources() {
@@ -235,18 +218,6 @@ impl Legs {
     pub(super) fn put_inbox_aside(&mut self) {
         if let Some(inbox) = self.inbox.take_if(|inbox| inbox.is_empty()) {
             spare::put(inbox);
-        }
-    }
-
-    /// Takes the next message past the inbox, or parks, if there is one source and nothing of it is here.
-    #[inline]
-    pub(super) fn take_lone(&mut self, waker: &Waker, keep: impl FnMut(&[u8])) -> TakeLone {
-        match &mut self.ends {
-            Ends::Source(source) if !source.on_demand => {
-                let owed = (&mut source.owed, &mut source.owed_charge);
-                source.leg.take_lone(owed, waker, keep)
-            }
-            _ => TakeLone::Other,
         }
     }
 

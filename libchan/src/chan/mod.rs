@@ -12,7 +12,8 @@
 //!
 //! Inside one process [`here`] has the short way. Across a session two shapes carry nearly all traffic and skip the queue:
 //! - one sink and nothing else to serve (`Chan::sink`): a send appends to the session's output directly;
-//! - one source and only local receivers ([`Chan::is_direct`]): a receive takes from the session's inbox directly.
+//! - one source and only local receivers ([`Chan::is_direct`]): a receive takes from the session's inbox directly, and where
+//!   nothing waits here it passes the channel itself ([`lent`]).
 //!
 //! A channel of these shapes is one allocation: what waits here lives in `state::Local`, made when first needed.
 //!
@@ -22,6 +23,7 @@
 mod end;
 mod here;
 mod legs;
+mod lent;
 mod news;
 mod plain;
 mod pump;
@@ -46,7 +48,7 @@ pub(crate) use self::queue::Slot;
 pub(crate) use self::recv::{Place, Recv};
 pub(crate) use self::reserve::Room;
 pub(crate) use self::send::Sending;
-use self::state::{End, Locked, State};
+use self::state::{End, State};
 pub(crate) use self::waiters::{Waiters, Wakes};
 use crate::attach::AnyChan;
 use crate::error::{Closed, SendFailure};
@@ -60,20 +62,25 @@ use crate::sync::{AtomicU32, Mutex};
 pub(crate) const DEFAULT_CAPACITY: usize = 64;
 
 /// One channel. Its ends are counted here, not by the `Arc`: sessions hold the `Arc` too.
+///
+/// In memory as it is written here: what a message across a session needs comes first, in one line with the `Arc`'s counters.
+#[repr(C)]
 pub(crate) struct Chan<T> {
-    capacity: u32,
-    /// The ends in this process. Counted without the lock; what follows from the last one is decided under it.
+    /// The ends in this process. Counted without the lock; what follows from the last one is decided under it. Above the
+    /// count of senders is how the way leads: see [`lent`].
     senders: AtomicU32,
+    capacity: u32,
+    /// The leg by which messages pass the queue: the sole remote receiver of a channel with room, if that is whom every
+    /// message goes to, or the source whose port was lent. Never changes: once the last local receiver is gone there is
+    /// nothing a second remote one could be cloned from, and of several sources none is lent.
+    way: OnceLock<Leg>,
+    /// Set before the first leg; what a channel without the `Message` bound needs to encode and decode.
+    erased: OnceLock<Narrow<T>>,
+    /// What was encoded and decoded here: who does much gives way.
+    effort: Effort,
     receivers: AtomicU32,
     /// Which sends that wait here are known to be done, without the lock: see [`here`].
     done: here::Done,
-    /// What was encoded and decoded here: who does much gives way.
-    effort: Effort,
-    /// Set before the first leg; what a channel without the `Message` bound needs to encode and decode.
-    erased: OnceLock<Narrow<T>>,
-    /// The sole remote receiver of a channel with room, if that is whom every message goes to. Never changes:
-    /// once the last local receiver is gone there is nothing a second one could be cloned from.
-    sink: OnceLock<Leg>,
     state: Mutex<State<T>>,
 }
 
@@ -120,13 +127,9 @@ impl<T> Chan<T> {
             done: here::Done::new(),
             effort: Effort::default(),
             erased,
-            sink: OnceLock::new(),
+            way: OnceLock::new(),
             state: Mutex::new(state),
         })
-    }
-
-    fn lock(&self) -> Locked<'_, T> {
-        Locked::new(&self.state)
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -162,7 +165,7 @@ impl<T> Chan<T> {
     }
 
     fn senders(&self) -> u32 {
-        self.senders.load(Ordering::Acquire)
+        self.senders.load(Ordering::Acquire) & lent::SENDERS
     }
 
     fn receivers(&self) -> u32 {

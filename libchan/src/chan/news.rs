@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libchan_proto::{Body, Close, Key, Scope, code};
+use libchan_proto::{Body, Close, Key, Message, Scope, code};
 
 use super::Chan;
 use super::queue::Slot;
@@ -52,7 +52,8 @@ impl<T> Chan<T> {
             loop {
                 while let Some(message) = inbox.as_mut().and_then(|inbox| inbox.pop()) {
                     any = true;
-                    let parcel = parcel_of(&leg, message);
+                    let origin = Origin { leg: leg.clone(), charge: message.charge };
+                    let parcel = parcel_of(&leg, message, Some(origin));
                     state.local().queue.accept(Slot::Wire(Box::new(parcel)));
                 }
                 match leg.refill(&mut inbox, &mut (0, 0), self.capacity == 0, None) {
@@ -78,7 +79,6 @@ impl<T> Chan<T> {
         let mut spare = None;
         if at == 0 {
             state.legs.report_owed();
-            state.legs.parked = None;
             spare = state.legs.inbox.take();
         }
         state.legs.remove_source(leg);
@@ -194,7 +194,8 @@ fn note_starved<T>(state: &mut State<T>, leg: &Leg) {
     }
 }
 
-fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
+/// The message as it is, to be passed on; `from`: not yet reported as taken.
+pub(super) fn parcel_of(leg: &Leg, message: Message<'_>, from: Option<Origin>) -> Parcel {
     let payload = match message.body {
         Body::Slice(bytes) => bytes::Bytes::copy_from_slice(bytes),
         Body::Shared(bytes) => bytes,
@@ -206,6 +207,6 @@ fn parcel_of(leg: &Leg, message: libchan_proto::Message<'_>) -> Parcel {
         ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
         bound: None,
         forwarded: true,
-        from: Some(Origin { leg: leg.clone(), charge: message.charge }),
+        from,
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use libchan_proto::{Blocked, TakeLone, charge};
+use libchan_proto::{Blocked, Inbox, TakeLone, charge};
 
 use super::Chan;
 use super::here::{Number, Polled};
@@ -34,8 +34,10 @@ pub(super) enum Tried {
 enum Plain {
     /// A message in this codec, and its payload.
     Taken(AnyCodec, Scratch),
-    /// Nothing, and the receiver waits in the session's port.
-    Parked,
+    /// The same, alone in the inbox that came by this leg.
+    Lone(Leg, Box<Inbox>),
+    /// Nothing, and the receive waits at the port, which is lent.
+    Waits,
     /// It is not the usual case.
     Unclear,
 }
@@ -49,7 +51,7 @@ impl<T> Chan<T> {
         waits: &mut Option<Number>,
         waker: &Waker,
     ) -> Polled<SendError<T>> {
-        if let (Some(leg), Some(sent)) = (self.sink.get(), value.as_ref()) {
+        if let (Some(leg), Some(sent)) = (self.sink(), value.as_ref()) {
             let mut scratch = Scratch::take();
             let tried = self.try_plain(leg, sent, &mut scratch);
             if let Tried::Sent = tried {
@@ -101,47 +103,47 @@ impl<T> Chan<T> {
                 };
                 Polled::giving(decoded, &mut ())
             }
-            Plain::Parked => Polled::Waits,
-            Plain::Unclear => self.poll_recv_anywhere(state, value, waker, place),
+            Plain::Lone(leg, inbox) => {
+                drop(state);
+                self.unpack(&leg, inbox, value)
+            }
+            Plain::Waits => Polled::Waits,
+            Plain::Unclear => self.poll_recv_anywhere(self.recall(state), value, waker, place),
         }
     }
 
     #[inline]
     fn take_plain(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain {
-        if !state.is_plain() || self.senders() > 0 {
+        if !state.is_plain() || self.senders() > 0 || self.is_lent() {
             return Plain::Unclear;
         }
-        let mut payload = None;
-        let mut keep = |bytes: &[u8]| payload = Some(Scratch::copy(bytes));
-        let (codec, half_window) = if let Some(inbox) = &mut state.legs.inbox {
-            let Some((codec, bytes)) = inbox.pop_plain() else { return Plain::Unclear };
-            keep(bytes);
-            let half_window = inbox.half_window();
-            state.legs.put_inbox_aside();
-            (codec, half_window)
-        } else {
-            let known = state.legs.parked;
-            if known.is_some() && known != place.parked {
-                return Plain::Unclear;
-            }
-            match state.legs.take_lone(waker, keep) {
-                TakeLone::Taken { codec, half_window, starved } => {
-                    state.legs.set_starved(starved);
-                    (codec, half_window)
-                }
-                TakeLone::Nothing => {
-                    place.parked = Some(known.unwrap_or_else(|| state.legs.park()));
-                    return Plain::Parked;
-                }
-                TakeLone::Report | TakeLone::Other => return Plain::Unclear,
-            }
-        };
-        let (Some(source), Some(payload)) = (state.legs.sources().first(), payload) else {
-            return Plain::Unclear;
-        };
+        let Some(inbox) = &mut state.legs.inbox else { return self.take_lone(state, waker, place) };
+        let Some((codec, bytes)) = inbox.pop_plain() else { return Plain::Unclear };
+        let payload = Scratch::copy(bytes);
+        let half_window = inbox.half_window();
+        state.legs.put_inbox_aside();
+        let Some(source) = state.legs.sources().first() else { return Plain::Unclear };
         let codec = source.leg.session.codec_by_id(codec);
         state.legs.account(charge(payload.bytes().len(), 0), half_window, self.capacity, 0);
         leave_line(state, place);
         Plain::Taken(codec, payload)
+    }
+
+    /// Nothing is here: the next ones may be taken at the port.
+    fn take_lone(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain {
+        if self.effort.is_due() {
+            return Plain::Unclear;
+        }
+        match self.lend(state, waker, place) {
+            TakeLone::Taken(inbox) => {
+                leave_line(state, place);
+                match state.legs.sources().first() {
+                    Some(source) => Plain::Lone(source.leg.clone(), inbox),
+                    None => Plain::Unclear,
+                }
+            }
+            TakeLone::Nothing => Plain::Waits,
+            TakeLone::Other => Plain::Unclear,
+        }
     }
 }

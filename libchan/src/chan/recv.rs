@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use libchan_proto::{Body, Flaw};
+use libchan_proto::{Attachment, Body, Flaw, Message, TakeLone};
 
-use super::Chan;
 use super::here::Polled;
-use super::legs::{Legs, Parked};
+use super::legs::Legs;
+use super::news::parcel_of;
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
 use super::waiters::Waiters;
+use super::{Chan, spare};
 use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
-use crate::session::{Leg, Refill};
-use crate::sync::{MutexGuard, lock};
+use crate::session::{Leg, Parked, Refill};
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {
@@ -40,8 +40,8 @@ pub(super) enum Got<T> {
 /// What the sole source's inbox had.
 enum Direct<T> {
     Got(Got<T>),
-    /// Nothing, and the receiver waits in the session's port.
-    Parked,
+    /// Nothing, and the receive waits at the port, which is lent.
+    Waits,
     /// Nothing; the receiver is to wait in the channel's own line.
     Empty,
     /// The source has ended.
@@ -51,13 +51,16 @@ enum Direct<T> {
 /// Where a waiting `recv` is known.
 #[derive(Default)]
 pub(crate) struct Place {
-    ticket: Option<u64>,
+    /// In the channel's line.
+    pub(super) ticket: Option<u64>,
+    /// At the session's port.
     pub(super) parked: Option<Parked>,
 }
 
 impl Place {
     #[inline]
     pub(super) fn wait(&mut self, line: &mut Waiters, waker: &Waker) {
+        self.parked = None;
         line.wait(&mut self.ticket, waker);
     }
 
@@ -74,7 +77,7 @@ impl<T> Chan<T> {
     #[inline(never)]
     pub(super) fn poll_recv_anywhere(
         self: &Arc<Self>,
-        state: MutexGuard<'_, State<T>>,
+        state: Locked<'_, T>,
         value: &mut Option<T>,
         waker: &Waker,
         place: &mut Place,
@@ -83,12 +86,12 @@ impl<T> Chan<T> {
             // Nobody is woken under the lock.
             drop(state);
             return match self.effort.poll_turn(waker) {
-                Poll::Ready(()) => self.poll_recv_anywhere(lock(&self.state), value, waker, place),
+                Poll::Ready(()) => self.poll_recv_anywhere(self.lock(), value, waker, place),
                 Poll::Pending => Polled::Waits,
             };
         }
         let mut scratch = Scratch::take();
-        match self.poll_take(state.into(), waker, place, &mut scratch) {
+        match self.poll_take(state, waker, place, &mut scratch) {
             Poll::Ready(got) => Polled::giving(self.finish(got, &scratch), value),
             Poll::Pending => {
                 self.effort.forget();
@@ -103,6 +106,15 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Poll<Result<Option<Slot<T>>, RecvError>> {
+        match self.take_lent(waker, place) {
+            Some((leg, TakeLone::Taken(mut inbox))) => {
+                let slot = inbox.pop().map(|message| Slot::Wire(Box::new(parcel_of(leg, message, None))));
+                spare::put(inbox);
+                return Poll::Ready(Ok(slot));
+            }
+            Some((_, TakeLone::Nothing)) => return Poll::Pending,
+            _ => {}
+        }
         let mut scratch = Scratch::take();
         let got = ready!(self.poll_take(self.lock(), waker, place, &mut scratch));
         Poll::Ready(match got {
@@ -186,6 +198,17 @@ impl<T> Chan<T> {
         }
     }
 
+    /// Decodes a message that was taken with its inbox.
+    pub(super) fn decode_message(&self, leg: &Leg, message: Message<'_>) -> Result<Option<T>, RecvError> {
+        let ends = attached_all(leg, message.attachments);
+        let (payload, shared) = match &message.body {
+            Body::Slice(bytes) => (*bytes, None),
+            Body::Shared(bytes) => (&bytes[..], Some(bytes)),
+        };
+        flaw_error(message.flaw, payload)?;
+        self.decode(leg.session.codec_by_id(message.codec), payload, shared, ends)
+    }
+
     /// `shared` is the payload again, where it can be kept without a copy.
     fn decode(
         &self,
@@ -223,7 +246,7 @@ impl<T> Chan<T> {
                 let waker = wait.as_mut().map(|(waker, place)| (*waker, &mut **place));
                 match self.take_direct(state, scratch, waker) {
                     Direct::Got(got) => return got,
-                    Direct::Parked => return Got::Nothing,
+                    Direct::Waits => return Got::Nothing,
                     Direct::Ended => continue,
                     Direct::Empty => {}
                 }
@@ -285,45 +308,36 @@ impl<T> Chan<T> {
             if let Some(got) = pop_inbox(&mut state.legs, self.capacity, scratch, others) {
                 return Direct::Got(got);
             }
-            // A lone receiver parks in the session's port, where the driver wakes it without this lock.
-            let known = state.legs.parked;
-            let may_park = wait.as_ref().is_some_and(|(_, place)| {
-                listed.is_none() && others == 0 && (known.is_none() || known == place.parked)
-            });
+            // A lone receiver waits at the port, where the driver wakes it without this lock.
+            let lends = wait.is_some() && listed.is_none() && others == 0 && self.may_lend(state);
             let Some(source) = state.legs.source_mut() else { return Direct::Ended };
-            let on_demand = source.on_demand || self.capacity == 0;
-            let park = wait.as_ref().filter(|_| may_park && !on_demand).map(|(waker, _)| *waker);
             let (leg, mut owed) = (source.leg.clone(), source.take_owed());
+            let at_port = wait.as_mut().filter(|_| lends).map(|(waker, place)| (*waker, &mut place.parked));
             let legs = &mut state.legs;
-            match leg.refill(&mut legs.inbox, &mut owed, self.capacity == 0, park) {
+            match leg.refill(&mut legs.inbox, &mut owed, self.capacity == 0, at_port) {
                 Refill::Messages { starved } => legs.set_starved(starved),
                 Refill::Closed(close) => {
                     self.source_closed(state, &leg, close);
                     return Direct::Ended;
                 }
-                Refill::Empty => {
-                    if let (Some(_), Some((_, place))) = (park, wait.as_mut()) {
-                        place.parked = Some(known.unwrap_or_else(|| legs.park()));
-                        return Direct::Parked;
-                    }
-                    return Direct::Empty;
+                Refill::Empty if lends => {
+                    self.note_lent();
+                    return Direct::Waits;
                 }
+                Refill::Empty => return Direct::Empty,
             }
         }
     }
 
     /// A waiting `recv` is dropped: what it was told of is passed on.
     pub(crate) fn withdraw_recv(self: &Arc<Self>, place: &mut Place) {
+        if let (Some(name), Some(leg)) = (place.parked.take(), self.way.get()) {
+            // Where the port is lent nobody else waits, and what it was told of is there for whoever receives next.
+            leg.unpark(name);
+        }
+        let Some(ticket) = place.ticket.take() else { return };
         let mut state = self.lock();
-        let mut told = false;
-        if let (Some(ticket), Some(local)) = (place.ticket.take(), state.local_mut()) {
-            told = !local.receivers.leave(ticket);
-        }
-        if place.parked.is_some() && state.legs.parked == place.parked {
-            state.legs.parked = None;
-            told |= state.legs.sources().first().is_some_and(|source| source.leg.take_parked().is_none());
-        }
-        place.parked = None;
+        let told = state.local_mut().is_some_and(|local| !local.receivers.leave(ticket));
         if told {
             state.wake_receiver();
         }
@@ -344,9 +358,6 @@ impl<T> Chan<T> {
 pub(super) fn leave_line<T>(state: &mut State<T>, place: &mut Place) {
     if let Some(local) = state.local_mut() {
         place.leave(&mut local.receivers);
-    }
-    if place.parked.is_some() && state.legs.parked == place.parked {
-        state.legs.parked = None;
     }
     place.parked = None;
 }
@@ -391,10 +402,7 @@ fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u
         }
         Body::Shared(bytes) => Some(bytes),
     };
-    let mut ends = Ends::new();
-    if !message.attachments.is_empty() {
-        ends.extend(message.attachments.iter().map(|&attachment| attached(&source.leg, attachment)));
-    }
+    let ends = attached_all(&source.leg, message.attachments);
     let codec = source.leg.session.codec_by_id(message.codec);
     let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
     let half_window = inbox.half_window();
@@ -409,7 +417,15 @@ pub(super) fn no_codec() -> RecvError {
     RecvError::Decode("the channel has no codec".to_owned())
 }
 
-pub(super) fn attached(leg: &Leg, attachment: libchan_proto::Attachment) -> Attached {
+fn attached_all(leg: &Leg, attachments: &[Attachment]) -> Ends {
+    let mut ends = Ends::new();
+    if !attachments.is_empty() {
+        ends.extend(attachments.iter().map(|&attachment| attached(leg, attachment)));
+    }
+    ends
+}
+
+pub(super) fn attached(leg: &Leg, attachment: Attachment) -> Attached {
     Attached::Unclaimed(Unclaimed::new(Leg { session: leg.session.clone(), key: attachment.key }, attachment))
 }
 

@@ -53,7 +53,7 @@ impl<T> Chan<T> {
     }
 
     fn begin_send(self: &Arc<Self>, value: T) -> Begun<T> {
-        match self.sink.get() {
+        match self.sink() {
             Some(leg) => {
                 let mut scratch = Scratch::take();
                 let tried = self.try_plain(leg, &value, &mut scratch);

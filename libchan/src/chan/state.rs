@@ -10,7 +10,7 @@ use super::waiters::{Waiters, Wakes};
 use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Origin;
 use crate::session::Leg;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::MutexGuard;
 
 pub(super) struct State<T> {
     local: Option<Box<Local<T>>>,
@@ -263,10 +263,6 @@ pub(super) struct Locked<'a, T> {
 }
 
 impl<'a, T> Locked<'a, T> {
-    pub(super) fn new(mutex: &'a Mutex<State<T>>) -> Self {
-        Self::from(lock(mutex))
-    }
-
     pub(super) fn wake(&mut self, waker: Option<std::task::Waker>) {
         self.wakes.push(waker);
     }
@@ -276,13 +272,10 @@ impl<'a, T> Locked<'a, T> {
         self.state.local.as_deref_mut().map(|local| (local, &mut self.wakes))
     }
 
-    /// Wakes one receiver in this process: the first in line, or the one that waits in the session's port.
+    /// Wakes the first receiver in line.
     pub(super) fn wake_receiver(&mut self) {
         let first = self.state.local.as_mut().and_then(|local| local.receivers.notify_one());
-        match first {
-            Some(waker) => self.wakes.push(Some(waker)),
-            None => self.unpark(),
-        }
+        self.wakes.push(first);
     }
 
     /// Wakes every receiver in this process: the shape of the channel has changed.
@@ -290,7 +283,6 @@ impl<'a, T> Locked<'a, T> {
         if let Some(local) = &mut self.state.local {
             local.receivers.notify_all(&mut self.wakes);
         }
-        self.unpark();
     }
 
     /// Wakes every call that waits for the channel to take more, or no more.
@@ -298,14 +290,6 @@ impl<'a, T> Locked<'a, T> {
         if let Some(local) = &mut self.state.local {
             local.queue.wake_all(&mut self.wakes);
             local.watchers.notify_all(&mut self.wakes);
-        }
-    }
-
-    /// Wakes the receiver that waits in the session's port, if one does.
-    pub(super) fn unpark(&mut self) {
-        if self.state.legs.parked.is_some() {
-            let waker = self.state.legs.sources().first().and_then(|source| source.leg.take_parked());
-            self.wakes.push(waker);
         }
     }
 

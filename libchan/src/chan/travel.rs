@@ -30,8 +30,6 @@ impl<T: Message> Chan<T> {
             let _ = leg.cancel(scope, closed, None);
             return Ok(Attach::Channel(key));
         }
-        // Whoever waits in a port looks again and finds the new state of things.
-        state.unpark();
         state.legs.add_source(Source::new(leg, self.capacity == 0));
         track_sinks(&mut state);
         Ok(Attach::Channel(key))
@@ -46,7 +44,6 @@ impl<T: Message> Chan<T> {
         let on_demand = !sole || self.capacity == 0;
         let port: Arc<dyn AnyChan> = self.clone();
         let key = session.allocate(Kind::Receiver, self.capacity, on_demand, 0, port)?;
-        state.unpark();
         self.add_sink(&mut state, Leg { session: session.clone(), key }, sole);
         Ok(Attach::Channel(key))
     }
@@ -122,7 +119,7 @@ impl<T: Message> Chan<T> {
 
 impl<T> Chan<T> {
     fn add_sink(&self, state: &mut State<T>, leg: Leg, sole: bool) {
-        let tracked = !sole || self.capacity == 0 || state.has_sources() || self.sink.get().is_some();
+        let tracked = !sole || self.capacity == 0 || state.has_sources() || self.way.get().is_some();
         if tracked {
             leg.track_taken();
         } else if !state.is_idle() {
@@ -138,7 +135,7 @@ impl<T> Chan<T> {
             && sink.leg.is(leg)
             && !sink.tracked
         {
-            let _ = self.sink.set(leg.clone());
+            let _ = self.way.set(leg.clone());
         }
     }
 

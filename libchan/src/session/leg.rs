@@ -1,12 +1,11 @@
 //! `Leg`: one entry of a session's machine, as the channel that stands on it sees it.
 
-use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
 use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
 
-use super::port::Port;
+use super::port::{Parked, Port};
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
 use crate::attach::AnyChan;
@@ -121,14 +120,15 @@ impl Leg {
         }
     }
 
-    /// Reports what was taken and asks for more, in one turn of the lock. With `park`, a caller that finds nothing
-    /// is woken through it. `rendezvous`: what nobody has taken when the link is lost is discarded.
+    /// Reports what was taken and asks for more, in one turn of the lock. With `wait`, a caller that finds nothing has the
+    /// port from then on, and waits there under the name that is left. `rendezvous`: what nobody has taken when the link is
+    /// lost is discarded.
     pub(crate) fn refill(
         &self,
         inbox: &mut Option<Box<Inbox>>,
         owed: &mut (u32, u32),
         rendezvous: bool,
-        park: Option<&Waker>,
+        wait: Option<(&Waker, &mut Option<Parked>)>,
     ) -> Refill {
         let mut spare = inbox.take().or_else(spare::take);
         self.session.quiet(|state| {
@@ -151,44 +151,55 @@ impl Leg {
             if let Some(close) = state.machine.recv_status(self.key).closed {
                 return Refill::Closed(close);
             }
-            if let Some(waker) = park {
+            if let Some((waker, name)) = wait {
                 state.machine.set_awaited(self.key, true);
-                let was_active = state.ports.park(self.key, waker);
-                state.active -= u32::from(was_active);
+                state.ports.lend(self.key);
+                state.park(self.key, waker, name);
             }
             Refill::Empty
         })
     }
 
-    /// The same for a lone receiver and a lone small message that carries nothing, whose payload `keep` gets: no inbox
-    /// changes hands. What is `owed`, messages and their charge, is reported if the sender has run out: it need not know
-    /// before, as the caller bounds it.
+    /// Takes at the port if that is lent: the message that waits alone, reported as taken. Where nothing waits, the caller
+    /// does, under the name that is left.
     #[inline]
-    pub(crate) fn take_lone(
-        &self,
-        owed: (&mut u16, &mut u32),
-        park: &Waker,
-        mut keep: impl FnMut(&[u8]),
-    ) -> TakeLone {
-        let mut emptied = None;
-        let found = self.session.quiet(|state| {
-            let mut found = state.machine.take_lone(self.key, *owed.0 > 0, &mut emptied, &mut keep);
-            if found == TakeLone::Report {
-                state.machine.taken(self.key, u32::from(mem::take(owed.0)), mem::take(owed.1));
-                found = state.machine.take_lone(self.key, false, &mut emptied, keep);
+    pub(crate) fn take_lent(&self, waker: &Waker, name: &mut Option<Parked>) -> TakeLone {
+        self.session.quiet(|state| {
+            if !state.ports.may_receive(self.key, *name) {
+                return TakeLone::Other;
             }
-            let was_active = match found {
-                TakeLone::Nothing => state.ports.park(self.key, park),
-                TakeLone::Taken { .. } => state.ports.came_back(self.key),
-                TakeLone::Report | TakeLone::Other => false,
-            };
-            state.active -= u32::from(was_active);
+            state.take_lone(self.key, waker, name)
+        })
+    }
+
+    /// The same before it is lent, and lends it if the caller has a message or waits. What is `owed`, messages and their
+    /// charge, is reported first.
+    pub(crate) fn lend(&self, owed: (u32, u32), waker: &Waker, name: &mut Option<Parked>) -> TakeLone {
+        self.session.quiet(|state| {
+            if owed != (0, 0) {
+                state.machine.taken(self.key, owed.0, owed.1);
+            }
+            state.ports.lend(self.key);
+            let found = state.take_lone(self.key, waker, name);
+            if matches!(found, TakeLone::Other) {
+                state.ports.recall(self.key);
+            }
             found
+        })
+    }
+
+    /// Receivers take at the port no longer. Returns the one that waits there, to be woken: it goes to the channel.
+    pub(crate) fn recall(&self) -> Option<Waker> {
+        self.session.lock().ports.recall(self.key)
+    }
+
+    /// A receive that waits at the port is given up.
+    pub(crate) fn unpark(&self, name: Parked) {
+        self.session.quiet(|state| {
+            if state.ports.unpark(self.key, name) {
+                state.machine.set_awaited(self.key, false);
+            }
         });
-        if let Some(inbox) = emptied {
-            spare::put(inbox);
-        }
-        found
     }
 
     pub(crate) fn taken(&self, messages: u32, charge: u32) {
@@ -198,10 +209,6 @@ impl Leg {
     /// So many receivers wait.
     pub(crate) fn want(&self, waiting: u32) {
         self.session.quiet(|state| state.machine.want(self.key, waiting));
-    }
-
-    pub(crate) fn take_parked(&self) -> Option<Waker> {
-        self.session.lock().ports.unpark(self.key)
     }
 
     /// Whether somebody waits for the next message.
@@ -226,6 +233,27 @@ fn lost(status: &RecvStatus) -> bool {
 }
 
 impl State {
+    /// Takes the message that waits alone, or leaves a waker under a name.
+    #[inline]
+    fn take_lone(&mut self, key: Key, waker: &Waker, name: &mut Option<Parked>) -> TakeLone {
+        let found = self.machine.take_lone(key);
+        match found {
+            TakeLone::Taken(_) => {
+                *name = None;
+                self.active -= u32::from(self.ports.took(key));
+            }
+            TakeLone::Nothing => self.park(key, waker, name),
+            TakeLone::Other => {}
+        }
+        found
+    }
+
+    fn park(&mut self, key: Key, waker: &Waker, name: &mut Option<Parked>) {
+        let (parked, was_active) = self.ports.park(key, waker);
+        *name = parked;
+        self.active -= u32::from(was_active);
+    }
+
     /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.
     fn came_back(&mut self, key: Key, busy: bool) {
         if !busy && self.ports.came_back(key) {

@@ -1,6 +1,7 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
 mod again;
+mod agreed;
 mod alarm;
 mod buffers;
 mod descriptors;
@@ -30,6 +31,7 @@ pub use self::incoming::{Incoming, OpenOptions};
 pub(crate) use self::leg::Leg;
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
+pub(crate) use self::port::Parked;
 pub(crate) use self::shared::{Refill, Shared};
 use crate::attach::{AnyChan, AnyReceiver};
 use crate::chan::Chan;

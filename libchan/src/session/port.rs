@@ -4,6 +4,7 @@
 //! the place of one.
 
 use std::mem;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -47,6 +48,16 @@ pub(super) enum Concerned {
     Chan(Arc<dyn AnyChan>),
 }
 
+/// Names a receive that waits at a port of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parked(NonZeroU32);
+
+impl Parked {
+    fn next(self) -> Self {
+        Self(self.0.checked_add(1).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
 /// A port, one for each slot of the machine.
 #[derive(Default)]
 struct Place {
@@ -64,7 +75,9 @@ impl Note {
     /// The channel was woken with data and has not come back yet.
     const ACTIVE: u32 = 1 << 31;
     const STREAM: u32 = 1 << 30;
-    const AT: u32 = Self::STREAM - 1;
+    /// The channel has lent the port to its receivers.
+    const LENT: u32 = 1 << 29;
+    const AT: u32 = Self::LENT - 1;
 
     fn new(flags: u32, at: Option<u32>) -> Self {
         Self(flags | at.map_or(0, |at| at + 1))
@@ -91,9 +104,10 @@ impl Note {
 #[repr(C)]
 pub(super) struct Ports {
     list: Table<Place>,
-    /// Lone receivers that wait, woken without passing the channel.
-    parked: Shelf<Waker>,
+    /// Receives that wait at ports that are lent, woken without passing the channel.
+    parked: Shelf<(Parked, Waker)>,
     streams: Shelf<StreamPort>,
+    last_parked: Option<Parked>,
 }
 
 impl Ports {
@@ -115,6 +129,7 @@ impl Ports {
         }
     }
 
+    #[inline]
     fn place(&mut self, key: Key) -> Option<&mut Place> {
         self.list.get_mut(key.slot as usize).filter(|place| place.serial == key.serial)
     }
@@ -129,51 +144,97 @@ impl Ports {
         if note.is(Note::STREAM) { self.streams.get(note.at()?) } else { None }
     }
 
-    /// A lone receiver has come back and waits at the channel. True if that was active.
-    pub(super) fn park(&mut self, key: Key, waker: &Waker) -> bool {
-        let at = key.slot as usize;
-        let Some(place) = self.list.get_mut(at).filter(|place| place.serial == key.serial) else {
-            return false;
-        };
-        if place.chan.is_none() {
-            return false;
+    // ---- ports that are lent: of these the receivers take the messages, and only they wait for them
+
+    /// Receivers may take at the port from now on, past the channel.
+    pub(super) fn lend(&mut self, key: Key) {
+        if let Some(place) = self.place(key).filter(|place| place.chan.is_some()) {
+            place.note.0 |= Note::LENT;
         }
-        let note = place.note;
-        let at = match note.at().and_then(|at| Some((at, self.parked.get(at)?))) {
-            Some((at, known)) => {
-                known.clone_from(waker);
-                at
-            }
-            None => self.parked.put(waker.clone()),
-        };
-        place.note = Note::new(0, Some(at));
+    }
+
+    /// They may no longer. Returns the one that waits, to be woken: it goes to the channel.
+    pub(super) fn recall(&mut self, key: Key) -> Option<Waker> {
+        let note = &mut self.place(key).filter(|place| place.note.is(Note::LENT))?.note;
+        let known = mem::replace(note, Note(note.0 & Note::ACTIVE));
+        self.parked.take(known.at()?).map(|(_, waker)| waker)
+    }
+
+    /// Whether a receive may take at the port: it is lent, and no other receive waits there. `mine` is the name under which
+    /// this one waited, if it did.
+    #[inline]
+    pub(super) fn may_receive(&self, key: Key, mine: Option<Parked>) -> bool {
+        let place = self.list.get(key.slot as usize).filter(|place| place.serial == key.serial);
+        match place {
+            Some(place) if place.note.is(Note::LENT) => match place.note.at() {
+                Some(at) => mine.is_some() && self.parked.peek(at).map(|(name, _)| *name) == mine,
+                None => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// A receive that [may](Self::may_receive) has found nothing and waits. Returns its name, and whether the channel was
+    /// active.
+    #[inline]
+    pub(super) fn park(&mut self, key: Key, waker: &Waker) -> (Option<Parked>, bool) {
+        let place = self.list.get_mut(key.slot as usize).filter(|place| place.serial == key.serial);
+        let Some(place) = place.filter(|place| place.note.is(Note::LENT)) else { return (None, false) };
+        let was_active = place.note.is(Note::ACTIVE);
+        if let Some((name, known)) = place.note.at().and_then(|at| self.parked.get(at)) {
+            known.clone_from(waker);
+            place.note.0 &= !Note::ACTIVE;
+            return (Some(*name), was_active);
+        }
+        let name = self.last_parked.map_or(Parked(NonZeroU32::MIN), Parked::next);
+        self.last_parked = Some(name);
+        place.note = Note::new(Note::LENT, Some(self.parked.put((name, waker.clone()))));
+        (Some(name), was_active)
+    }
+
+    /// A receive that may has a message: it waits no longer, whether it was told or not. True if the channel was active.
+    #[inline]
+    pub(super) fn took(&mut self, key: Key) -> bool {
+        let Some(place) = self.list.get_mut(key.slot as usize) else { return false };
+        let note = mem::replace(&mut place.note, Note(Note::LENT));
+        if let Some(at) = note.at() {
+            self.parked.take(at);
+        }
         note.is(Note::ACTIVE)
     }
 
-    /// The lone receiver that waits at the channel.
-    pub(super) fn unpark(&mut self, key: Key) -> Option<Waker> {
-        let place = self.place(key)?;
-        if place.note.is(Note::STREAM) {
-            return None;
+    /// The receive of this name waits no longer, and nobody else does. False: it did not.
+    pub(super) fn unpark(&mut self, key: Key, name: Parked) -> bool {
+        if !self.may_receive(key, Some(name)) {
+            return false;
         }
+        let Some(place) = self.place(key) else { return false };
         let note = place.note;
-        place.note = Note::new(note.flags(), None);
-        self.parked.take(note.at()?)
+        place.note = Note(note.flags());
+        note.at().is_some_and(|at| self.parked.take(at).is_some())
     }
+
+    // ---- news
 
     /// The channel has news: who is to know. It is active from now on; true if it was not.
     pub(super) fn news(&mut self, key: Key) -> (Concerned, bool) {
-        let Some(place) = self.place(key) else { return (Concerned::Nobody, false) };
+        let place = self.list.get_mut(key.slot as usize).filter(|place| place.serial == key.serial);
+        let Some(place) = place else { return (Concerned::Nobody, false) };
         let Some(chan) = &place.chan else { return (Concerned::Nobody, false) };
-        let begins = !place.note.is(Note::ACTIVE);
-        let note = mem::replace(&mut place.note, Note(Note::ACTIVE));
-        match note.at() {
-            None => (Concerned::Chan(chan.clone()), begins),
-            Some(at) => (self.parked.take(at).map_or(Concerned::Nobody, Concerned::Parked), begins),
-        }
+        let note = place.note;
+        let begins = !note.is(Note::ACTIVE);
+        place.note = Note(note.flags() | Note::ACTIVE);
+        let concerned = match note.at().and_then(|at| self.parked.take(at)) {
+            Some((_, waker)) => Concerned::Parked(waker),
+            // Whoever receives next finds them.
+            None if note.is(Note::LENT) => Concerned::Nobody,
+            None => Concerned::Chan(chan.clone()),
+        };
+        (concerned, begins)
     }
 
     /// The channel has come back for more. True if it was active.
+    #[inline]
     pub(super) fn came_back(&mut self, key: Key) -> bool {
         let Some(place) = self.place(key) else { return false };
         let was = place.note.is(Note::ACTIVE);
@@ -190,7 +251,7 @@ impl Ports {
     fn empty(&mut self, Place { chan, note, .. }: Place) -> Port {
         match (chan, note.at()) {
             (Some(chan), at) => {
-                let parked = at.and_then(|at| self.parked.take(at));
+                let parked = at.and_then(|at| self.parked.take(at)).map(|(_, waker)| waker);
                 Port::Chan { _chan: chan, parked, active: note.is(Note::ACTIVE) }
             }
             (None, Some(at)) => self.streams.take(at).map_or(Port::Open, Port::Stream),
@@ -230,6 +291,10 @@ impl<T> Shelf<T> {
         self.list.len() as u32 - 1
     }
 
+    fn peek(&self, at: u32) -> Option<&T> {
+        self.list.get(at as usize)?.as_ref()
+    }
+
     fn get(&mut self, at: u32) -> Option<&mut T> {
         self.list.get_mut(at as usize)?.as_mut()
     }
@@ -264,22 +329,37 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_parks_is_woken_once() {
+    fn a_receive_that_waits_is_woken_once() {
         let (mut ports, counter) = (Ports::default(), Arc::new(Counter));
         let waker = Waker::from(counter.clone());
-        ports.park(key(1, 0), &waker);
+        ports.lend(key(1, 0));
+        assert_eq!(ports.park(key(1, 0), &waker), (None, false), "no channel");
         ports.set_chan(key(1, 0), Chan::<u32>::new(1));
         ports.set_stream(key(0, 0));
-        ports.park(key(0, 0), &waker);
-        assert!(ports.unpark(key(1, 0)).is_none());
+        ports.lend(key(0, 0));
+        assert_eq!(ports.park(key(0, 0), &waker), (None, false), "a stream");
+        assert_eq!(ports.park(key(1, 0), &waker), (None, false), "not lent");
+        assert!(matches!(ports.news(key(1, 0)), (Concerned::Chan(_), true)));
+        assert!(ports.came_back(key(1, 0)));
+        ports.lend(key(1, 0));
         for _ in 0..3 {
-            ports.park(key(1, 0), &waker);
-            ports.park(key(1, 0), &waker);
+            let (name, _) = ports.park(key(1, 0), &waker);
+            assert_eq!(ports.park(key(1, 0), &waker), (name, false));
+            assert!(ports.may_receive(key(1, 0), name) && !ports.may_receive(key(1, 0), None));
             assert!(matches!(ports.news(key(1, 0)), (Concerned::Parked(_), true)));
-            assert!(matches!(ports.news(key(1, 0)), (Concerned::Chan(_), false)));
+            assert!(matches!(ports.news(key(1, 0)), (Concerned::Nobody, false)));
+            assert!(!ports.unpark(key(1, 0), name.unwrap()), "it was told");
+            assert!(ports.may_receive(key(1, 0), None));
             assert!(ports.came_back(key(1, 0)) && !ports.came_back(key(1, 0)));
         }
         assert_eq!(ports.parked.list.len(), 1, "its place is used again");
+        let (name, _) = ports.park(key(1, 0), &waker);
+        assert!(ports.unpark(key(1, 0), name.unwrap()));
+        let (later, _) = ports.park(key(1, 0), &waker);
+        assert!(!ports.unpark(key(1, 0), name.unwrap()) && later != name, "another receive");
+        assert!(ports.recall(key(1, 0)).is_some() && ports.recall(key(1, 0)).is_none());
+        assert!(!ports.may_receive(key(1, 0), None));
+        ports.lend(key(1, 0));
         ports.park(key(1, 0), &waker);
         assert!(ports.stream(key(1, 0)).is_none() && ports.chan(key(0, 0)).is_none());
         assert_eq!(ports.keys(), [key(0, 0), key(1, 0)]);

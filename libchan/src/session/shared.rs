@@ -10,12 +10,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-use libchan_proto::{
-    Attach, Attachment, Established, Key, Kind, Limits, Machine, Output, Reason, SessionError,
-};
+use libchan_proto::{Attach, Attachment, Key, Kind, Machine, Output, Reason, SessionError};
 
 use tokio::runtime::Handle;
 
+use super::agreed::Agreed;
 use super::buffers;
 use super::descriptors::{Arrived, Leaving};
 use super::leg::Leg;
@@ -23,7 +22,7 @@ use super::port::{Port, Ports};
 use super::write::Unsent;
 use crate::attach::AnyChan;
 use crate::chan::{Waiters, Wakes};
-use crate::codec::{AnyCodec, CodecId};
+use crate::codec::AnyCodec;
 use crate::error::SendFailure;
 use crate::fd::{Fd, FdHold};
 use crate::link::{LinkInfo, LinkWriter};
@@ -39,21 +38,13 @@ pub(crate) struct Shared {
     /// `State::broken` is set: asked without the lock, before anything more is read.
     is_broken: AtomicBool,
     /// Set when both hellos are in.
-    agreed: OnceLock<Agreed>,
+    pub(super) agreed: OnceLock<Agreed>,
     state: Mutex<State>,
     pub(super) info: LinkInfo,
     pub(super) codecs: Vec<AnyCodec>,
     pub(super) close_timeout: Duration,
     /// The driver's runtime, for copying tasks begun on a thread that has none.
     pub(super) runtime: Handle,
-}
-
-/// What both hellos came to.
-#[repr(C)]
-struct Agreed {
-    /// What values are encoded with for this session.
-    codec: AnyCodec,
-    established: Established,
 }
 
 /// In memory as it is written here: see [`Machine`].
@@ -244,61 +235,12 @@ impl Shared {
         }
     }
 
-    // ---- what was agreed
-
-    /// Remembers what both hellos came to. Fails if no codec of ours is among the common ones.
-    pub(super) fn agree(&self, established: &Established) -> Result<(), SessionError> {
-        let known = |id: &u8| self.codecs.iter().find(|codec| codec.id().0 == *id).cloned();
-        let codec = established.codecs.iter().find_map(known).ok_or(SessionError::NoCommonCodec)?;
-        let _ = self.agreed.set(Agreed { established: established.clone(), codec });
-        Ok(())
-    }
-
-    pub(crate) fn codec(&self) -> &AnyCodec {
-        self.terms().0
-    }
-
-    /// What values are encoded with, and the limits in force: the strictest possible before the hellos are in.
-    #[inline]
-    pub(crate) fn terms(&self) -> (&AnyCodec, &Limits) {
-        match self.agreed.get() {
-            Some(agreed) => (&agreed.codec, &agreed.established.limits),
-            None => unknown_terms(),
-        }
-    }
-
-    pub(super) fn established(&self) -> Option<&Established> {
-        self.agreed.get().map(|agreed| &agreed.established)
-    }
-
-    /// The smaller of both sides' limits.
-    pub(crate) fn limits(&self) -> &Limits {
-        self.terms().1
-    }
-
-    /// The codec that a message names; messages may name any, because relays forward what they did not encode.
-    #[inline]
-    pub(crate) fn codec_by_id(&self, id: u8) -> AnyCodec {
-        let preferred = self.codec();
-        if preferred.id().0 == id { preferred.clone() } else { self.another_codec(id) }
-    }
-
-    #[cold]
-    fn another_codec(&self, id: u8) -> AnyCodec {
-        let own = self.codecs.iter().find(|codec| codec.id().0 == id).cloned();
-        own.or_else(|| AnyCodec::builtin(CodecId(id))).unwrap_or_else(|| AnyCodec::unknown(CodecId(id)))
-    }
-
-    pub(crate) fn passes_descriptors(&self) -> bool {
-        self.info.passes_descriptors && self.limits().max_descriptors > 0
-    }
+    // ---- entries and ports
 
     /// As soon as the machine knows: before everybody has been told.
     pub(crate) fn is_over(&self) -> bool {
         self.lock().machine.is_over()
     }
-
-    // ---- entries and ports
 
     /// A new entry, one end of which is to go to the peer.
     pub(crate) fn allocate(
@@ -429,13 +371,6 @@ impl Shared {
         };
         driver.into_iter().for_each(Waker::wake);
     }
-}
-
-#[cold]
-fn unknown_terms() -> (&'static AnyCodec, &'static Limits) {
-    static UNKNOWN: OnceLock<Limits> = OnceLock::new();
-    const RAW: &AnyCodec = &AnyCodec::raw();
-    (RAW, UNKNOWN.get_or_init(Limits::default))
 }
 
 impl State {

@@ -191,6 +191,66 @@ fn a_rendezvous_with_dropped_recvs() {
     assert!(CANCELLED.load(Ordering::Relaxed) > 0);
 }
 
+/// Several receivers of what one remote sender sends: some go away while they wait, and others ask the channel meanwhile, which
+/// takes the session's port back from whoever waits there.
+#[test]
+fn receivers_compete_at_the_port_of_one_source() {
+    static CANCELLED: AtomicUsize = AtomicUsize::new(0);
+    each(12, [1, 2, 8], |pair, capacity| {
+        let (tx, rx) = pair.open::<u32>(capacity);
+        let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 6))).len(), 6));
+        let flighty = {
+            let rx = rx.clone();
+            spawn(move || {
+                block_on(async {
+                    let mut got = Vec::new();
+                    for _ in 0..4 {
+                        if let Some(Ok(Some(value))) = poke(&CANCELLED, rx.recv()).await {
+                            got.push(value);
+                        }
+                    }
+                    got
+                })
+            })
+        };
+        let asking = {
+            let rx = rx.clone();
+            spawn(move || {
+                let taken = rx.try_recv().ok();
+                let _ = rx.len();
+                taken.into_iter().collect()
+            })
+        };
+        let steady = [rx.clone(), rx].map(|rx| spawn(move || block_on(drain(&rx))));
+        let got =
+            [flighty, asking].map(|thread: shuttle::thread::JoinHandle<Vec<u32>>| thread.join().unwrap());
+        let rest = join(steady);
+        assert_once(got.iter().chain(&rest), of(0, 6));
+        sender.join().unwrap();
+    });
+    assert!(CANCELLED.load(Ordering::Relaxed) > 0);
+}
+
+/// A lone receiver waits at the port while a sender comes home and is used here, and another one goes away.
+#[test]
+fn senders_come_and_go_while_a_receiver_waits_at_the_port() {
+    each(8, [1, 2], |pair, capacity| {
+        let (tx, rx) = pipe_with::<u32>(capacity);
+        let away = pair.carry(tx);
+        let receiver = spawn(move || block_on(drain(&rx)));
+        assert_eq!(block_on(send_all(&away, of(0, 1))).len(), 1);
+        let home = pair.carry_back(away.clone());
+        let there = spawn(move || assert_eq!(block_on(send_all(&away, of(1, 3))).len(), 3));
+        assert_eq!(block_on(send_all(&home, of(2, 2))).len(), 2);
+        let again = pair.carry(home);
+        assert_eq!(block_on(send_all(&again, of(3, 2))).len(), 2);
+        drop(again);
+        there.join().unwrap();
+        let wanted = of(0, 1).chain(of(1, 3)).chain(of(2, 2)).chain(of(3, 2));
+        assert_once([&receiver.join().unwrap()], wanted);
+    });
+}
+
 /// Sends and reserves that are dropped while their message waits for a remote receiver hold up nobody.
 #[test]
 fn dropped_sends_and_reserves_towards_a_remote_receiver() {

@@ -2,7 +2,7 @@
 
 use super::{Event, Machine};
 use crate::Key;
-use crate::entry::Entry;
+use crate::entry::{Entry, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::Reader;
 
@@ -11,9 +11,16 @@ impl Machine {
     /// charge when it forwards and the messages when they are taken at the far end.
     pub fn taken(&mut self, key: Key, messages: u32, charge: u32) -> bool {
         let Some(half) = self.entries.recv(key) else { return false };
-        half.owed += messages;
-        let freed = half.window.taken(charge);
-        if !half.closed && half.window.wants_growth() {
+        match half.take(messages, charge) {
+            Some(freed) => self.settle(key, freed),
+            None => false,
+        }
+    }
+
+    /// What follows if more does than counting: `freed` bytes of the extra grant are no longer needed. True: credit is due.
+    pub(super) fn settle(&mut self, key: Key, freed: u32) -> bool {
+        let Some(half) = self.entries.recv(key) else { return false };
+        if half.wants_growth() {
             let grown = self.ours.grow(half.window.size(), self.limits.max_window);
             if grown > 0 {
                 half.window.grow(grown);
@@ -47,15 +54,9 @@ impl Machine {
     /// Puts the channel on the list of those that owe credit, if it does.
     pub(super) fn mark_due(&mut self, key: Key) -> bool {
         let Some(half) = self.entries.recv(key) else { return false };
-        if half.closed || half.cancelled || !half.announced {
-            return false;
-        }
-        let wants = half.serves_demand() && half.want_increment() > 0;
-        let half_owed = half.owed >= half.capacity.div_ceil(2).max(1);
-        let told = half.owed > 0 && (half.serves_demand() || half_owed || half.room_left() == 0);
-        let owes = wants || told || half.window.is_due();
+        let owes = half.owes();
         if owes {
-            self.urgent |= wants || half.serves_demand() || half.is_short();
+            self.urgent |= half.serves_demand() || half.is_short();
             if !std::mem::replace(&mut half.due, true) {
                 self.due.push(key);
             }
@@ -103,5 +104,33 @@ impl Machine {
         }
         self.requeue_large(key);
         Ok(())
+    }
+}
+
+impl RecvHalf {
+    /// Counts what was taken. `Some`: there is more to do, and so many bytes of the extra grant are no longer needed.
+    #[inline]
+    pub(super) fn take(&mut self, messages: u32, charge: u32) -> Option<u32> {
+        self.owed += messages;
+        let freed = self.window.taken(charge);
+        if freed == 0 && !self.wants_growth() && !self.owes() { None } else { Some(freed) }
+    }
+
+    #[inline]
+    fn wants_growth(&self) -> bool {
+        !self.closed && self.window.wants_growth()
+    }
+
+    /// Whether the sender is to be told: of receives that wait, of half of what it may have on its way, or of anything that
+    /// was taken if it has nothing left.
+    #[inline]
+    fn owes(&self) -> bool {
+        if self.closed || self.cancelled || !self.announced {
+            return false;
+        }
+        let wants = self.serves_demand() && self.want_increment() > 0;
+        let half_owed = self.owed >= self.capacity.div_ceil(2).max(1);
+        let told = self.owed > 0 && (self.serves_demand() || half_owed || self.room_left() == 0);
+        wants || told || self.window.is_due()
     }
 }

@@ -7,22 +7,13 @@ use crate::error::Reason;
 use crate::inbox::{Attachment, Inbox, Kind};
 
 /// What [`Machine::take_lone`] finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum TakeLone {
-    /// A message in this codec; `half_window` as [`Inbox::half_window`].
-    Taken {
-        /// The codec of its payload.
-        codec: u8,
-        /// When to report bytes at the latest.
-        half_window: u32,
-        /// The sender has nothing left to send with.
-        starved: bool,
-    },
+    /// The message, alone in its inbox.
+    Taken(Box<Inbox>),
     /// Nothing waits, and the channel is open.
     Nothing,
-    /// The sender has nothing left to send with, and not all that was taken is reported: nothing was taken.
-    Report,
-    /// Something else waits.
+    /// Several wait, or the end alone.
     Other,
 }
 
@@ -63,24 +54,13 @@ impl Machine {
         std::mem::take(&mut self.spare)
     }
 
-    /// Takes the only message that waits if it is a small one that carries nothing: `keep` gets its payload, and the inbox is
-    /// left in `emptied` for the caller to keep. Where nothing waits, somebody does from here on
-    /// ([`set_awaited`](Self::set_awaited)). `owes`: messages were taken before and not reported.
+    /// Takes the message that waits alone, and reports it as [`taken`](Self::taken). Where nothing waits, somebody does from
+    /// here on ([`set_awaited`](Self::set_awaited)).
     #[inline]
-    pub fn take_lone(
-        &mut self,
-        key: Key,
-        owes: bool,
-        emptied: &mut Option<Box<Inbox>>,
-        keep: impl FnOnce(&[u8]),
-    ) -> TakeLone {
+    pub fn take_lone(&mut self, key: Key) -> TakeLone {
         let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
-        let starved = !half.closed && half.is_starved();
-        if starved && owes {
-            return TakeLone::Report;
-        }
-        let Some(inbox) = &mut half.inbox else {
-            if half.closed {
+        let Some(inbox) = half.inbox.take_if(|inbox| inbox.len() == 1) else {
+            if half.closed || half.inbox.is_some() {
                 return TakeLone::Other;
             }
             if half.is_reserving() {
@@ -90,14 +70,10 @@ impl Machine {
             }
             return TakeLone::Nothing;
         };
-        if inbox.len() != 1 {
-            return TakeLone::Other;
+        if let Some(freed) = half.take(1, inbox.first_charge()) {
+            self.settle(key, freed);
         }
-        let Some((codec, bytes)) = inbox.pop_plain() else { return TakeLone::Other };
-        keep(bytes);
-        let half_window = half.window.size() / 2;
-        *emptied = half.inbox.take();
-        TakeLone::Taken { codec, half_window, starved }
+        TakeLone::Taken(inbox)
     }
 
     #[inline]

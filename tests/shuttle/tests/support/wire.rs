@@ -38,6 +38,21 @@ pub struct Pair {
     pub wire: Wire,
 }
 
+fn open<T: Message>(from: &Session, to: &Session, capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let sender = from.open_with("channel", OpenOptions::new().capacity(capacity)).unwrap();
+    (sender, block_on(to.accept()).unwrap().unwrap().receive())
+}
+
+fn carry<T: Message>(from: &Session, to: &Session, value: T) -> T {
+    let (sender, receiver) = open(from, to, 1);
+    block_on(sender.send(value)).unwrap();
+    drop(sender);
+    match block_on(receiver.recv()) {
+        Ok(Some(value)) => value,
+        other => panic!("{:?}, sending session {:?}", other.map(|_| ()), block_on(from.closed())),
+    }
+}
+
 impl Pair {
     pub fn new(kind: Kind) -> Self {
         let wire = Wire(Arc::new(Inner::default()));
@@ -50,20 +65,17 @@ impl Pair {
 
     /// A named channel from left to right.
     pub fn open<T: Message>(&self, capacity: usize) -> (Sender<T>, Receiver<T>) {
-        let options = OpenOptions::new().capacity(capacity);
-        let sender = self.left.open_with("channel", options).unwrap();
-        (sender, block_on(self.right.accept()).unwrap().unwrap().receive())
+        open(&self.left, &self.right, capacity)
     }
 
     /// Sends one value from left to right.
     pub fn carry<T: Message>(&self, value: T) -> T {
-        let (sender, receiver) = self.open(1);
-        block_on(sender.send(value)).unwrap();
-        drop(sender);
-        match block_on(receiver.recv()) {
-            Ok(Some(value)) => value,
-            other => panic!("{:?}, left {:?}", other.map(|_| ()), block_on(self.left.closed())),
-        }
+        carry(&self.left, &self.right, value)
+    }
+
+    /// Sends one value from right to left.
+    pub fn carry_back<T: Message>(&self, value: T) -> T {
+        carry(&self.right, &self.left, value)
     }
 
     /// With every handle and end gone, both sessions must end by themselves.
