@@ -176,14 +176,7 @@ impl Entries {
                 Some(&slot) => Lookup::Found(self.key_at(slot - 1)),
             };
         }
-        let slot = match self.role {
-            _ if id == 0 => return Lookup::Unknown,
-            Role::Dialer => (id - 2) / 2,
-            Role::Acceptor => (id - 1) / 2,
-        };
-        if slot as usize >= self.announced {
-            return Lookup::Unknown;
-        }
+        let Some(slot) = self.own_slot(id) else { return Lookup::Unknown };
         let key = self.key_at(slot);
         let live = match self.get(key) {
             Entry::Free => false,
@@ -192,6 +185,28 @@ impl Entries {
             Entry::Stream(stream) => stream.id == id && stream.announced,
         };
         if live { Lookup::Found(key) } else { Lookup::Finished }
+    }
+
+    /// The receiving end that an id names, in one step. `None`: [`lookup`](Self::lookup) knows why.
+    #[inline]
+    pub(crate) fn recv_by_id(&mut self, id: u32) -> Option<(Key, &mut RecvHalf)> {
+        let (slot, own) = match self.their_index(id) {
+            Some(index) => (self.theirs.get(index)?.checked_sub(1)?, false),
+            None => (self.own_slot(id)?, true),
+        };
+        let Slot { entry: Entry::Recv(half), serial } = self.slots.get_mut(slot as usize)? else { return None };
+        let live = !own || (half.id == id && half.announced);
+        if live { Some((Key { slot, serial: *serial }, half)) } else { None }
+    }
+
+    /// The slot behind an id of ours, if it was ever announced.
+    fn own_slot(&self, id: u32) -> Option<u32> {
+        let slot = match self.role {
+            _ if id == 0 => return None,
+            Role::Dialer => (id - 2) / 2,
+            Role::Acceptor => (id - 1) / 2,
+        };
+        ((slot as usize) < self.announced).then_some(slot)
     }
 
     /// Whether the peer has given the id.

@@ -114,7 +114,17 @@ impl Drop for DecodeScope {
 
 /// The entries of a scope, for the caller to handle under no borrow.
 fn taken(scope: Open) -> SmallVec<[Entry; 1]> {
-    ENTRIES.with_borrow_mut(|entries| entries.drain(scope.start as usize..).collect())
+    ENTRIES
+        .with_borrow_mut(|entries| {
+            let mut taken = SmallVec::new();
+            // One is the usual number, and an iterator costs more than it does.
+            match scope.len {
+                1 => taken.push(entries.pop()?),
+                _ => taken.extend(entries.drain(scope.start as usize..)),
+            }
+            Some(taken)
+        })
+        .unwrap_or_default()
 }
 
 impl Entry {

@@ -94,7 +94,16 @@ impl Drop for EncodeScope {
 /// What the scope has collected. Dropping it is user code, for the caller to run under no borrow.
 fn collected(scope: Open) -> Result<Ends, SendFailure> {
     let (ends, failure) = COLLECTION.with_borrow_mut(|collection| {
-        let ends: Ends = collection.ends.drain(scope.start as usize..).collect();
+        let mut ends = Ends::new();
+        // One is the usual number, and an iterator costs more than it does.
+        match scope.len {
+            1 => {
+                if let Some(end) = collection.ends.pop() {
+                    ends.push(end)
+                }
+            }
+            _ => ends.extend(collection.ends.drain(scope.start as usize..)),
+        }
         (ends, if scope.failed { collection.failures.pop() } else { None })
     });
     match failure {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use libchan_proto::{Key, Scope};
 
@@ -16,6 +16,7 @@ use crate::message::Erased;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::{Leg, Shared};
+use crate::sync::lock;
 
 impl<T> Chan<T> {
     pub(crate) fn drop_sender(self: &Arc<Self>) {
@@ -24,7 +25,14 @@ impl<T> Chan<T> {
         if before & SENDERS > 1 || before & LENT != 0 {
             return;
         }
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
+        if let Some(sink) = state.end_plain_sink() {
+            return sink.leg.close(Scope::End, None);
+        }
+        if state.end() == End::Open && state.has_sources() && !state.has_sinks() {
+            return;
+        }
+        let mut state = self.recall(state);
         self.check_senders(&mut state);
         if state.end() != End::Open {
             state.wake_receivers();
@@ -78,11 +86,19 @@ impl<T> Chan<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let state = self.lock();
+        let mut state = lock(&self.state);
         if self.receivers() > 0 {
             return;
         }
-        self.after_receivers(state, Closed::Dropped);
+        if let Some(mut source) = state.refuse_plain_source() {
+            self.note_recalled();
+            let spare = state.legs.inbox.take();
+            let owed = source.take_owed();
+            let parked = source.leg.cancel(Scope::End, Closed::Dropped, owed, spare);
+            drop(state);
+            return parked.into_iter().for_each(Waker::wake);
+        }
+        self.after_receivers(self.recall(state), Closed::Dropped);
     }
 
     /// A receiver is at the other end of `leg` now. In one turn of the lock, or one whose link is lost meanwhile would look
@@ -147,7 +163,6 @@ impl<T> Chan<T> {
     }
 
     pub(super) fn refuse_state(&self, state: &mut Locked<'_, T>, why: Closed, scope: Scope) -> Vec<Slot<T>> {
-        state.legs.report_owed();
         drop_sources(state, scope, &why);
         state.refuse(why);
         state.wake_senders();
@@ -221,8 +236,9 @@ impl<T> Chan<T> {
 /// Tells every remote sender that nothing more is taken from it.
 fn drop_sources<T>(state: &mut Locked<'_, T>, scope: Scope, why: &Closed) {
     let mut inbox = state.legs.inbox.take();
-    for source in state.legs.take_sources() {
-        let parked = source.leg.cancel(scope, why.clone(), inbox.take());
+    for mut source in state.legs.take_sources() {
+        let owed = source.take_owed();
+        let parked = source.leg.cancel(scope, why.clone(), owed, inbox.take());
         state.wake(parked);
     }
 }

@@ -116,6 +116,21 @@ impl<T> Chan<T> {
         waits: &mut Option<Number>,
         waker: &Waker,
     ) -> Polled<SendError<T>> {
+        // As in `poll_recv`.
+        if waits.is_none() && self.way.get().is_some() {
+            self.poll_send_across(value, waits, waker)
+        } else {
+            self.poll_send_here(value, waits, waker)
+        }
+    }
+
+    #[inline(never)]
+    fn poll_send_here(
+        self: &Arc<Self>,
+        value: &mut Option<T>,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Polled<SendError<T>> {
         if let Some(number) = *waits {
             if self.done.has(number) {
                 *waits = None;
@@ -123,24 +138,24 @@ impl<T> Chan<T> {
             }
             return self.poll_offer(number, waits, waker);
         }
-        if self.sink().is_none() {
-            let mut state = lock(&self.state);
-            match state.send_here(value, self.capacity, waker, &self.done) {
-                Sent::Accepted(receiver) => {
-                    drop(state);
-                    wake(receiver);
-                    return Polled::Done;
-                }
-                Sent::Offered(number, receiver) => {
-                    drop(state);
-                    *waits = Some(number);
-                    wake(receiver);
-                    return Polled::Waits;
-                }
-                Sent::Unclear => {}
+        let mut state = lock(&self.state);
+        match state.send_here(value, self.capacity, waker, &self.done) {
+            Sent::Accepted(receiver) => {
+                drop(state);
+                wake(receiver);
+                Polled::Done
+            }
+            Sent::Offered(number, receiver) => {
+                drop(state);
+                *waits = Some(number);
+                wake(receiver);
+                Polled::Waits
+            }
+            Sent::Unclear => {
+                drop(state);
+                self.poll_send_across(value, waits, waker)
             }
         }
-        self.poll_send_across(value, waits, waker)
     }
 
     /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so. It is there before
@@ -152,9 +167,21 @@ impl<T> Chan<T> {
         waker: &Waker,
         place: &mut Place,
     ) -> Polled<RecvError> {
+        // Nothing but the choice, or it would pay for the registers that either way needs.
         if self.is_lent() {
-            return self.poll_recv_lent(value, waker, place);
+            self.poll_recv_lent(value, waker, place)
+        } else {
+            self.poll_recv_here(value, waker, place)
         }
+    }
+
+    #[inline(never)]
+    fn poll_recv_here(
+        self: &Arc<Self>,
+        value: &mut Option<T>,
+        waker: &Waker,
+        place: &mut Place,
+    ) -> Polled<RecvError> {
         let mut state = lock(&self.state);
         match state.take_here(self.capacity, value, waker, place, &self.done) {
             Received::Taken((sender, receiver)) => {

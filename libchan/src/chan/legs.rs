@@ -166,6 +166,28 @@ impl Legs {
         }
     }
 
+    /// The source, if there is nothing else.
+    pub(super) fn take_sole_source(&mut self) -> Option<Source> {
+        match mem::take(&mut self.ends) {
+            Ends::Source(source) => Some(source),
+            other => {
+                self.ends = other;
+                None
+            }
+        }
+    }
+
+    /// The sink, if there is nothing else and nobody has to be told what it takes.
+    pub(super) fn take_plain_sink(&mut self) -> Option<Sink> {
+        match mem::take(&mut self.ends) {
+            Ends::Sink(sink) if !sink.tracked => Some(sink),
+            other => {
+                self.ends = other;
+                None
+            }
+        }
+    }
+
     pub(super) fn take_sources(&mut self) -> impl Iterator<Item = Source> + use<> {
         let (one, more) = match &mut self.ends {
             Ends::Several(several) => (None, mem::take(&mut several.sources)),

@@ -34,7 +34,7 @@ impl<T> Chan<T> {
     pub(super) fn recall<'a>(&self, state: MutexGuard<'a, State<T>>) -> Locked<'a, T> {
         let mut state = Locked::from(state);
         if self.is_lent() {
-            self.senders.fetch_and(!LENT, Ordering::Relaxed);
+            self.note_recalled();
             state.wake(self.way.get().and_then(Leg::recall));
         }
         state
@@ -75,6 +75,11 @@ impl<T> Chan<T> {
             self.note_lent();
         }
         found
+    }
+
+    /// The port has been taken back.
+    pub(super) fn note_recalled(&self) {
+        self.senders.fetch_and(!LENT, Ordering::Relaxed);
     }
 
     /// The port has been lent.
@@ -122,13 +127,18 @@ impl<T> Chan<T> {
     }
 
     /// Decodes the message that is alone in `inbox`, under no lock.
-    #[inline]
-    pub(super) fn unpack(
+    #[inline(never)]
+    pub(super) fn unpack_lone(
         &self,
         leg: &Leg,
-        mut inbox: Box<Inbox>,
+        inbox: Box<Inbox>,
         value: &mut Option<T>,
     ) -> Polled<RecvError> {
+        self.unpack(leg, inbox, value)
+    }
+
+    #[inline(always)]
+    fn unpack(&self, leg: &Leg, mut inbox: Box<Inbox>, value: &mut Option<T>) -> Polled<RecvError> {
         let unpacked = if let Some((codec, payload)) = inbox.pop_plain() {
             let decoded = leg.session.with_codec(codec, |codec| match self.erased() {
                 Some(erased) => (erased.decode_plain)(codec, payload, value),

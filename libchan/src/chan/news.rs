@@ -82,7 +82,7 @@ impl<T> Chan<T> {
             spare = state.legs.inbox.take();
         }
         state.legs.remove_source(leg);
-        let parked = leg.cancel(Scope::End, Closed::Dropped, spare);
+        let parked = leg.cancel(Scope::End, Closed::Dropped, (0, 0), spare);
         state.wake(parked);
         let error = close.reason.map(RemoteError::from);
         let lost = error.as_ref().is_some_and(|error| error.wire_code() == code::DISCONNECTED);

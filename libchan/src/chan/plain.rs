@@ -8,7 +8,7 @@ use libchan_proto::{Blocked, Inbox, TakeLone, charge};
 
 use super::Chan;
 use super::here::{Number, Polled};
-use super::recv::{Place, leave_line, no_codec};
+use super::recv::{Got, Place, leave_line, no_codec, pop_inbox};
 use super::send::LARGE;
 use super::state::State;
 use crate::codec::AnyCodec;
@@ -31,10 +31,12 @@ pub(super) enum Tried {
 }
 
 /// How a receive went.
-enum Plain {
+enum Plain<T> {
     /// A message in this codec, and its payload.
     Taken(AnyCodec, Scratch),
-    /// The same, alone in the inbox that came by this leg.
+    /// Any other message, and its payload if that is small.
+    Any(Got<T>, Scratch),
+    /// A message of any kind, alone in the inbox that came by this leg.
     Lone(Leg, Box<Inbox>),
     /// Nothing, and the receive waits at the port, which is lent.
     Waits,
@@ -103,9 +105,13 @@ impl<T> Chan<T> {
                 };
                 Polled::giving(decoded, &mut ())
             }
+            Plain::Any(got, scratch) => {
+                drop(state);
+                Polled::giving(self.finish(got, &scratch), value)
+            }
             Plain::Lone(leg, inbox) => {
                 drop(state);
-                self.unpack(&leg, inbox, value)
+                self.unpack_lone(&leg, inbox, value)
             }
             Plain::Waits => Polled::Waits,
             Plain::Unclear => self.poll_recv_anywhere(self.recall(state), value, waker, place),
@@ -113,12 +119,12 @@ impl<T> Chan<T> {
     }
 
     #[inline]
-    fn take_plain(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain {
+    fn take_plain(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain<T> {
         if !state.is_plain() || self.senders() > 0 || self.is_lent() {
             return Plain::Unclear;
         }
         let Some(inbox) = &mut state.legs.inbox else { return self.take_lone(state, waker, place) };
-        let Some((codec, bytes)) = inbox.pop_plain() else { return Plain::Unclear };
+        let Some((codec, bytes)) = inbox.pop_plain() else { return self.take_any(state, place) };
         let payload = Scratch::copy(bytes);
         let half_window = inbox.half_window();
         state.legs.put_inbox_aside();
@@ -129,8 +135,21 @@ impl<T> Chan<T> {
         Plain::Taken(codec, payload)
     }
 
+    /// The next message of the inbox is a large one, or carries something.
+    fn take_any(&self, state: &mut State<T>, place: &mut Place) -> Plain<T> {
+        let mut scratch = Scratch::take();
+        if self.effort.is_due() {
+            return Plain::Unclear;
+        }
+        let Some(got) = pop_inbox(&mut state.legs, self.capacity, &mut scratch, 0) else {
+            return Plain::Unclear;
+        };
+        leave_line(state, place);
+        Plain::Any(got, scratch)
+    }
+
     /// Nothing is here: the next ones may be taken at the port.
-    fn take_lone(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain {
+    fn take_lone(&self, state: &mut State<T>, waker: &Waker, place: &mut Place) -> Plain<T> {
         if self.effort.is_due() {
             return Plain::Unclear;
         }

@@ -180,7 +180,7 @@ impl<T> Chan<T> {
     }
 
     /// Decodes what was taken, under no lock.
-    fn finish(&self, got: Got<T>, scratch: &Scratch) -> Result<Option<T>, RecvError> {
+    pub(super) fn finish(&self, got: Got<T>, scratch: &Scratch) -> Result<Option<T>, RecvError> {
         match got {
             Got::Value(value) => Ok(Some(value)),
             Got::Wire(parcel) => {
@@ -386,7 +386,12 @@ impl<T> State<T> {
 }
 
 /// Takes the next message of the sole source; `others` receivers wait besides the one that takes it.
-fn pop_inbox<T>(legs: &mut Legs, capacity: u32, scratch: &mut Scratch, others: u32) -> Option<Got<T>> {
+pub(super) fn pop_inbox<T>(
+    legs: &mut Legs,
+    capacity: u32,
+    scratch: &mut Scratch,
+    others: u32,
+) -> Option<Got<T>> {
     let mut inbox = legs.inbox.take()?;
     let message = inbox.pop();
     let taken = message.and_then(|message| legs.sources().first().map(|source| (source, message)));
@@ -419,8 +424,8 @@ pub(super) fn no_codec() -> RecvError {
 
 fn attached_all(leg: &Leg, attachments: &[Attachment]) -> Ends {
     let mut ends = Ends::new();
-    if !attachments.is_empty() {
-        ends.extend(attachments.iter().map(|&attachment| attached(leg, attachment)));
+    for &attachment in attachments {
+        ends.push(attached(leg, attachment));
     }
     ends
 }

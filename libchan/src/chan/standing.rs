@@ -35,6 +35,12 @@ impl Standing {
     /// In the place of a refusal: a receiver was lost with its link, and there are others.
     const RECEIVER_LOST: u8 = 0b111 << 3;
 
+    /// Open on both sides, and nothing was lost.
+    #[inline]
+    pub(super) fn is_sound(self) -> bool {
+        self.0 == 0
+    }
+
     #[inline]
     pub(super) fn end(self) -> End {
         match self.0 & Self::END {

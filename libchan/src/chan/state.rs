@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::legs::Legs;
+use super::legs::{Legs, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
 use super::standing::{Refused, Standing};
@@ -109,6 +109,31 @@ impl<T> State<T> {
             && self.end() == End::Open
             && !self.is_refused()
             && self.local.as_deref().is_none_or(idle)
+    }
+
+    /// The usual end of the last sender: with one receiver, which is elsewhere, and nothing that waits. The leg to it is to be
+    /// closed.
+    pub(super) fn end_plain_sink(&mut self) -> Option<Sink> {
+        let usual = self.legs.standing.is_sound() && self.is_idle() && self.is_quiet();
+        let sink = if usual { self.legs.take_plain_sink()? } else { return None };
+        self.set_end(End::Clean);
+        Some(sink)
+    }
+
+    /// The usual end of the last receiver: with one sender, which is elsewhere, and nothing that waits here. The leg to it is to
+    /// be cancelled.
+    pub(super) fn refuse_plain_source(&mut self) -> Option<Source> {
+        let usual = self.legs.standing.is_sound() && self.is_idle() && self.is_quiet();
+        let source = if usual { self.legs.take_sole_source()? } else { return None };
+        self.legs.standing.refuse(Refused::Dropped);
+        Some(source)
+    }
+
+    /// Nobody waits here for anything.
+    fn is_quiet(&self) -> bool {
+        self.local.as_deref().is_none_or(|local| {
+            !local.queue.has_waiting() && local.receivers.len() == 0 && local.watchers.len() == 0
+        })
     }
 
     /// Nothing waits here, and nothing is being moved.

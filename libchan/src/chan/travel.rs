@@ -27,7 +27,7 @@ impl<T: Message> Chan<T> {
         if let Err(closed) = state.check_open() {
             // Said as soon as the message that names it has gone out.
             let scope = if state.is_refused() { Scope::End } else { Scope::Channel };
-            let _ = leg.cancel(scope, closed, None);
+            let _ = leg.cancel(scope, closed, (0, 0), None);
             return Ok(Attach::Channel(key));
         }
         state.legs.add_source(Source::new(leg, self.capacity == 0));

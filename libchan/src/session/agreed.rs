@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// The same, lent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_codec<R>(&self, id: u8, f: impl FnOnce(&AnyCodec) -> R) -> R {
         let preferred = self.codec();
         if preferred.id().0 == id { f(preferred) } else { f(&self.another_codec(id)) }

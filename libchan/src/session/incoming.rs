@@ -129,7 +129,7 @@ impl Incoming {
 
     fn refuse_as(&mut self, why: Closed) {
         match self.end.take() {
-            Some(IncomingEnd::Leg(leg)) => drop(leg.cancel(Scope::Channel, why, None)),
+            Some(IncomingEnd::Leg(leg)) => drop(leg.cancel(Scope::Channel, why, (0, 0), None)),
             Some(IncomingEnd::Shipped(end)) => end.refuse(why),
             None => {}
         }

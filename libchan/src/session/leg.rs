@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
 
-use super::port::{Parked, Port};
+use super::port::{LentPort, Parked, Port};
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
 use crate::attach::AnyChan;
@@ -107,10 +107,19 @@ impl Leg {
 
     // ---- receiving
 
-    /// The receiving end says its last; what waits is dropped.
-    /// Returns the receiver that waited in the port, for the caller to wake under no lock.
-    pub(crate) fn cancel(&self, scope: Scope, why: Closed, spare: Option<Box<Inbox>>) -> Option<Waker> {
+    /// The receiving end says its last; what waits is dropped. What was taken and is `owed` is reported first: messages, and
+    /// their charge. Returns the receive that waited at the port, for the caller to wake under no lock.
+    pub(crate) fn cancel(
+        &self,
+        scope: Scope,
+        why: Closed,
+        owed: (u32, u32),
+        spare: Option<Box<Inbox>>,
+    ) -> Option<Waker> {
         let port = self.session.quiet(|state| {
+            if owed != (0, 0) {
+                state.machine.taken(self.key, owed.0, owed.1);
+            }
             state.machine.cancel(self.key, scope, why.into_reason(), spare);
             state.forget(self.key)
         });
@@ -154,7 +163,11 @@ impl Leg {
             if let Some((waker, name)) = wait {
                 state.machine.set_awaited(self.key, true);
                 state.ports.lend(self.key);
-                state.park(self.key, waker, name);
+                if let Some(port) = state.ports.lent(self.key, None) {
+                    let (parked, was_active) = port.park(waker);
+                    *name = Some(parked);
+                    state.active -= u32::from(was_active);
+                }
             }
             Refill::Empty
         })
@@ -164,12 +177,12 @@ impl Leg {
     /// does, under the name that is left.
     #[inline]
     pub(crate) fn take_lent(&self, waker: &Waker, name: &mut Option<Parked>) -> TakeLone {
-        self.session.quiet(|state| {
-            if !state.ports.may_receive(self.key, *name) {
-                return TakeLone::Other;
-            }
-            state.take_lone(self.key, waker, name)
-        })
+        let mut state = self.session.lock();
+        let (found, said) = state.take_lone(self.key, waker, name);
+        if said {
+            self.session.after_command(state);
+        }
+        found
     }
 
     /// The same before it is lent, and lends it if the caller has a message or waits. What is `owed`, messages and their
@@ -180,7 +193,7 @@ impl Leg {
                 state.machine.taken(self.key, owed.0, owed.1);
             }
             state.ports.lend(self.key);
-            let found = state.take_lone(self.key, waker, name);
+            let (found, _) = state.take_lone(self.key, waker, name);
             if matches!(found, TakeLone::Other) {
                 state.ports.recall(self.key);
             }
@@ -196,7 +209,7 @@ impl Leg {
     /// A receive that waits at the port is given up.
     pub(crate) fn unpark(&self, name: Parked) {
         self.session.quiet(|state| {
-            if state.ports.unpark(self.key, name) {
+            if state.ports.lent(self.key, Some(name)).is_some_and(LentPort::leave) {
                 state.machine.set_awaited(self.key, false);
             }
         });
@@ -233,25 +246,26 @@ fn lost(status: &RecvStatus) -> bool {
 }
 
 impl State {
-    /// Takes the message that waits alone, or leaves a waker under a name.
+    /// Takes the message that waits alone at a port that is lent, or leaves a waker under a name. True beside it: something
+    /// may have to be written.
     #[inline]
-    fn take_lone(&mut self, key: Key, waker: &Waker, name: &mut Option<Parked>) -> TakeLone {
-        let found = self.machine.take_lone(key);
-        match found {
+    fn take_lone(&mut self, key: Key, waker: &Waker, name: &mut Option<Parked>) -> (TakeLone, bool) {
+        let Some(port) = self.ports.lent(key, *name) else { return (TakeLone::Other, false) };
+        let (found, said) = self.machine.take_lone(key);
+        let was_active = match found {
             TakeLone::Taken(_) => {
                 *name = None;
-                self.active -= u32::from(self.ports.took(key));
+                port.took()
             }
-            TakeLone::Nothing => self.park(key, waker, name),
-            TakeLone::Other => {}
-        }
-        found
-    }
-
-    fn park(&mut self, key: Key, waker: &Waker, name: &mut Option<Parked>) {
-        let (parked, was_active) = self.ports.park(key, waker);
-        *name = parked;
+            TakeLone::Nothing => {
+                let (parked, was_active) = port.park(waker);
+                *name = Some(parked);
+                was_active
+            }
+            TakeLone::Other => false,
+        };
         self.active -= u32::from(was_active);
+        (found, said)
     }
 
     /// A receiver is back for more: its channel counts as drained unless it takes several messages with it.

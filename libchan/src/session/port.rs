@@ -160,58 +160,17 @@ impl Ports {
         self.parked.take(known.at()?).map(|(_, waker)| waker)
     }
 
-    /// Whether a receive may take at the port: it is lent, and no other receive waits there. `mine` is the name under which
-    /// this one waited, if it did.
+    /// The port, if it is lent and no other receive waits there. `mine` is the name under which this one waited, if it did.
     #[inline]
-    pub(super) fn may_receive(&self, key: Key, mine: Option<Parked>) -> bool {
-        let place = self.list.get(key.slot as usize).filter(|place| place.serial == key.serial);
-        match place {
-            Some(place) if place.note.is(Note::LENT) => match place.note.at() {
-                Some(at) => mine.is_some() && self.parked.peek(at).map(|(name, _)| *name) == mine,
-                None => true,
-            },
-            _ => false,
-        }
-    }
-
-    /// A receive that [may](Self::may_receive) has found nothing and waits. Returns its name, and whether the channel was
-    /// active.
-    #[inline]
-    pub(super) fn park(&mut self, key: Key, waker: &Waker) -> (Option<Parked>, bool) {
-        let place = self.list.get_mut(key.slot as usize).filter(|place| place.serial == key.serial);
-        let Some(place) = place.filter(|place| place.note.is(Note::LENT)) else { return (None, false) };
-        let was_active = place.note.is(Note::ACTIVE);
-        if let Some((name, known)) = place.note.at().and_then(|at| self.parked.get(at)) {
-            known.clone_from(waker);
-            place.note.0 &= !Note::ACTIVE;
-            return (Some(*name), was_active);
-        }
-        let name = self.last_parked.map_or(Parked(NonZeroU32::MIN), Parked::next);
-        self.last_parked = Some(name);
-        place.note = Note::new(Note::LENT, Some(self.parked.put((name, waker.clone()))));
-        (Some(name), was_active)
-    }
-
-    /// A receive that may has a message: it waits no longer, whether it was told or not. True if the channel was active.
-    #[inline]
-    pub(super) fn took(&mut self, key: Key) -> bool {
-        let Some(place) = self.list.get_mut(key.slot as usize) else { return false };
-        let note = mem::replace(&mut place.note, Note(Note::LENT));
-        if let Some(at) = note.at() {
-            self.parked.take(at);
-        }
-        note.is(Note::ACTIVE)
-    }
-
-    /// The receive of this name waits no longer, and nobody else does. False: it did not.
-    pub(super) fn unpark(&mut self, key: Key, name: Parked) -> bool {
-        if !self.may_receive(key, Some(name)) {
-            return false;
-        }
-        let Some(place) = self.place(key) else { return false };
-        let note = place.note;
-        place.note = Note(note.flags());
-        note.at().is_some_and(|at| self.parked.take(at).is_some())
+    pub(super) fn lent(&mut self, key: Key, mine: Option<Parked>) -> Option<LentPort<'_>> {
+        let Self { list, parked, last_parked, .. } = self;
+        let place = list.get_mut(key.slot as usize).filter(|place| place.serial == key.serial)?;
+        let waits = match place.note.at() {
+            Some(at) => Some(parked.get(at)?.0),
+            None => None,
+        };
+        let free = place.note.is(Note::LENT) && (waits.is_none() || waits == mine);
+        if free { Some(LentPort { note: &mut place.note, parked, last_parked }) } else { None }
     }
 
     // ---- news
@@ -267,42 +226,102 @@ impl Ports {
     }
 }
 
+/// A port that is lent, as the receive that may use it sees it.
+pub(super) struct LentPort<'a> {
+    note: &'a mut Note,
+    parked: &'a mut Shelf<(Parked, Waker)>,
+    last_parked: &'a mut Option<Parked>,
+}
+
+impl LentPort<'_> {
+    /// The receive found nothing and waits. Returns its name, and whether the channel was active.
+    #[inline]
+    pub(super) fn park(self, waker: &Waker) -> (Parked, bool) {
+        let was_active = self.note.is(Note::ACTIVE);
+        if let Some((name, known)) = self.note.at().and_then(|at| self.parked.get(at)) {
+            known.clone_from(waker);
+            self.note.0 &= !Note::ACTIVE;
+            return (*name, was_active);
+        }
+        let name = self.last_parked.map_or(Parked(NonZeroU32::MIN), Parked::next);
+        *self.last_parked = Some(name);
+        *self.note = Note::new(Note::LENT, Some(self.parked.put((name, waker.clone()))));
+        (name, was_active)
+    }
+
+    /// The receive has a message: it waits no longer, whether it was told or not. True if the channel was active.
+    #[inline]
+    pub(super) fn took(self) -> bool {
+        let note = mem::replace(self.note, Note(Note::LENT));
+        if let Some(at) = note.at() {
+            self.parked.take(at);
+        }
+        note.is(Note::ACTIVE)
+    }
+
+    /// The receive waits no longer. False: it did not.
+    pub(super) fn leave(self) -> bool {
+        let note = *self.note;
+        *self.note = Note(note.flags());
+        note.at().is_some_and(|at| self.parked.take(at).is_some())
+    }
+}
+
 /// Things that lie in any order and are found by number.
 struct Shelf<T> {
-    list: Vec<Option<T>>,
-    free: Vec<u32>,
+    list: Vec<Spot<T>>,
+    /// Where the first empty place is, or the length.
+    free: u32,
+}
+
+enum Spot<T> {
+    Taken(T),
+    /// And where the next one is.
+    Empty(u32),
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { list: Vec::new(), free: Vec::new() }
+        Self { list: Vec::new(), free: 0 }
     }
 }
 
 impl<T> Shelf<T> {
+    #[inline]
     fn put(&mut self, thing: T) -> u32 {
-        if let Some(at) = self.free.pop()
-            && let Some(place) = self.list.get_mut(at as usize)
-        {
-            *place = Some(thing);
-            return at;
+        let at = self.free;
+        if let Some(spot) = self.list.get_mut(at as usize) {
+            if let Spot::Empty(next) = mem::replace(spot, Spot::Taken(thing)) {
+                self.free = next;
+            }
+        } else {
+            self.list.push(Spot::Taken(thing));
+            self.free = at + 1;
         }
-        self.list.push(Some(thing));
-        self.list.len() as u32 - 1
+        at
     }
 
-    fn peek(&self, at: u32) -> Option<&T> {
-        self.list.get(at as usize)?.as_ref()
-    }
-
+    #[inline]
     fn get(&mut self, at: u32) -> Option<&mut T> {
-        self.list.get_mut(at as usize)?.as_mut()
+        match self.list.get_mut(at as usize)? {
+            Spot::Taken(thing) => Some(thing),
+            Spot::Empty(_) => None,
+        }
     }
 
+    #[inline]
     fn take(&mut self, at: u32) -> Option<T> {
-        let thing = self.list.get_mut(at as usize)?.take()?;
-        self.free.push(at);
-        Some(thing)
+        let spot = self.list.get_mut(at as usize)?;
+        match mem::replace(spot, Spot::Empty(self.free)) {
+            Spot::Taken(thing) => {
+                self.free = at;
+                Some(thing)
+            }
+            empty => {
+                *spot = empty;
+                None
+            }
+        }
     }
 }
 
@@ -333,34 +352,34 @@ mod tests {
         let (mut ports, counter) = (Ports::default(), Arc::new(Counter));
         let waker = Waker::from(counter.clone());
         ports.lend(key(1, 0));
-        assert_eq!(ports.park(key(1, 0), &waker), (None, false), "no channel");
+        assert!(ports.lent(key(1, 0), None).is_none(), "no channel");
         ports.set_chan(key(1, 0), Chan::<u32>::new(1));
         ports.set_stream(key(0, 0));
         ports.lend(key(0, 0));
-        assert_eq!(ports.park(key(0, 0), &waker), (None, false), "a stream");
-        assert_eq!(ports.park(key(1, 0), &waker), (None, false), "not lent");
+        assert!(ports.lent(key(0, 0), None).is_none(), "a stream");
+        assert!(ports.lent(key(1, 0), None).is_none(), "not lent");
         assert!(matches!(ports.news(key(1, 0)), (Concerned::Chan(_), true)));
         assert!(ports.came_back(key(1, 0)));
         ports.lend(key(1, 0));
         for _ in 0..3 {
-            let (name, _) = ports.park(key(1, 0), &waker);
-            assert_eq!(ports.park(key(1, 0), &waker), (name, false));
-            assert!(ports.may_receive(key(1, 0), name) && !ports.may_receive(key(1, 0), None));
+            let (name, _) = ports.lent(key(1, 0), None).unwrap().park(&waker);
+            assert_eq!(ports.lent(key(1, 0), Some(name)).unwrap().park(&waker), (name, false));
+            assert!(ports.lent(key(1, 0), None).is_none(), "another receive waits");
             assert!(matches!(ports.news(key(1, 0)), (Concerned::Parked(_), true)));
             assert!(matches!(ports.news(key(1, 0)), (Concerned::Nobody, false)));
-            assert!(!ports.unpark(key(1, 0), name.unwrap()), "it was told");
-            assert!(ports.may_receive(key(1, 0), None));
-            assert!(ports.came_back(key(1, 0)) && !ports.came_back(key(1, 0)));
+            assert!(!ports.lent(key(1, 0), Some(name)).unwrap().leave(), "it was told");
+            assert!(ports.lent(key(1, 0), None).unwrap().took());
+            assert!(!ports.lent(key(1, 0), None).unwrap().took());
         }
         assert_eq!(ports.parked.list.len(), 1, "its place is used again");
-        let (name, _) = ports.park(key(1, 0), &waker);
-        assert!(ports.unpark(key(1, 0), name.unwrap()));
-        let (later, _) = ports.park(key(1, 0), &waker);
-        assert!(!ports.unpark(key(1, 0), name.unwrap()) && later != name, "another receive");
+        let (name, _) = ports.lent(key(1, 0), None).unwrap().park(&waker);
+        assert!(ports.lent(key(1, 0), Some(name)).unwrap().leave());
+        let (later, _) = ports.lent(key(1, 0), None).unwrap().park(&waker);
+        assert!(ports.lent(key(1, 0), Some(name)).is_none() && later != name, "another receive");
         assert!(ports.recall(key(1, 0)).is_some() && ports.recall(key(1, 0)).is_none());
-        assert!(!ports.may_receive(key(1, 0), None));
+        assert!(ports.lent(key(1, 0), None).is_none());
         ports.lend(key(1, 0));
-        ports.park(key(1, 0), &waker);
+        ports.lent(key(1, 0), None).unwrap().park(&waker);
         assert!(ports.stream(key(1, 0)).is_none() && ports.chan(key(0, 0)).is_none());
         assert_eq!(ports.keys(), [key(0, 0), key(1, 0)]);
         assert!(matches!(ports.take(key(1, 1)), Port::Open), "another serial");

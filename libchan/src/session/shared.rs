@@ -149,12 +149,18 @@ impl Shared {
     pub(crate) fn quiet<R>(&self, command: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = command(&mut state);
+        self.after_command(state);
+        result
+    }
+
+    /// After a command that may have produced output.
+    #[inline]
+    pub(super) fn after_command(&self, mut state: MutexGuard<'_, State>) {
         let driver = state.wake_driver_for_output();
         drop(state);
         if let Some(driver) = driver {
             driver.wake();
         }
-        result
     }
 
     /// After something was appended to the output, a message on the channel `of`: writes it now, or leaves it to the driver

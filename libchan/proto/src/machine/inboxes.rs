@@ -55,25 +55,27 @@ impl Machine {
     }
 
     /// Takes the message that waits alone, and reports it as [`taken`](Self::taken). Where nothing waits, somebody does from
-    /// here on ([`set_awaited`](Self::set_awaited)).
+    /// here on ([`set_awaited`](Self::set_awaited)). True beside it: something may have to be written because of it.
     #[inline]
-    pub fn take_lone(&mut self, key: Key) -> TakeLone {
-        let Some(half) = self.entries.recv(key) else { return TakeLone::Other };
+    pub fn take_lone(&mut self, key: Key) -> (TakeLone, bool) {
+        let Some(half) = self.entries.recv(key) else { return (TakeLone::Other, false) };
         let Some(inbox) = half.inbox.take_if(|inbox| inbox.len() == 1) else {
             if half.closed || half.inbox.is_some() {
-                return TakeLone::Other;
+                return (TakeLone::Other, false);
             }
-            if half.is_reserving() {
+            let reserves = half.is_reserving();
+            if reserves {
                 self.set_awaited(key, true);
             } else {
                 half.awaited = true;
             }
-            return TakeLone::Nothing;
+            return (TakeLone::Nothing, reserves);
         };
-        if let Some(freed) = half.take(1, inbox.first_charge()) {
+        let more = half.take(1, inbox.first_charge());
+        if let Some(freed) = more {
             self.settle(key, freed);
         }
-        TakeLone::Taken(inbox)
+        (TakeLone::Taken(inbox), more.is_some())
     }
 
     #[inline]

@@ -291,8 +291,12 @@ impl Machine {
             return Err(Misbehaviour::MessageTooLarge.into());
         }
         let window = self.limits.initial_window;
-        let Some(key) = self.lookup(id)? else { return Ok(false) };
-        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        let Some((key, half)) = self.entries.recv_by_id(id) else {
+            return match self.lookup(id)? {
+                Some(_) => Err(Misbehaviour::WrongEnd.into()),
+                None => Ok(false),
+            };
+        };
         half.admit(charge(payload.len(), 0), window)?;
         if half.cancelled {
             return Ok(false);
