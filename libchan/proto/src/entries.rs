@@ -30,12 +30,12 @@ struct Slot {
 #[repr(C)]
 pub(crate) struct Entries {
     role: Role,
+    /// Slots that were announced to the peer at least once.
+    announced: u32,
     slots: Table<Slot>,
     /// By the index in the peer's id: slot + 1, or 0.
     theirs: Table<u32>,
     free: Vec<u32>,
-    /// Slots that were announced to the peer at least once.
-    announced: usize,
     open: usize,
     /// Streams that are over on the wire and still held here.
     over: usize,
@@ -164,7 +164,7 @@ impl Entries {
 
     /// The peer has been told of the entry.
     pub(crate) fn note_announced(&mut self, key: Key) {
-        self.announced = self.announced.max(key.slot as usize + 1);
+        self.announced = self.announced.max(key.slot + 1);
     }
 
     #[inline]
@@ -194,7 +194,9 @@ impl Entries {
             Some(index) => (self.theirs.get(index)?.checked_sub(1)?, false),
             None => (self.own_slot(id)?, true),
         };
-        let Slot { entry: Entry::Recv(half), serial } = self.slots.get_mut(slot as usize)? else { return None };
+        let Slot { entry: Entry::Recv(half), serial } = self.slots.get_mut(slot as usize)? else {
+            return None;
+        };
         let live = !own || (half.id == id && half.announced);
         if live { Some((Key { slot, serial: *serial }, half)) } else { None }
     }
@@ -206,7 +208,7 @@ impl Entries {
             Role::Dialer => (id - 2) / 2,
             Role::Acceptor => (id - 1) / 2,
         };
-        ((slot as usize) < self.announced).then_some(slot)
+        (slot < self.announced).then_some(slot)
     }
 
     /// Whether the peer has given the id.

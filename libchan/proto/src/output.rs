@@ -3,16 +3,20 @@
 use bytes::Bytes;
 
 /// What to write: `bytes`, with the large payloads of `splices` between, uncopied.
+///
+/// In memory as it is written here: see [`Machine`](crate::Machine).
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Output {
     /// Frames, one behind the other.
     pub bytes: Vec<u8>,
+    /// The length of all payloads in `splices`.
+    spliced: usize,
     /// Payloads, each to be inserted before byte `.0` of `bytes`; ascending.
     pub splices: Vec<(usize, Bytes)>,
     /// Tokens of descriptors, with the offset (bytes and splices) of the frame that they belong to; ascending. They may
     /// be sent earlier than that frame, never later.
     pub descriptors: Vec<(u64, u32)>,
-    spliced: usize,
 }
 
 impl Output {
@@ -23,7 +27,7 @@ impl Output {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.splices.is_empty()
+        self.len() == 0
     }
 
     /// Empties it, keeping its buffers unless they are far larger than usual.

@@ -36,10 +36,6 @@ const READS: usize = 8;
 const PLACED: usize = 128 * 1024;
 /// Buffers of a read that need no allocation: as many as a large frame and those expected behind it may have.
 const ROOMS: usize = 36;
-/// Turns that the driver gives way to the tasks it has woken, before it writes itself (rule 3).
-const YIELDS: u32 = 2;
-/// Output from which on it does not give way, in bytes.
-const YIELD_BELOW: usize = 32 * 1024;
 /// Writes in one turn at the most.
 const WRITES: usize = 16;
 /// Bytes from which on a turn writes no more: what has arrived meanwhile, and what others have to say, is not to wait for
@@ -341,9 +337,9 @@ impl Driver {
                 again = Again::No;
                 break;
             }
-            if due && self.gives_way(&mut state) {
+            if due && let Some(back) = state.gives_way(self.yields) {
                 self.yields += 1;
-                again = Again::Soon;
+                again = back;
                 break;
             }
             if sent >= WRITTEN {
@@ -382,17 +378,6 @@ impl Driver {
         // Writing may have made room for channels that waited for it.
         self.tell_all(state);
         Ok(again)
-    }
-
-    /// Whether to let the tasks that were woken add to the output first (rule 3).
-    fn gives_way(&self, state: &mut State) -> bool {
-        let refilling = std::mem::take(&mut state.refilling);
-        // They leave it to us, who come back.
-        state.burst |= refilling;
-        (state.active > 0 || refilling)
-            && self.yields < YIELDS
-            && state.unsent.is_none()
-            && state.machine.output_len() < YIELD_BELOW
     }
 
     // ---- the end

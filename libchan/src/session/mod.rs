@@ -11,6 +11,7 @@ mod incoming;
 mod leg;
 pub(crate) mod loopback;
 mod options;
+mod patience;
 mod pending;
 mod port;
 mod read;

@@ -18,6 +18,7 @@ use super::agreed::Agreed;
 use super::buffers;
 use super::descriptors::{Arrived, Leaving};
 use super::leg::Leg;
+use super::patience::Patience;
 use super::port::{Port, Ports};
 use super::write::Unsent;
 use crate::attach::AnyChan;
@@ -59,6 +60,7 @@ pub(crate) struct State {
     pub(super) burst: bool,
     /// Senders that were out of room have some again and have not run yet: what they send goes in one write (a hint).
     pub(super) refilling: bool,
+    pub(super) patience: Patience,
     /// The driver was woken to flush and has not run yet.
     pub(super) woken: bool,
     pub(super) closing: bool,
@@ -116,6 +118,7 @@ impl Shared {
                 active: 0,
                 burst: false,
                 refilling: false,
+                patience: Patience::default(),
                 driver: None,
                 woken: false,
                 incoming: VecDeque::new(),
@@ -167,6 +170,7 @@ impl Shared {
     /// (rule 1).
     #[inline]
     pub(super) fn after_send(&self, mut state: MutexGuard<'_, State>, of: Option<Key>) {
+        state.patience.sent();
         if state.active == 0 && !state.burst && !state.refilling {
             return self.write_alone(state, of);
         }
@@ -181,7 +185,7 @@ impl Shared {
     fn write_alone(&self, mut state: MutexGuard<'_, State>, of: Option<Key>) {
         // After the first message on a channel that the peer has sent us its end is likely to follow, in the same write.
         let reply = of.is_some_and(|key| state.machine.has_begun_reply(key));
-        let may = !reply && state.unsent.is_none() && !state.driver_only;
+        let may = !reply && state.unsent.is_none() && !state.driver_only && !state.patience.straggles();
         let writer = if may { state.writer.take() } else { None };
         let Some(mut writer) = writer else {
             let driver = state.wake_driver();
@@ -405,6 +409,7 @@ impl State {
     /// Takes what the machine has to write, with the descriptors that go with it.
     pub(super) fn swap_out(&mut self) -> Unsent {
         self.lend_buffer();
+        self.patience.begin_output();
         let mut unsent = Unsent::into(Output::default());
         self.machine.take_output(&mut unsent.output);
         for (_, token) in &unsent.output.descriptors {

@@ -146,34 +146,34 @@ pub struct Machine {
     /// For so many outputs more the link counts as shared: see `write.rs`.
     beside: u8,
     descriptors_owed: u32,
-    descriptors_arrived: u32,
-    established: Option<Box<Established>>,
-    pub(crate) entries: Entries,
     pub(crate) out: Output,
-    /// The limits in force: the agreed ones, ours before.
-    limits: Limits,
-    /// What came last, and so is expected.
-    run: Run,
-    /// Channels whose large message may go on.
-    pub(crate) large: VecDeque<Key>,
-    /// Entries that owe credit.
-    pub(crate) due: Vec<Key>,
-    events: VecDeque<Event>,
-    /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
-    #[allow(clippy::vec_box)]
-    spare: Vec<Box<Inbox>>,
-    over: Option<SessionError>,
-    /// A large frame of which not all has arrived.
-    begun: Option<Begun>,
-
-    /// Entries that were refused because too much waited to be written.
-    pub(crate) congested: Vec<Key>,
     /// Control bytes in `out`.
     unsent_control: usize,
     /// How much of that the peer has asked for.
     answers: usize,
     /// Large messages that are not out yet, those that wait for credit included.
     large_open: usize,
+    pub(crate) entries: Entries,
+    /// Entries that owe credit.
+    pub(crate) due: Vec<Key>,
+    /// Channels whose large message may go on.
+    pub(crate) large: VecDeque<Key>,
+    /// Entries that were refused because too much waited to be written.
+    pub(crate) congested: Vec<Key>,
+    events: VecDeque<Event>,
+    /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
+    #[allow(clippy::vec_box)]
+    spare: Vec<Box<Inbox>>,
+    established: Option<Box<Established>>,
+    /// What came last, and so is expected.
+    run: Run,
+    /// The limits in force: the agreed ones, ours before.
+    limits: Limits,
+    over: Option<SessionError>,
+    /// A large frame of which not all has arrived.
+    begun: Option<Begun>,
+
+    descriptors_arrived: u32,
     goodbye_reason: Reason,
     pub(crate) pending_accepts: u32,
     /// What we may hold as a receiver, and what the peer may.
