@@ -60,7 +60,9 @@ pub(crate) struct Place {
 impl Place {
     #[inline]
     pub(super) fn wait(&mut self, line: &mut Waiters, waker: &Waker) {
-        self.parked = None;
+        if self.parked.is_some() {
+            self.parked = None;
+        }
         line.wait(&mut self.ticket, waker);
     }
 
