@@ -40,7 +40,7 @@ impl<T> Chan<T> {
         state
     }
 
-    /// Whether the port is lent, asked under the lock.
+    /// Whether the port is lent. A hint, unless it is asked under the lock.
     #[inline]
     pub(super) fn is_lent(&self) -> bool {
         self.senders.load(Ordering::Relaxed) & LENT != 0

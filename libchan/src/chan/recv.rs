@@ -60,6 +60,7 @@ pub(crate) struct Place {
 impl Place {
     #[inline]
     pub(super) fn wait(&mut self, line: &mut Waiters, waker: &Waker) {
+        // Not written for nothing: whoever copies this next would wait for the write.
         if self.parked.is_some() {
             self.parked = None;
         }
