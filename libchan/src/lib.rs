@@ -40,6 +40,7 @@
 
 mod attach;
 mod chan;
+mod claim;
 pub mod codec;
 mod copy;
 mod error;
@@ -54,10 +55,12 @@ mod receiver;
 mod scratch;
 mod sender;
 mod session;
+mod spare;
 mod stream;
 mod sync;
 mod transport;
 pub mod uncopied;
+mod waiters;
 
 pub use libchan_proto::{Denial, Limits, Metadata, Misbehaviour};
 

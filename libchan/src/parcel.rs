@@ -87,11 +87,8 @@ impl Parcel {
     }
 
     /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
-    /// so a parcel with one has no copy.
-    pub(crate) fn try_clone(&mut self) -> Option<Self> {
-        for end in &mut self.ends {
-            end.share();
-        }
+    /// so a parcel with one has no copy, nor one with an end that nobody has taken hold of.
+    pub(crate) fn try_clone(&self) -> Option<Self> {
         let ends = self.ends.iter().map(Attached::try_clone).collect::<Option<Ends>>()?;
         Some(Self {
             codec: self.codec.clone(),

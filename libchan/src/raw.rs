@@ -3,10 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 
-use crate::attach::{self, Attached, Ends};
+use crate::attach::{self, AnySender, Attached, Claim, Collected, Ends, TWICE, entry, index_of};
+use crate::chan::share;
 use crate::codec::{AnyCodec, CodecId};
 use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
@@ -93,7 +94,7 @@ impl Raw {
 
     pub(crate) fn to_encoded(&self) -> Result<Encoded, SendFailure> {
         let mut ends = lock(&self.ends);
-        let handles = ends.iter_mut().map(Attached::again).collect::<Result<Ends, _>>()?;
+        let handles = ends.iter_mut().map(again).collect::<Result<Ends, _>>()?;
         Ok(Encoded {
             codec: self.codec.clone(),
             ends: handles,
@@ -132,7 +133,7 @@ impl Serialize for EndList<'_> {
         let mut ends = lock(self.0);
         let mut list = serializer.serialize_seq(Some(ends.len()))?;
         for end in ends.iter_mut() {
-            list.serialize_element(&attach::Collected::of(end)?)?;
+            list.serialize_element(&collected(end)?)?;
         }
         list.end()
     }
@@ -150,7 +151,7 @@ impl Serialize for Raw {
 
 impl<'de> Deserialize<'de> for AnyEnd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        attach::claim_any(deserializer).map(Self)
+        claim_any(deserializer).map(Self)
     }
 }
 
@@ -192,4 +193,59 @@ impl<'de> Deserialize<'de> for Raw {
             ends: Mutex::new(ends.into_iter().map(|end| end.0).collect()),
         })
     }
+}
+
+/// A handle for one more attempt to send the same thing, taking hold of it where it can be sent only once.
+fn again(end: &mut Attached) -> Result<Attached, SendFailure> {
+    share(end);
+    match end {
+        Attached::Sender(sender) => Ok(Attached::Sender(sender.clone())),
+        Attached::Receiver(receiver) => Ok(Attached::Receiver(receiver.clone())),
+        // A hold that is here already is the one that moves on; it is taken anew at the next attempt.
+        Attached::Stream(core, hold) => match hold.take() {
+            Some(hold) => Ok(Attached::Stream(core.clone(), Some(hold))),
+            None => Attached::held_stream(core),
+        },
+        Attached::Descriptor(core, hold) => match hold.take() {
+            Some(hold) => Ok(Attached::Descriptor(core.clone(), Some(hold))),
+            None => Attached::held_descriptor(core),
+        },
+        Attached::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
+    }
+}
+
+/// Any attachment of a `Raw` that is itself part of a message.
+fn collected<E: serde::ser::Error>(end: &mut Attached) -> Result<Collected, E> {
+    share(end);
+    match end {
+        Attached::Sender(sender) => Collected::sender(sender.clone()),
+        Attached::Receiver(receiver) => Collected::receiver(receiver.clone()),
+        // The hold of the Raw gives way to that of the message.
+        Attached::Stream(core, hold) => {
+            drop(hold.take());
+            Collected::stream(core)
+        }
+        Attached::Descriptor(core, hold) => {
+            drop(hold.take());
+            Collected::descriptor(core)
+        }
+        Attached::Unclaimed(_) => Err(E::custom("an end in the message is in use")),
+    }
+}
+
+/// Takes an attachment over unclaimed, for a `Raw` nested in the value.
+fn claim_any<'de, D: Deserializer<'de>>(d: D) -> Result<Attached, D::Error> {
+    let index = index_of(d)?;
+    let claimed = entry(index, |entry| {
+        share(&mut entry.attached);
+        entry.claim = Claim::Moved;
+        match &mut entry.attached {
+            Attached::Sender(sender) => Ok(Attached::Sender(AnySender::clone(sender))),
+            Attached::Receiver(receiver) => Ok(Attached::Receiver(receiver.clone())),
+            Attached::Stream(core, _) => Ok(Attached::Stream(core.clone(), None)),
+            Attached::Descriptor(core, _) => Ok(Attached::Descriptor(core.clone(), None)),
+            Attached::Unclaimed(_) => Err(TWICE.to_owned()),
+        }
+    });
+    claimed.map_err(D::Error::custom)
 }

@@ -9,8 +9,9 @@ use futures_core::Stream;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use crate::attach::{AnyReceiver, Collected, claim_receiver};
+use crate::attach::{AnyReceiver, Collected};
 use crate::chan::{Chan, Place, Recv};
+use crate::claim::claim_receiver;
 use crate::error::{Closed, RecvError, RemoteError, TryRecvError};
 use crate::message::Message;
 use crate::sync::block_on;

@@ -9,8 +9,9 @@ use futures_sink::Sink;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use crate::attach::{AnySender, Collected, claim_sender};
+use crate::attach::{AnySender, Collected};
 use crate::chan::{Chan, Room, Sending, Slot};
+use crate::claim::claim_sender;
 use crate::error::{Closed, RemoteError, SendError, SendFailure, TrySendError};
 use crate::message::Message;
 use crate::sync::block_on;

@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 
 use libchan_proto::{Metadata, SessionError};
 
-use crate::attach::{AnyChan, AnyReceiver};
+use crate::attach::AnyReceiver;
 use crate::chan::Chan;
+use crate::claim::typed_receiver;
 use crate::error::{Closed, OpenError, RemoteError};
 use crate::link::LinkInfo;
 use crate::message::Message;
 use crate::receiver::Receiver;
-use crate::session::{OpenOptions, loopback};
+use crate::session::{AnyChan, OpenOptions};
 
 /// What a [`Session`](crate::Session) stands on when that is not our own protocol over a [`Link`](crate::Link): the
 /// in-process transport, or a protocol of somebody else's.
@@ -77,7 +78,7 @@ impl End {
     pub fn into_receiver<T: Message>(self) -> Receiver<T> {
         match self.0.chan().clone().as_any().downcast::<Chan<T>>() {
             Ok(chan) => Receiver::from_chan(chan),
-            Err(_) => loopback::receive(self.0),
+            Err(_) => typed_receiver(self.0),
         }
     }
 

@@ -11,14 +11,10 @@ use libchan_proto::Kind;
 use serde::de::{Deserializer, Error as _};
 use smallvec::SmallVec;
 
-use super::{AnyChan, AnySender, Attached, Ends, fd_from};
-use crate::chan::Chan;
+use super::{Attached, Ends, fd_from};
 use crate::codec::{Placeholder, deserialize_index};
 use crate::fd::{Fd, FdCore};
-use crate::message::Message;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
-use crate::session::loopback;
+use crate::session::AnyChan;
 use crate::stream::{ByteStream, DescriptorStream, StreamCore};
 use crate::sync::thread_local;
 
@@ -44,12 +40,12 @@ struct Open {
 }
 
 /// One attachment of the message and the claim on it, if there is one.
-struct Entry {
-    attached: Attached,
-    claim: Claim,
+pub(crate) struct Entry {
+    pub(crate) attached: Attached,
+    pub(crate) claim: Claim,
 }
 
-enum Claim {
+pub(crate) enum Claim {
     None,
     Sender(Arc<dyn AnyChan>),
     Receiver(Arc<dyn AnyChan>),
@@ -161,7 +157,7 @@ impl Entry {
     }
 }
 
-fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+pub(crate) fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let form = OPEN.get().form.ok_or_else(|| {
         D::Error::custom(
             "a libchan end can be deserialised only by receiving it in a message (Receiver::recv); \
@@ -171,7 +167,7 @@ fn index_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Erro
     Ok(deserialize_index(form, deserializer)? as usize)
 }
 
-fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, String>) -> Result<R, String> {
+pub(crate) fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, String>) -> Result<R, String> {
     let Open { start, len, .. } = OPEN.get();
     if index >= len as usize {
         return Err(format!("attachment {index} is not in the message, which has {len}"));
@@ -179,68 +175,11 @@ fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, String>) -> Re
     ENTRIES.with_borrow_mut(|entries| f(&mut entries[start as usize + index]))
 }
 
-fn wrong_kind(attached: &Attached, wanted: &str) -> String {
+pub(crate) fn wrong_kind(attached: &Attached, wanted: &str) -> String {
     format!("the attachment is {}, this field wants {wanted}", attached.noun())
 }
 
-const TWO_TYPES: &str = "the same channel end is claimed twice with two types";
-const TWICE: &str = "a stream or descriptor is claimed twice";
-
-/// The channel behind an earlier claim, if that was for the same type.
-fn typed<T: Message>(chan: &Arc<dyn AnyChan>) -> Result<Arc<Chan<T>>, String> {
-    chan.clone().as_any().downcast::<Chan<T>>().map_err(|_| TWO_TYPES.to_owned())
-}
-
-pub(crate) fn claim_sender<'de, T: Message, D: Deserializer<'de>>(d: D) -> Result<Sender<T>, D::Error> {
-    let index = index_of(d)?;
-    let claimed = entry(index, |entry| {
-        if let Attached::Unclaimed(unclaimed) = &entry.attached
-            && unclaimed.kind() == Some(Kind::SenderHome)
-        {
-            entry.attached.share();
-        }
-        match (&entry.attached, &entry.claim) {
-            (Attached::Sender(sender), _) => Ok(match sender.chan().clone().as_any().downcast::<Chan<T>>() {
-                Ok(chan) => Sender::from_chan(chan),
-                Err(_) => loopback::send(sender),
-            }),
-            (Attached::Unclaimed(_), Claim::Sender(chan)) if chan.senders() > 0 => {
-                typed::<T>(chan).map(Sender::from_chan)
-            }
-            (Attached::Unclaimed(unclaimed), _) if unclaimed.kind() == Some(Kind::Sender) => {
-                let capacity = unclaimed.attachment.map_or(0, |attachment| attachment.capacity);
-                let chan = Chan::<T>::tentative(capacity);
-                entry.claim = Claim::Sender(chan.clone());
-                Ok(Sender::from_chan(chan))
-            }
-            (other, _) => Err(wrong_kind(other, "a Sender")),
-        }
-    });
-    claimed.map_err(D::Error::custom)
-}
-
-pub(crate) fn claim_receiver<'de, T: Message, D: Deserializer<'de>>(d: D) -> Result<Receiver<T>, D::Error> {
-    let index = index_of(d)?;
-    let claimed = entry(index, |entry| match (&entry.attached, &entry.claim) {
-        (Attached::Receiver(receiver), _) => {
-            Ok(match receiver.chan().clone().as_any().downcast::<Chan<T>>() {
-                Ok(chan) => Receiver::from_chan(chan),
-                Err(_) => loopback::receive(receiver.clone()),
-            })
-        }
-        (Attached::Unclaimed(_), Claim::Receiver(chan)) if chan.receivers() > 0 => {
-            typed::<T>(chan).map(Receiver::from_chan)
-        }
-        (Attached::Unclaimed(unclaimed), _) if unclaimed.kind() == Some(Kind::Receiver) => {
-            let capacity = unclaimed.attachment.map_or(0, |attachment| attachment.capacity);
-            let chan = Chan::<T>::tentative(capacity);
-            entry.claim = Claim::Receiver(chan.clone());
-            Ok(Receiver::from_chan(chan))
-        }
-        (other, _) => Err(wrong_kind(other, "a Receiver")),
-    });
-    claimed.map_err(D::Error::custom)
-}
+pub(crate) const TWICE: &str = "a stream or descriptor is claimed twice";
 
 pub(crate) fn claim_stream<'de, D: Deserializer<'de>>(d: D) -> Result<ByteStream, D::Error> {
     let index = index_of(d)?;
@@ -289,23 +228,6 @@ pub(crate) fn claim_descriptor<'de, D: Deserializer<'de>>(d: D) -> Result<Fd, D:
                 Ok(fd)
             }
             other => Err(wrong_kind(other, "an Fd")),
-        }
-    });
-    claimed.map_err(D::Error::custom)
-}
-
-/// Takes an attachment over unclaimed, for a `Raw` nested in the value.
-pub(crate) fn claim_any<'de, D: Deserializer<'de>>(d: D) -> Result<Attached, D::Error> {
-    let index = index_of(d)?;
-    let claimed = entry(index, |entry| {
-        entry.attached.share();
-        entry.claim = Claim::Moved;
-        match &mut entry.attached {
-            Attached::Sender(sender) => Ok(Attached::Sender(AnySender::clone(sender))),
-            Attached::Receiver(receiver) => Ok(Attached::Receiver(receiver.clone())),
-            Attached::Stream(core, _) => Ok(Attached::Stream(core.clone(), None)),
-            Attached::Descriptor(core, _) => Ok(Attached::Descriptor(core.clone(), None)),
-            Attached::Unclaimed(_) => Err(TWICE.to_owned()),
         }
     });
     claimed.map_err(D::Error::custom)

@@ -186,25 +186,6 @@ impl Collected {
         ))
     }
 
-    /// Any attachment of a `Raw` that is itself part of a message.
-    pub(crate) fn of<E: serde::ser::Error>(end: &mut Attached) -> Result<Self, E> {
-        end.share();
-        match end {
-            Attached::Sender(sender) => Self::sender(sender.clone()),
-            Attached::Receiver(receiver) => Self::receiver(receiver.clone()),
-            // The hold of the Raw gives way to that of the message.
-            Attached::Stream(core, hold) => {
-                drop(hold.take());
-                Self::stream(core)
-            }
-            Attached::Descriptor(core, hold) => {
-                drop(hold.take());
-                Self::descriptor(core)
-            }
-            Attached::Unclaimed(_) => Err(E::custom("an end in the message is in use")),
-        }
-    }
-
     fn from<E: serde::ser::Error>(result: Result<(Placeholder, u32), String>) -> Result<Self, E> {
         result.map(|(form, index)| Self { form, index }).map_err(E::custom)
     }

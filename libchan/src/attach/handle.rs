@@ -1,59 +1,8 @@
 //! Channel ends without their type, counted like the typed ones.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use libchan_proto::{Attach, Attachment, Key};
-
-use crate::chan::Chan;
-use crate::error::{Closed, SendFailure};
-use crate::raw::Raw;
-use crate::session::{Leg, Shared};
-
-/// A channel without its type: what sessions and messages hold.
-pub(crate) trait AnyChan: Send + Sync {
-    fn count_sender(&self);
-    fn count_receiver(&self);
-    fn drop_sender(self: Arc<Self>);
-    fn drop_receiver(self: Arc<Self>);
-    /// A counted receiver is at the other end of the leg now, and no longer here.
-    fn receiver_left(self: Arc<Self>, leg: &Leg);
-    /// How many handles of this end are alive in this process.
-    fn senders(&self) -> u32;
-    fn receivers(&self) -> u32;
-    fn capacity(&self) -> u32;
-    /// Prepares the channel so that the peer of `session` gets a sender of it, under the key in the answer.
-    fn bind_sender(self: Arc<Self>, session: &Arc<Shared>) -> Result<Attach, SendFailure>;
-    /// The same for a receiver. The caller's handle is the one that leaves.
-    fn bind_receiver(self: Arc<Self>, session: &Arc<Shared>) -> Result<Attach, SendFailure>;
-    /// The message that names a bound end has been sent.
-    fn announced(self: Arc<Self>, leg: &Leg);
-    /// The bound end will not be sent after all.
-    fn unbind(self: Arc<Self>, leg: &Leg);
-    /// A sender of it that was at a peer is here again, and counted.
-    fn come_home(self: Arc<Self>);
-    /// A claimed sender whose value has decoded: its messages go to `leg` from now on.
-    fn adopt_sink(self: Arc<Self>, leg: Leg);
-    /// A claimed receiver whose value has decoded.
-    fn adopt_source(self: Arc<Self>, leg: Leg, on_demand: bool);
-    /// The session has news of one of the channel's legs.
-    fn ready(self: Arc<Self>, key: Key, session: &Arc<Shared>);
-    /// `messages` of one of its legs were taken at the other side.
-    fn taken(self: Arc<Self>, key: Key, session: &Arc<Shared>, messages: u32);
-    /// The session closes: the leg ends cleanly once what was accepted has gone out.
-    fn leave(self: Arc<Self>, key: Key, session: &Arc<Shared>);
-    /// The session is over, and with it the leg.
-    fn session_over(self: Arc<Self>, key: Key, session: &Arc<Shared>);
-    /// Nobody takes anything from the channel any more.
-    fn refuse_all(self: Arc<Self>, why: Closed);
-    /// A sender of it was lost with a link: said when the other senders have ended.
-    fn lose(&self);
-    /// A receiver of it was lost with a link: with the last one what waits is lost.
-    fn lose_receiver(&self);
-    /// The channel ends with the session it was opened on: `lost`, or cleanly.
-    fn end(self: Arc<Self>, lost: bool);
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-}
+use crate::session::{AnyChan, Leg};
 
 /// A counted sender of some type.
 pub(crate) struct AnySender(Arc<dyn AnyChan>);
@@ -62,23 +11,6 @@ impl AnySender {
     pub(crate) fn new(chan: Arc<dyn AnyChan>) -> Self {
         chan.count_sender();
         Self(chan)
-    }
-
-    /// An untyped sender for an end that arrived and is sent on unread.
-    pub(crate) fn relay(leg: Leg, attachment: Attachment) -> Self {
-        let chan: Arc<dyn AnyChan> = Chan::<Raw>::tentative(attachment.capacity);
-        let sender = Self::new(chan.clone());
-        chan.adopt_sink(leg);
-        sender
-    }
-
-    /// A sender of the channel here that the peer's sender led to.
-    pub(crate) fn home(leg: &Leg) -> Self {
-        let chan: Arc<dyn AnyChan> = leg.session.port(leg.key).unwrap_or_else(|| Chan::<Raw>::closed());
-        let sender = Self::new(chan.clone());
-        chan.come_home();
-        leg.session.release_hold(leg.key);
-        sender
     }
 
     pub(crate) fn chan(&self) -> &Arc<dyn AnyChan> {
@@ -108,14 +40,6 @@ impl AnyReceiver {
     pub(crate) fn new(chan: Arc<dyn AnyChan>) -> Self {
         chan.count_receiver();
         Self { chan, counted: true }
-    }
-
-    /// An untyped receiver for an end that arrived and is sent on unread.
-    pub(crate) fn relay(leg: Leg, attachment: Attachment) -> Self {
-        let chan: Arc<dyn AnyChan> = Chan::<Raw>::tentative(attachment.capacity);
-        let receiver = Self::new(chan.clone());
-        chan.adopt_source(leg, attachment.on_demand);
-        receiver
     }
 
     pub(crate) fn chan(&self) -> &Arc<dyn AnyChan> {

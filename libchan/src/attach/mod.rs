@@ -14,14 +14,14 @@ use std::sync::Arc;
 use libchan_proto::{Attach, Attachment, Kind};
 use smallvec::SmallVec;
 
-pub(crate) use self::decode::{DecodeScope, claim_any, claim_receiver, claim_sender};
+pub(crate) use self::decode::{Claim, DecodeScope, TWICE, entry, index_of, wrong_kind};
 use self::decode::{claim_descriptor, claim_stream};
 pub(crate) use self::encode::{Collected, EncodeScope};
-pub(crate) use self::handle::{AnyChan, AnyReceiver, AnySender};
+pub(crate) use self::handle::{AnyReceiver, AnySender};
 use crate::error::SendFailure;
 use crate::fd::{Fd, FdCore, FdHold};
 use crate::session::Leg;
-use crate::stream::{ByteStream, StreamCore, StreamHold};
+use crate::stream::{StreamCore, StreamHold};
 
 /// What a message carries: nearly always nothing or one end.
 pub(crate) type Ends = SmallVec<[Attached; 1]>;
@@ -42,7 +42,7 @@ pub(crate) enum Attached {
 
 /// An attachment that arrived. Dropping it unclaimed closes it.
 pub(crate) struct Unclaimed {
-    leg: Leg,
+    pub(crate) leg: Leg,
     attachment: Option<Attachment>,
 }
 
@@ -51,12 +51,16 @@ impl Unclaimed {
         Self { leg, attachment: Some(attachment) }
     }
 
-    fn kind(&self) -> Option<Kind> {
+    pub(crate) fn kind(&self) -> Option<Kind> {
         self.attachment.map(|attachment| attachment.kind)
     }
 
+    pub(crate) fn capacity(&self) -> u32 {
+        self.attachment.map_or(0, |attachment| attachment.capacity)
+    }
+
     /// Takes it over: from here on the caller answers for it.
-    fn claim(&mut self) -> Option<Attachment> {
+    pub(crate) fn claim(&mut self) -> Option<Attachment> {
         self.attachment.take()
     }
 }
@@ -70,21 +74,6 @@ impl Drop for Unclaimed {
 }
 
 impl Attached {
-    /// Turns an end that merely arrived into a handle that can be held more than once: channels become untyped
-    /// relays, streams and descriptors values of their own.
-    pub(crate) fn share(&mut self) {
-        let Self::Unclaimed(unclaimed) = self else { return };
-        let leg = unclaimed.leg.clone();
-        let Some(attachment) = unclaimed.claim() else { return };
-        *self = match attachment.kind {
-            Kind::Sender => Self::Sender(AnySender::relay(leg, attachment)),
-            Kind::SenderHome => Self::Sender(AnySender::home(&leg)),
-            Kind::Receiver => Self::Receiver(AnyReceiver::relay(leg, attachment)),
-            Kind::Stream => Self::Stream(ByteStream::from_remote(leg.stream()).into_core(), None),
-            Kind::Descriptor => Self::Descriptor(leg.descriptor().into_core(), None),
-        };
-    }
-
     /// Another handle on the same channel end, a duplicate of a descriptor; a stream has neither.
     pub(crate) fn try_clone(&self) -> Option<Self> {
         match self {
@@ -97,31 +86,12 @@ impl Attached {
         }
     }
 
-    /// A handle for one more attempt to send the same thing, taking hold of it where it can be sent only once.
-    pub(crate) fn again(&mut self) -> Result<Self, SendFailure> {
-        self.share();
-        match self {
-            Self::Sender(sender) => Ok(Self::Sender(sender.clone())),
-            Self::Receiver(receiver) => Ok(Self::Receiver(receiver.clone())),
-            // A hold that is here already is the one that moves on; it is taken anew at the next attempt.
-            Self::Stream(core, hold) => match hold.take() {
-                Some(hold) => Ok(Self::Stream(core.clone(), Some(hold))),
-                None => Self::held_stream(core),
-            },
-            Self::Descriptor(core, hold) => match hold.take() {
-                Some(hold) => Ok(Self::Descriptor(core.clone(), Some(hold))),
-                None => Self::held_descriptor(core),
-            },
-            Self::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
-        }
-    }
-
-    fn held_stream(core: &Arc<StreamCore>) -> Result<Self, SendFailure> {
+    pub(crate) fn held_stream(core: &Arc<StreamCore>) -> Result<Self, SendFailure> {
         let hold = core.hold().map_err(|_| SendFailure::AttachmentInUse)?;
         Ok(Self::Stream(core.clone(), Some(hold)))
     }
 
-    fn held_descriptor(core: &Arc<FdCore>) -> Result<Self, SendFailure> {
+    pub(crate) fn held_descriptor(core: &Arc<FdCore>) -> Result<Self, SendFailure> {
         let hold = core.hold().map_err(|_| SendFailure::AttachmentInUse)?;
         Ok(Self::Descriptor(core.clone(), Some(hold)))
     }

@@ -5,10 +5,10 @@ use std::mem;
 
 use libchan_proto::Inbox;
 
-use super::spare;
 use super::standing::Standing;
 use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
+use crate::spare;
 
 /// The most messages that are taken before they are reported.
 const MOST_OWED: u32 = u16::MAX as u32;

@@ -8,12 +8,13 @@ use std::task::Waker;
 
 use libchan_proto::{Inbox, TakeLone};
 
+use super::Chan;
 use super::here::Polled;
 use super::recv::{Place, no_codec};
 use super::state::{Locked, State};
-use super::{Chan, spare};
 use crate::error::RecvError;
 use crate::session::Leg;
+use crate::spare;
 use crate::sync::{MutexGuard, lock};
 
 /// In `Chan::senders`, above the count: the way leads in, not out.

@@ -29,14 +29,13 @@ mod plain;
 mod pump;
 mod queue;
 mod recv;
+mod relay;
 mod reserve;
 mod ring;
 mod send;
-pub(crate) mod spare;
 mod standing;
 mod state;
 mod travel;
-mod waiters;
 
 use std::any::Any;
 use std::sync::atomic::Ordering;
@@ -46,15 +45,14 @@ use libchan_proto::{Attach, Key};
 
 pub(crate) use self::queue::Slot;
 pub(crate) use self::recv::{Place, Recv};
+pub(crate) use self::relay::share;
 pub(crate) use self::reserve::Room;
 pub(crate) use self::send::Sending;
 use self::state::{End, State};
-pub(crate) use self::waiters::{Waiters, Wakes};
-use crate::attach::AnyChan;
 use crate::error::{Closed, SendFailure};
 use crate::give_way::Effort;
 use crate::message::{Erased, Message};
-use crate::session::{Leg, Shared};
+use crate::session::{AnyChan, Leg, Shared};
 use crate::sync::{AtomicU32, Mutex};
 
 /// The capacity of a channel that states none: 0 would make every reply a round trip, and let a caller that does not

@@ -10,6 +10,7 @@ use libchan_proto::{Attach, Blocked, Flaw, Outgoing, Scope};
 use super::Chan;
 use super::legs::{InHand, Sink};
 use super::queue::Slot;
+use super::relay::share;
 use super::state::{End, Locked, State};
 use crate::attach::{Attached, Attaches, Ends};
 use crate::error::{Closed, RemoteError, SendFailure};
@@ -185,6 +186,9 @@ impl<T> Chan<T> {
         {
             let text = "the message passes a limit of the next link".to_owned();
             *parcel = Parcel::flawed(Flaw::NotForwarded, text, parcel.from.take());
+        }
+        if keep {
+            parcel.ends.iter_mut().for_each(share);
         }
         let mut copy = if keep { parcel.try_clone().map(Box::new) } else { None };
         if let Some(from) = copy.as_mut().and_then(|copy| copy.from.as_mut()) {
@@ -394,7 +398,7 @@ pub(super) fn bind_all(leg: &Leg, ends: &mut [Attached]) -> Result<Attaches, Sen
 }
 
 fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
-    end.share();
+    share(end);
     match end {
         Attached::Sender(sender) => sender.chan().clone().bind_sender(&leg.session),
         Attached::Receiver(receiver) => receiver.chan().clone().bind_receiver(&leg.session),

@@ -9,9 +9,9 @@ use std::mem;
 use std::task::Waker;
 
 use super::ring::{Place, Ring};
-use super::waiters::Wakes;
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
+use crate::waiters::Wakes;
 
 /// A message that waits: as it was sent, or as it is on the wire.
 pub(crate) enum Slot<T> {

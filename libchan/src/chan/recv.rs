@@ -7,13 +7,12 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use libchan_proto::{Attachment, Body, Flaw, Message, TakeLone};
 
+use super::Chan;
 use super::here::Polled;
 use super::legs::Legs;
 use super::news::parcel_of;
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
-use super::waiters::Waiters;
-use super::{Chan, spare};
 use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
@@ -21,6 +20,8 @@ use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
 use crate::session::{Leg, Parked, Refill};
+use crate::spare;
+use crate::waiters::Waiters;
 
 /// What was taken under the lock, to be decoded after it.
 pub(super) enum Got<T> {

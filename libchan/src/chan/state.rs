@@ -6,11 +6,11 @@ use super::legs::{Legs, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
 use super::standing::{Refused, Standing};
-use super::waiters::{Waiters, Wakes};
 use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Origin;
 use crate::session::Leg;
 use crate::sync::MutexGuard;
+use crate::waiters::{Waiters, Wakes};
 
 pub(super) struct State<T> {
     local: Option<Box<Local<T>>>,

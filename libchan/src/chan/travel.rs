@@ -7,10 +7,9 @@ use libchan_proto::{Attach, Key, Kind, Scope};
 use super::Chan;
 use super::legs::{InHand, Sink, Source};
 use super::state::{End, Locked, State};
-use crate::attach::AnyChan;
 use crate::error::{Closed, SendFailure};
 use crate::message::Message;
-use crate::session::{Leg, Shared};
+use crate::session::{AnyChan, Leg, Shared};
 
 impl<T: Message> Chan<T> {
     /// The peer of `session` gets a sender: messages will come in from there.

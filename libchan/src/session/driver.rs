@@ -19,15 +19,16 @@ use tokio::time::Sleep;
 
 use super::again::Again;
 use super::alarm::Alarm;
+use super::any_chan::AnyChan;
 use super::buffers;
 use super::farewell::Farewell;
 use super::port::Concerned;
 use super::read::ReadBuffer;
 use super::shared::{Shared, State};
-use crate::attach::AnyChan;
-use crate::chan::{Wakes, spare};
 use crate::link::LinkReader;
+use crate::spare;
 use crate::sync::MutexGuard;
+use crate::waiters::Wakes;
 
 /// Reads in one turn at the most.
 const READS: usize = 8;

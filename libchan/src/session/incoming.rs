@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use libchan_proto::{Key, Metadata, Opening, Scope, SessionError};
 
+use super::any_chan::AnyChan;
 use super::leg::Leg;
 use super::shared::Shared;
-use crate::attach::AnyChan;
 use crate::chan::{Chan, DEFAULT_CAPACITY};
 use crate::error::{Closed, OpenError, RemoteError};
 use crate::message::Message;

@@ -5,13 +5,13 @@ use std::task::Waker;
 
 use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
 
+use super::any_chan::AnyChan;
 use super::port::{LentPort, Parked, Port};
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
-use crate::attach::AnyChan;
-use crate::chan::spare;
 use crate::error::Closed;
 use crate::fd::Fd;
+use crate::spare;
 use crate::stream::RemoteStream;
 
 /// An entry in a session.

@@ -12,40 +12,17 @@ use std::time::Duration;
 
 use libchan_proto::{Event, Hello, Limits, Machine, Metadata, Output};
 
+use super::any_chan::AnyChan;
 use super::driver::Driver;
 use super::leg::Leg;
 use super::shared::Shared;
-use crate::attach::{AnyChan, AnyReceiver, AnySender};
-use crate::chan::Chan;
 use crate::codec::AnyCodec;
 use crate::link::{LinkInfo, LinkReader, LinkWriter};
-use crate::message::Message;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
 use crate::sync::{Mutex, lock, spawn};
 
-/// A receiver of `T` for a channel of another type.
-pub(crate) fn receive<T: Message>(receiver: AnyReceiver) -> Receiver<T> {
-    let capacity = receiver.chan().capacity();
-    let chan = Chan::<T>::tentative(capacity);
-    let typed = Receiver::from_chan(chan.clone());
-    let known = receiver.chan().clone();
-    connect(known, chan, capacity);
-    drop(receiver);
-    typed
-}
-
-/// A sender of `T` for a channel of another type.
-pub(crate) fn send<T: Message>(sender: &AnySender) -> Sender<T> {
-    let capacity = sender.chan().capacity();
-    let chan = Chan::<T>::tentative(capacity);
-    let typed = Sender::from_chan(chan.clone());
-    connect(chan, sender.chan().clone(), capacity);
-    typed
-}
-
 /// Makes `to` a remote receiver of `from`.
-fn connect(from: Arc<dyn AnyChan>, to: Arc<dyn AnyChan>, capacity: u32) {
+pub(crate) fn connect(from: Arc<dyn AnyChan>, to: Arc<dyn AnyChan>) {
+    let capacity = from.capacity();
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         // Without a runtime nothing can carry the messages: both sides see a lost link.
         from.end(true);

@@ -3,6 +3,7 @@
 mod again;
 mod agreed;
 mod alarm;
+mod any_chan;
 mod buffers;
 mod descriptors;
 mod driver;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
 
+pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
 pub(crate) use self::leg::Leg;
@@ -34,7 +36,7 @@ pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
 pub(crate) use self::port::Parked;
 pub(crate) use self::shared::{Refill, Shared};
-use crate::attach::{AnyChan, AnyReceiver};
+use crate::attach::AnyReceiver;
 use crate::chan::Chan;
 use crate::codec::AnyCodec;
 use crate::error::OpenError;

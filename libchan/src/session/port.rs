@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use libchan_proto::{Key, Table};
 
-use crate::attach::AnyChan;
+use super::any_chan::AnyChan;
 
 /// What an entry of the machine belonged to, and who waited for it.
 #[derive(Default)]

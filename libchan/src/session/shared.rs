@@ -15,20 +15,20 @@ use libchan_proto::{Attach, Attachment, Key, Kind, Machine, Output, Reason, Sess
 use tokio::runtime::Handle;
 
 use super::agreed::Agreed;
+use super::any_chan::AnyChan;
 use super::buffers;
 use super::descriptors::{Arrived, Leaving};
 use super::leg::Leg;
 use super::patience::Patience;
 use super::port::{Port, Ports};
 use super::write::Unsent;
-use crate::attach::AnyChan;
-use crate::chan::{Waiters, Wakes};
 use crate::codec::AnyCodec;
 use crate::error::SendFailure;
 use crate::fd::{Fd, FdHold};
 use crate::link::{LinkInfo, LinkWriter};
 use crate::stream::StreamHold;
 use crate::sync::{Mutex, MutexGuard, lock};
+use crate::waiters::{Waiters, Wakes};
 
 /// Data of a stream from this size on is written through, in bytes.
 const LARGE: usize = 16 * 1024;
