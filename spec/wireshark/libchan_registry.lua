@@ -81,7 +81,12 @@ return {
     [35] = "DISCONNECTED",
     [36] = "GOING_AWAY",
     [37] = "UNCLAIMED",
-    [38] = "CLAIM_MISMATCH",
+    [38] = "NOT_DECODED",
+    [39] = "NOT_DELIVERED",
+    [40] = "PANICKED",
+    [41] = "NO_REPLY",
+    [42] = "ABANDONED",
+    [43] = "SESSION_CLOSED",
     [256] = "APPLICATION",
   },
   HELLO = {

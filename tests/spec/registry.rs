@@ -122,6 +122,12 @@ fn error_codes() {
         ("DISCONNECTED", code::DISCONNECTED),
         ("GOING_AWAY", code::GOING_AWAY),
         ("UNCLAIMED", code::UNCLAIMED),
+        ("NOT_DECODED", code::NOT_DECODED),
+        ("NOT_DELIVERED", code::NOT_DELIVERED),
+        ("PANICKED", code::PANICKED),
+        ("NO_REPLY", code::NO_REPLY),
+        ("ABANDONED", code::ABANDONED),
+        ("SESSION_CLOSED", code::SESSION_CLOSED),
         ("APPLICATION", code::APPLICATION),
     ];
     let registry: Vec<(String, u32)> = rows("errors")

@@ -25,7 +25,12 @@ const NAMES: [(&str, u16); 25] = [
     ("DISCONNECTED", 35),
     ("GOING_AWAY", 36),
     ("UNCLAIMED", 37),
-    ("CLAIM_MISMATCH", 38),
+    ("NOT_DECODED", 38),
+    ("NOT_DELIVERED", 39),
+    ("PANICKED", 40),
+    ("NO_REPLY", 41),
+    ("ABANDONED", 42),
+    ("SESSION_CLOSED", 43),
 ];
 
 /// The number of a code.

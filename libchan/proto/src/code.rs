@@ -42,12 +42,24 @@ pub const REFUSED: u16 = 32;
 pub const ACCEPT_QUEUE_FULL: u16 = 33;
 /// The channel was closed as a whole, elsewhere.
 pub const CLOSED: u16 = 34;
-/// A relay lost its link, or a message could not be sent before the session closed.
+/// A link on the way was lost.
 pub const DISCONNECTED: u16 = 35;
-/// The session is closing.
+/// The channel's receiver is draining: it takes no more.
 pub const GOING_AWAY: u16 = 36;
-/// The end was not claimed by the message's receiver.
+/// The message decoded, and its type has no place for the end.
 pub const UNCLAIMED: u16 = 37;
+/// The message that held the end did not decode.
+pub const NOT_DECODED: u16 = 38;
+/// The message that held the end was dropped unread.
+pub const NOT_DELIVERED: u16 = 39;
+/// The end was dropped while its thread panicked.
+pub const PANICKED: u16 = 40;
+/// A oneshot ended without a value.
+pub const NO_REPLY: u16 = 41;
+/// A byte stream was dropped without a shutdown, or a sender that had to finish was dropped unfinished.
+pub const ABANDONED: u16 = 42;
+/// The end was unfinished when a session on its way closed in good order.
+pub const SESSION_CLOSED: u16 = 43;
 /// The first code of the application's own.
 pub const APPLICATION: u16 = 256;
 
@@ -76,8 +88,14 @@ pub fn describe(code: u16) -> &'static str {
         ACCEPT_QUEUE_FULL => "too many channels wait to be accepted",
         CLOSED => "the channel was closed",
         DISCONNECTED => "the link was lost",
-        GOING_AWAY => "the session is closing",
-        UNCLAIMED => "nobody claimed the end",
+        GOING_AWAY => "the receiver is draining and takes no more",
+        UNCLAIMED => "the type of the message has no place for it",
+        NOT_DECODED => "the message that held it did not decode",
+        NOT_DELIVERED => "the message that held it was dropped unread",
+        PANICKED => "its holder panicked",
+        NO_REPLY => "it ended without a reply",
+        ABANDONED => "it was dropped before it was finished",
+        SESSION_CLOSED => "the session was closed before it was finished",
         APPLICATION.. => "an application error",
         _ => "an unknown error",
     }

@@ -25,7 +25,12 @@ export const Code = Object.freeze({
   DISCONNECTED: 35,
   GOING_AWAY: 36,
   UNCLAIMED: 37,
-  CLAIM_MISMATCH: 38,
+  NOT_DECODED: 38,
+  NOT_DELIVERED: 39,
+  PANICKED: 40,
+  NO_REPLY: 41,
+  ABANDONED: 42,
+  SESSION_CLOSED: 43,
   /** The application's code c travels as APPLICATION + c. */
   APPLICATION: 256,
 });

@@ -24,7 +24,12 @@ CLOSED = 34
 DISCONNECTED = 35
 GOING_AWAY = 36
 UNCLAIMED = 37
-CLAIM_MISMATCH = 38
+NOT_DECODED = 38
+NOT_DELIVERED = 39
+PANICKED = 40
+NO_REPLY = 41
+ABANDONED = 42
+SESSION_CLOSED = 43
 
 #: The application's code c travels as APPLICATION + c.
 APPLICATION = 256
@@ -51,9 +56,14 @@ _TEXTS = {
     ACCEPT_QUEUE_FULL: "too many channels wait to be accepted",
     CLOSED: "a sender closed the channel",
     DISCONNECTED: "a link was lost",
-    GOING_AWAY: "the session is closing",
-    UNCLAIMED: "nobody claimed the end",
-    CLAIM_MISMATCH: "the end was claimed as something else",
+    GOING_AWAY: "the receiver is draining and takes no more",
+    UNCLAIMED: "the type of the message has no place for it",
+    NOT_DECODED: "the message that held it did not decode",
+    NOT_DELIVERED: "the message that held it was dropped unread",
+    PANICKED: "its holder panicked",
+    NO_REPLY: "it ended without a reply",
+    ABANDONED: "it was dropped before it was finished",
+    SESSION_CLOSED: "the session was closed before it was finished",
 }
 
 
