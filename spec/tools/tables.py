@@ -50,7 +50,8 @@ def of_states(table):
         row([entry["from"], entry["input"]] + [cell(one) for one in entry["cells"]])
         for entry in table["rows"]
     ]
-    means = [f"* *{state['name']}*: {state['means']}" for state in states]
+    last = [table["last"]] if "last" in table else []
+    means = [f"* *{state['name']}*: {state['means']}" for state in states + last]
     return means + [""] + lines
 
 

@@ -12,9 +12,9 @@ return {
     max_attachments = 64,
     max_channels = 65536,
     max_pending_accepts = 256,
-    initial_window = 1024,
+    initial_window = 2048,
     stream_window = 16384,
-    session_memory = 268435456,
+    session_memory = 536870912,
     max_descriptors = 0,
   },
   TYPES = {
@@ -37,7 +37,7 @@ return {
     [2] = "ATTACHMENTS",
     [4] = "NOT_ENCODED",
     [8] = "NOT_FORWARDED",
-    [16] = "ANNOUNCED",
+    [16] = "HEADERS",
   },
   KINDS = {
     [1] = "the sending end",

@@ -97,8 +97,8 @@ fn requirements_and_vectors_name_each_other() {
     assert!(missing.is_empty(), "without a vector and without a reason: {missing:?}");
 }
 
-/// Every cell that ends the session because of what a peer sends has a vector with its code and its requirements. Not
-/// those of the sending end in *cancelled*: a machine that answers CANCEL at once passes through it.
+/// Every cell that ends the session because of what a peer sends has a vector with its code and its requirements; a row
+/// that gathers inputs has one for each of them.
 #[test]
 fn every_illegal_cell_has_a_vector() {
     let requirements = requirements();
@@ -113,16 +113,29 @@ fn every_illegal_cell_has_a_vector() {
                 for req in reqs(cell) {
                     assert!(requirements.contains_key(req), "{name}, {state}, {input}: {req} is none");
                 }
-                if cell["code"].is_null()
-                    || word(entry, "from") != "peer"
-                    || state == "cancelled" && name == "sending end"
-                {
+                if cell["code"].is_null() || word(entry, "from") != "peer" {
                     continue;
                 }
-                let shown = rejects.iter().any(|vector| {
-                    vector["code"] == cell["code"] && reqs(cell).iter().all(|req| reqs(vector).contains(req))
-                });
-                assert!(shown, "{name}, {state}, {input}: no vector in reject.json");
+                let each = entry["each"].as_object();
+                let gathered: Vec<(&str, Vec<&str>)> = match each {
+                    None => vec![(input, reqs(cell))],
+                    Some(each) => each
+                        .iter()
+                        .map(|(input, req)| {
+                            let req = req.as_array().into_iter().flatten();
+                            (input.as_str(), req.filter_map(Value::as_str).collect())
+                        })
+                        .collect(),
+                };
+                for (input, req) in gathered {
+                    let why = format!("{state}: ");
+                    let shown = rejects.iter().any(|vector| {
+                        vector["code"] == cell["code"]
+                            && word(vector, "why").starts_with(&why)
+                            && req.iter().all(|req| reqs(vector).contains(req))
+                    });
+                    assert!(shown, "{name}, {state}, {input}: no vector in reject.json");
+                }
             }
         }
     }

@@ -57,8 +57,11 @@ fn cell(cell: &Value) -> String {
 
 fn of_states(table: &Value) -> Vec<String> {
     let states = list(table, "states");
-    let mut lines: Vec<String> =
-        states.iter().map(|state| format!("* *{}*: {}", word(state, "name"), word(state, "means"))).collect();
+    let mut lines: Vec<String> = states
+        .iter()
+        .chain(table.get("last"))
+        .map(|state| format!("* *{}*: {}", word(state, "name"), word(state, "means")))
+        .collect();
     lines.push(String::new());
     let heads = states.iter().map(|state| format!("*{}*", word(state, "name")));
     lines.push(row(["from".to_owned(), "input".to_owned()].into_iter().chain(heads)));
@@ -94,7 +97,8 @@ fn state_tables_have_no_empty_cell_and_stand_in_the_text() {
     for table in list(&states, "tables") {
         let name = word(table, "name");
         let columns = list(table, "states").len();
-        let names: Vec<&str> = list(table, "states").iter().map(|state| word(state, "name")).collect();
+        let names: Vec<&str> =
+            list(table, "states").iter().chain(table.get("last")).map(|state| word(state, "name")).collect();
         for entry in list(table, "rows") {
             let cells = list(entry, "cells");
             assert_eq!(cells.len(), columns, "{name}, {}", word(entry, "input"));

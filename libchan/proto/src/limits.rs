@@ -10,18 +10,18 @@ pub struct Limits {
     pub max_frame: u32,
     /// The longest message payload, in bytes; 16 MiB. Stops one message from taking the session's memory.
     pub max_message: u32,
-    /// The most attachments of a message, 253 at the most; 64. Stops a small frame from opening many channels.
+    /// The most attachments of a message, 253 at the most, and what fits the first window; 64. Stops a small frame from opening many channels.
     pub max_attachments: u32,
     /// The most channels and streams open at once, of both sides; 65,536. Stops table growth.
     pub max_channels: u32,
     /// The most named channels that wait to be accepted; 256. Stops a peer that opens faster than we accept.
     pub max_pending_accepts: u32,
-    /// The bytes that each channel may hold from its start; 1 KiB. Small, so that a hundred thousand idle channels are
-    /// affordable: each is charged twice this (window and one message that may overshoot it).
+    /// The bytes that each channel may hold from its start; 2 KiB, 512 at least. Small, so that a hundred thousand idle
+    /// channels are affordable.
     pub initial_window: u32,
     /// The bytes that each direction of a stream may hold from its start; 16 KiB.
     pub stream_window: u32,
-    /// All that may wait here unread, in bytes; 256 MiB. Stops a peer from filling our memory through many channels.
+    /// All that may wait here unread, in bytes; 512 MiB. Stops a peer from filling our memory through many channels.
     pub session_memory: u32,
     /// Descriptors that may be on their way to us at once; 0 on links that pass none. Stops descriptor floods.
     pub max_descriptors: u32,
@@ -50,9 +50,9 @@ impl Default for Limits {
             max_attachments: 64,
             max_channels: 65_536,
             max_pending_accepts: 256,
-            initial_window: 1024,
+            initial_window: 2048,
             stream_window: 16 * 1024,
-            session_memory: 256 * 1024 * 1024,
+            session_memory: 512 * 1024 * 1024,
             max_descriptors: 0,
             max_window: 8 * 1024 * 1024,
             max_hello: 16 * 1024,
@@ -68,6 +68,9 @@ impl Default for Limits {
 /// The smallest values that the protocol works with.
 const MIN_FRAME: u32 = 4096;
 const MIN_WINDOW: u32 = 256;
+const MIN_INITIAL_WINDOW: u32 = 512;
+/// What of the first window the fixed part of a message without attachments may need, and some payload.
+const FIXED_PART: u32 = 320;
 /// What one `sendmsg` can carry on Linux.
 const MAX_ATTACHMENTS: u32 = 253;
 
@@ -76,9 +79,10 @@ impl Limits {
     #[must_use]
     pub fn sane(mut self) -> Self {
         self.max_frame = self.max_frame.clamp(MIN_FRAME, 0x00ff_ffff);
-        self.max_attachments = self.max_attachments.min(MAX_ATTACHMENTS);
         self.max_descriptors = self.max_descriptors.min(MAX_ATTACHMENTS);
-        self.initial_window = self.initial_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
+        self.initial_window = self.initial_window.clamp(MIN_INITIAL_WINDOW, i32::MAX as u32 / 4);
+        let fit = (self.initial_window - FIXED_PART) / 16;
+        self.max_attachments = self.max_attachments.min(MAX_ATTACHMENTS).min(fit);
         self.stream_window = self.stream_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
         self.max_window = self.max_window.clamp(self.initial_window, i32::MAX as u32 / 4);
         self

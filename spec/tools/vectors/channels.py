@@ -138,9 +138,10 @@ def opening(t):
     t.add(
         g,
         "CH-05",
-        "no more than max_channels, ours and the peer's together",
-        recv(open_(1, 4)),
+        "no more than max_channels of our own; the peer's do not count",
+        recv(open_(1, 4), open_(3, 4)),
         opened(4),
+        opened(4, "$b"),
         app("open", name="y", capacity=1, gives={"err": "TOO_MANY_CHANNELS"}),
         QUIET,
         GOES_ON,
@@ -149,7 +150,7 @@ def opening(t):
     t.add(
         g,
         "CH-05 LI-02",
-        "a channel counts until its id is free",
+        "a channel counts until it is finished",
         opened(4),
         app("close", "$a", gives={}),
         expect(close("$a")),
@@ -159,32 +160,22 @@ def opening(t):
         expect(open_("$b", 1, "y")),
         hello={"max_channels": 1},
     )
+    t.gone(g)
     t.add(
         g,
-        "CH-05",
-        "openings of both sides may cross, up to twice the limit",
-        opened(4),
-        recv(open_(1, 4)),
-        events({"event": "opened", "id": 1}),
-        QUIET,
-        GOES_ON,
-        hello={"max_channels": 1},
-    )
-    t.add(
-        g,
-        "CH-06 CR-19 LI-02",
-        "a channel whose window would pass half of the memory is not opened",
+        "CH-05 LI-02",
+        "a channel whose window would pass a quarter of the memory is not opened",
         opened(4),
         opened(4, "$b"),
         app("open", name="x", capacity=4, gives={"err": "MEMORY"}),
         QUIET,
         GOES_ON,
-        peer={"session_memory": 8192},
+        peer={"session_memory": 16384},
     )
     t.add(
         g,
-        "CR-18 CH-06",
-        "the charge is given back when the id is free",
+        "CH-05 CH-04",
+        "the charge is given back when the channel is finished",
         opened(4),
         opened(4, "$b"),
         app("close", "$a", gives={}),
@@ -193,12 +184,12 @@ def opening(t):
         recv(cancel("$a")),
         app("open", name="x", capacity=4, gives={"id": "$c"}),
         expect(open_("$c", 4)),
-        peer={"session_memory": 8192},
+        peer={"session_memory": 16384},
     )
     t.add(
         g,
-        "CR-18",
-        "unread messages hold the charge at the receiving side too: it answers CLOSE when they are taken",
+        "CH-16 CH-04",
+        "unread messages hold the charge: CLOSE is answered when they are taken, and only then is there room",
         recv(open_(1, 4), open_(3, 4), msg(1, "01"), close(1)),
         QUIET,
         events({"event": "opened", "id": 1}, {"event": "opened", "id": 3}),
@@ -210,7 +201,7 @@ def opening(t):
         recv(open_(1, 4)),
         events({"event": "opened", "id": 1}),
         GOES_ON,
-        hello={"session_memory": 8192},
+        hello={"session_memory": 16384},
     )
     t.add(
         g,
@@ -499,8 +490,8 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-18",
-        "no CREDIT after CLOSE: what was taken goes into the CANCEL",
+        "CH-16 CR-05",
+        "what CREDIT has told the CANCEL does not tell again",
         accepted(1, 2),
         recv(msg(1, "01"), msg(1, "02")),
         take(1, "01"),
@@ -512,7 +503,7 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-16 CH-22",
+        "CH-16 CR-05",
         "the CANCEL says what no CREDIT has said",
         accepted(1, 8),
         recv(msg(1, "01"), msg(1, "02"), msg(1, "03")),
@@ -552,71 +543,80 @@ def closing(t):
         take(1, "02"),
         expect(credit(1, taken=1, bytes=33)),
     )
+    t.gone(g)
+    t.gone(g)
     t.add(
         g,
-        "FR-10",
-        "late frames for a finished id are ignored",
-        accepted(1, 4),
-        recv(close(1)),
-        ended(1),
-        expect(cancel(1)),
-        recv(
-            msg(1, "01"),
-            first(1, 3, "01"),
-            fragment(1, "02", True),
-            close(1),
-            data(1, "00"),
-            end(1),
-            stop(1),
-            credit(1, 5),
-            cancel(1, 9),
-        ),
-        QUIET,
-        events(),
-        GOES_ON,
-    )
-    t.add(
-        g,
-        "FR-10 CH-04",
-        "late frames for a finished id of ours",
-        opened(4),
-        app("close", "$a", gives={}),
-        expect(close("$a")),
-        recv(cancel("$a"), credit("$a", 1, 1, 1), cancel("$a"), msg("$a", "00"), data("$a", "00")),
-        QUIET,
-        GOES_ON,
-    )
-    t.add(
-        g,
-        "CH-18",
-        "CREDIT that has crossed our CLOSE",
+        "CH-14",
+        "CREDIT that has crossed our CLOSE is no error",
         opened(4),
         send("$a", "01"),
         app("close", "$a", gives={}),
         expect(msg("$a", "01"), close("$a")),
-        recv(credit("$a", taken=1), cancel("$a")),
+        recv(credit("$a", taken=1, wanted=1, bytes=33), cancel("$a")),
         QUIET,
         GOES_ON,
     )
     t.add(
         g,
         "CH-09 CH-20",
-        "a CLOSE behind an announced message goes after the rest of it",
+        "a clean CLOSE goes behind the rest of a message that lacks credit",
         opened(4),
-        send("$a", fill(2000)),
-        expect(first("$a", 2000, fill(992), announced=True)),
+        send("$a", fill(3000)),
+        expect(first("$a", 3000, fill(2016))),
         app("close", "$a", gives={}),
         QUIET,
-        recv(credit("$a", bytes=1008)),
-        expect({"t": "FRAGMENT", "id": "$a", "flags": 0}, close("$a")),
+        recv(credit("$a", bytes=984)),
+        expect(last("$a"), close("$a")),
+    )
+    t.gone(g)
+    t.add(
+        g,
+        "FR-25 CH-20",
+        "a CLOSE with a code does not wait: it cuts the message",
+        opened(4),
+        send("$a", fill(3000)),
+        expect(first("$a", 3000, fill(2016))),
+        app("close", "$a", scope=1, code=300, text="broken", gives={}),
+        expect(close("$a", 300, 1, "broken")),
+        recv(credit("$a", bytes=984)),
+        QUIET,
+        recv(cancel("$a")),
+        QUIET,
+        GOES_ON,
     )
     t.add(
         g,
-        "FR-10 FR-09",
-        "below the highest id that was announced an id that was never used counts as finished",
-        recv(open_(9, 1)),
-        events({"event": "opened", "id": 9}),
-        recv(msg(3, "00"), close(7), credit(5, bytes=1)),
+        "FR-25 CH-10",
+        "a CLOSE with a code in the middle of a message: what was whole comes first, then the error",
+        accepted(1, 4),
+        recv(msg(1, "01"), first(1, 4, "0203"), close(1, 40, 0, "dropped")),
+        take(1, "01"),
+        ended(1, 40, 0, "dropped"),
+        expect(cancel(1, 1)),
+        accepted(1, 1),
+    )
+    t.add(
+        g,
+        "FR-10 CH-04",
+        "CREDIT and CANCEL that have crossed our CLOSE, on an id that the peer gave: it is finished, and they are late",
+        accepted(),
+        recv(msg(1, "", att(1, 3, 4))),
+        take(1),
+        app("claim", ids=[3]),
+        send(3, "01"),
+        app("close", 3, gives={}),
+        expect(msg(3, "01"), close(3)),
+        recv(credit(3, taken=1, bytes=33), cancel(3, 0, 300, 1, "late")),
+        QUIET,
+        GOES_ON,
+        level=1,
+    )
+    t.add(
+        g,
+        "FR-10",
+        "whatever numbers a late CREDIT has",
+        recv(credit(9, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF), cancel(9, 0xFFFFFFFF)),
         QUIET,
         GOES_ON,
     )
@@ -667,7 +667,7 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-17 CH-19",
+        "CH-04 CH-19",
         "CANCEL and CLOSE cross at the receiver: no second CANCEL",
         accepted(1, 4),
         app("cancel", 1, scope=0, code=0, text="", gives={}),
@@ -691,7 +691,7 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-22",
+        "CR-05",
         "CANCEL tells what was taken and not told",
         accepted(1, 8),
         recv(msg(1, "01"), msg(1, "02")),
@@ -702,7 +702,7 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-22",
+        "CR-05",
         "what CREDIT has told is not told again",
         accepted(1, 2),
         recv(msg(1, "01"), msg(1, "02")),
@@ -762,10 +762,10 @@ def closing(t):
     t.add(
         g,
         "FR-25 CH-15",
-        "we are in the middle of a message when the receiver leaves: CLOSE abandons it",
+        "we are in the middle of a message when the receiver leaves: CLOSE answers at once",
         opened(4),
-        send("$a", fill(2000)),
-        expect(first("$a", 2000, fill(992), announced=True)),
+        send("$a", fill(3000)),
+        expect(first("$a", 3000, fill(2016))),
         recv(cancel("$a")),
         expect(close("$a")),
         QUIET,
@@ -773,7 +773,7 @@ def closing(t):
     )
     t.add(
         g,
-        "CH-22 CR-02",
+        "CR-05 CR-02",
         "with capacity 0 the taken of CANCEL decides whether the last message was received",
         opened(0),
         recv(credit("$a", wanted=1)),
@@ -783,6 +783,70 @@ def closing(t):
         expect(close("$a")),
         app("status", "$a", gives={"untaken": 0}),
         level=0,
+    )
+    t.add(
+        g,
+        "CH-15 CH-04",
+        "CANCEL is answered at once, and the id is free then: it is given again",
+        app("open", name="x", capacity=4, gives={"id": 2}),
+        send(2, "01"),
+        SKIP,
+        recv(cancel(2, 0, 39)),
+        expect(close(2)),
+        app("open", name="y", capacity=1, gives={"id": 2}),
+        expect(open_(2, 1, "y")),
+    )
+    t.add(
+        g,
+        "CH-15 CH-09",
+        "CANCEL while a clean CLOSE waits behind a message that lacks credit: CLOSE answers, the message is cut",
+        opened(4),
+        send("$a", fill(3000)),
+        expect(first("$a", 3000, fill(2016))),
+        app("close", "$a", gives={}),
+        QUIET,
+        recv(cancel("$a", 0, 300)),
+        expect(close("$a")),
+        QUIET,
+    )
+    t.add(
+        g,
+        "CH-19",
+        "after our CANCEL nothing is counted: more messages and bytes than there was credit for",
+        accepted(1, 1),
+        app("cancel", 1, scope=0, code=0, text="", gives={}),
+        expect(cancel(1)),
+        recv(msg(1, fill(2000)), msg(1, fill(3000)), msg(1, "00")),
+        QUIET,
+        GOES_ON,
+        recv(close(1)),
+        QUIET,
+        accepted(1, 1),
+    )
+    t.add(
+        g,
+        "CH-19",
+        "nor is order looked at: a message inside another, a fragment of nothing, a total that is not kept",
+        accepted(1, 4),
+        recv(first(1, 4, "01")),
+        app("cancel", 1, scope=0, code=0, text="", gives={}),
+        expect(cancel(1)),
+        recv(msg(1, "02"), fragment(1, "03"), first(1, 9, "04"), fragment(1, fill(30), True), close(1)),
+        QUIET,
+        GOES_ON,
+        accepted(1, 1),
+    )
+    t.add(
+        g,
+        "CH-14 CH-16",
+        "a channel that is refused: CLOSE with any code finishes it, and nothing answers",
+        recv(open_(1, 4)),
+        app("refuse", 1, code=32, text="no", gives={}),
+        expect(cancel(1, 0, 32, 1, "no")),
+        recv(close(1, 300)),
+        QUIET,
+        events({"event": "opened", "id": 1}),
+        accepted(1, 1),
     )
 
 

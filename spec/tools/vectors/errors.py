@@ -8,8 +8,8 @@ def entries():
     g = "er.code"
     for code, why in (
         (16, "kept for later versions"),
-        (38, "reserved"),
-        (39, "kept for later versions"),
+        (38, "as any other"),
+        (43, "as any other"),
         (255, "kept for later versions"),
         (256, "the first of the application's"),
         (65535, "the last"),
@@ -149,7 +149,7 @@ def entries():
     )
     t.add(
         g,
-        "CH-17 CH-19",
+        "CH-04 CH-19",
         "and at the receiver",
         accepted(),
         app("cancel", 1, scope=1, code=301, text="theirs", gives={}),

@@ -76,7 +76,7 @@ def arriving(t):
     t.add(
         g,
         "AT-04 CH-15",
-        "the receiver of an end is gone before it was claimed: CLOSE answers all the same",
+        "the receiver of an end is gone before its message was taken: CLOSE answers at once",
         accepted(),
         recv(msg(1, "", att(1, 3, 4)), cancel(3, 0, 300, 1, "late")),
         expect(close(3)),
@@ -146,7 +146,7 @@ def arriving(t):
     )
     t.add(
         g,
-        "CH-17 CH-04",
+        "CH-16 CH-04",
         "where the receiving side gave the id, CLOSE is the last word",
         opened(),
         give("$a", 1, "$b", capacity=4),
@@ -160,7 +160,7 @@ def arriving(t):
     )
     t.add(
         g,
-        "CH-17 CH-04",
+        "CH-16 CH-04",
         "its id is free when CLOSE has come and all was taken",
         app("open", name="x", capacity=8, gives={"id": 2}),
         SKIP,
@@ -273,8 +273,8 @@ def leaving(t):
     )
     t.add(
         g,
-        "CR-19 LI-02",
-        "a receiving end costs the peer's memory, a sending end ours",
+        "CH-05 LI-02",
+        "either end costs the memory of the side that gives it",
         opened(),
         app(
             "send", "$a", {"err": "MEMORY"}, codec=0, payload="", attachments=[{"kind": 2, "capacity": 1}] * 2
@@ -282,18 +282,16 @@ def leaving(t):
         QUIET,
         give("$a", 2, "$b", capacity=1),
         {"expect": [{"t": "MESSAGE"}]},
-        app(
-            "send", "$a", {"err": "MEMORY"}, codec=0, payload="", attachments=[{"kind": 1, "capacity": 1}] * 3
-        ),
+        app("send", "$a", {"err": "MEMORY"}, codec=0, payload="", attachments=[{"kind": 1, "capacity": 1}]),
+        recv(open_(1, 1), msg(1, "", att(1, 3, 1))),
         QUIET,
-        app("send", "$a", {"sent": True}, codec=0, payload="", attachments=[{"kind": 1, "capacity": 1}] * 2),
-        {"expect": [{"t": "MESSAGE"}]},
-        hello={"session_memory": 8192},
+        GOES_ON,
+        hello={"session_memory": 16384},
     )
     t.add(
         g,
-        "CH-12 AT-12",
-        "a message of ours that is dropped there: both ends are closed from there",
+        "CH-12 AT-12 AT-11",
+        "a message of ours that did not decode there: both ends are closed from there, with the reason",
         opened(),
         app(
             "send",
@@ -304,27 +302,29 @@ def leaving(t):
             attachments=[{"kind": 1, "capacity": 4}, {"kind": 2, "capacity": 4}],
         ),
         SKIP,
-        recv(close("$b"), cancel("$c")),
-        ended("$b"),
+        recv(close("$b", 38, 0, "no map"), cancel("$c", 0, 38, 0, "no map")),
+        ended("$b", 38, 0, "no map"),
         expect(close("$c")),
+        app("status", "$c", gives={"cancel": {"scope": 0, "code": 38, "text": "no map"}}),
         GOES_ON,
     )
 
 
 def dropping(t):
     g = "ne.drop"
+    t.gone(g, 12)
     both = [att(1, 3, 4), att(2, 5, 4)]
     t.add(
         g,
         "AT-11",
-        "a message is taken and nothing claimed: all is closed",
+        "a message is taken and nothing claimed: all is closed as UNCLAIMED",
         accepted(),
         recv(msg(1, "", *both)),
         QUIET,
         take(1),
         QUIET,
         empty(1),
-        any_order(close(3), cancel(5)),
+        any_order(*dropped(3, 1, 37), *dropped(5, 2, 37)),
         recv(close(5)),
         QUIET,
         GOES_ON,
@@ -338,18 +338,18 @@ def dropping(t):
         take(1),
         app("claim", ids=[3]),
         empty(1),
-        expect(cancel(5)),
+        expect(*dropped(5, 2, 37)),
         send(3, "01"),
         expect(msg(3, "01")),
     )
     t.add(
         g,
         "AT-12",
-        "a message that waits when its channel is left",
+        "a message that waits when its channel is left: NOT_DELIVERED",
         accepted(),
         recv(msg(1, "", *both)),
         leave(1),
-        any_order(close(3), cancel(5), cancel(1)),
+        any_order(*dropped(3, 1), *dropped(5, 2), cancel(1)),
         recv(close(5), close(1)),
         QUIET,
         GOES_ON,
@@ -362,39 +362,27 @@ def dropping(t):
         leave(1),
         expect(cancel(1)),
         recv(msg(1, "", *both)),
-        any_order(close(3), cancel(5)),
-    )
-    t.add(
-        g,
-        "AT-12 FR-10",
-        "a message for a finished id",
-        accepted(),
-        recv(close(1)),
-        ended(1),
-        expect(cancel(1)),
-        recv(msg(1, "", *both)),
-        any_order(close(3), cancel(5)),
-        recv(close(5)),
+        any_order(*dropped(3, 1), *dropped(5, 2)),
+        recv(close(5), close(1)),
         QUIET,
-        GOES_ON,
     )
     t.add(
         g,
         "AT-12",
-        "a message in the place of another carries nothing on: flaw and attachments",
+        "a message in the place of another carries nothing on",
         accepted(),
         recv(msg(1, "6e6f", *both, flags=4)),
         app("take", 1, gives={"flaw": "not_encoded", "text": "no"}),
         empty(1),
-        any_order(close(3), cancel(5)),
+        any_order(*dropped(3, 1), *dropped(5, 2)),
     )
     t.add(
         g,
         "AT-12 CH-08",
-        "in a channel that was refused",
+        "in a channel that was refused: what waited is not delivered, the channel has the refusal's code",
         recv(open_(1, 4), msg(1, "", *both)),
-        app("refuse", 1, code=32, text="", gives={}),
-        any_order(close(3), cancel(5), cancel(1, 0, 32, 1)),
+        app("refuse", 1, code=300, text="not you", gives={}),
+        any_order(*dropped(3, 1), *dropped(5, 2), cancel(1, 0, 300, 1, "not you")),
         events({"event": "opened", "id": 1}),
     )
     t.add(
@@ -404,7 +392,7 @@ def dropping(t):
         recv(open_(1, 4)),
         events({"event": "opened", "id": 1}),
         recv(open_(3, 4), msg(3, "", att(1, 5, 4))),
-        {"expect": [cancel(3, 0, 33, 1), close(5)]},
+        {"expect": [{"t": "CANCEL", "id": 3, "scope": 1, "code": 33}, *dropped(5, 1)]},
         hello={"max_pending_accepts": 1},
     )
     t.add(
@@ -413,20 +401,40 @@ def dropping(t):
         "what waits in a channel that is itself dropped, three deep",
         accepted(),
         recv(msg(1, "", att(2, 3, 4)), msg(3, "", att(2, 5, 4)), msg(5, "", att(1, 7, 4))),
-        take(1),
-        empty(1),
-        any_order(cancel(3), cancel(5), close(7)),
+        leave(1),
+        any_order(cancel(1), *dropped(3, 2), *dropped(5, 2), *dropped(7, 1)),
     )
     t.add(
         g,
-        "AT-12 CH-10",
-        "the peer says goodbye in the middle of a message: what it carries is closed",
+        "AT-11 AT-12",
+        "what waits in a channel that nobody claimed was not delivered",
         accepted(),
-        recv(first(1, 4, "00", *both)),
-        recv(goodbye()),
-        SKIP,
-        ended(1, 35),
-        SKIP,
+        recv(msg(1, "", att(2, 3, 4)), msg(3, "", att(1, 5, 4))),
+        take(1),
+        empty(1),
+        any_order(*dropped(3, 2, 37), *dropped(5, 1)),
+    )
+    t.add(
+        g,
+        "AT-12 FR-25",
+        "what a message carries that a CLOSE with a code cuts",
+        accepted(),
+        recv(first(1, 4, "00", *both), close(1, 40)),
+        any_order(*dropped(3, 1), *dropped(5, 2), cancel(1)),
+        ended(1, 40),
+        recv(close(5)),
+        QUIET,
+    )
+    t.add(
+        g,
+        "AT-12 SE-18",
+        "what a message carries that a goodbye cuts: nothing is left of it, and nothing is said",
+        accepted(),
+        recv(first(1, 4, "00", *both), goodbye()),
+        expect(goodbye()),
+        app("take", 1, gives={"close": {"code": 43}}),
+        QUIET,
+        CLOSED,
     )
     t.add(
         g,
@@ -436,7 +444,7 @@ def dropping(t):
         recv(msg(1, "", att(1, 3, 4))),
         take(1),
         empty(1),
-        expect(close(3)),
+        expect(*dropped(3, 1, 37)),
         recv(msg(1, "", att(1, 3, 2))),
         SKIP,
         take(1, attachments=[{"kind": 1, "id": 3, "capacity": 2}]),
@@ -447,14 +455,60 @@ def dropping(t):
     t.add(
         g,
         "AT-12 FR-25",
-        "left in the middle of a message that carries something",
+        "left in the middle of a message that carries something: it is closed at once",
         accepted(),
         recv(first(1, 4, "00", *both)),
         leave(1),
-        any_order(close(3), cancel(5), cancel(1)),
+        any_order(*dropped(3, 1), *dropped(5, 2), cancel(1)),
         recv(fragment(1, "010203"), close(1), close(5)),
         QUIET,
         GOES_ON,
+    )
+    t.add(
+        g,
+        "AT-12 CH-19",
+        "left in the middle of a message, and another one comes inside it: what it carries is closed too",
+        accepted(),
+        recv(first(1, 4, "00")),
+        leave(1),
+        expect(cancel(1)),
+        recv(msg(1, "", att(1, 3, 4)), first(1, 9, "00", att(2, 5, 4))),
+        any_order(*dropped(3, 1), *dropped(5, 2)),
+        recv(close(5), close(1)),
+        QUIET,
+    )
+    t.add(
+        g,
+        "CH-04 AT-04",
+        "an id is given again while a message with its former use waits: each claim is of its own",
+        accepted(1, 8),
+        recv(msg(1, "01", att(1, 3, 4)), cancel(3)),
+        expect(close(3)),
+        recv(msg(1, "02", att(1, 3, 2))),
+        QUIET,
+        take(1, "01"),
+        app("claim", ids=[3]),
+        take(1, "02", attachments=[{"kind": 1, "id": 3, "capacity": 2}]),
+        app("claim", ids=[3]),
+        send(3, "03"),
+        expect(msg(3, "03")),
+    )
+    t.add(
+        g,
+        "CH-04 AT-11",
+        "an id is given again, and the message with its former use is taken last: it does not touch the new one",
+        accepted(1, 8),
+        accepted(5, 8),
+        recv(msg(1, "01", att(1, 3, 4)), cancel(3)),
+        expect(close(3)),
+        recv(msg(5, "02", att(1, 3, 2))),
+        take(5, "02", attachments=[{"kind": 1, "id": 3, "capacity": 2}]),
+        app("claim", ids=[3]),
+        take(1, "01"),
+        empty(1),
+        QUIET,
+        send(3, "03"),
+        expect(msg(3, "03")),
     )
 
 
@@ -490,23 +544,7 @@ def home(t):
         ended("$b"),
         SKIP,
     )
-    t.add(
-        g,
-        "AT-07",
-        "its channel has finished meanwhile: a sender of a closed channel, and no error",
-        opened(),
-        give("$a", 1, "$b", capacity=4),
-        SKIP,
-        accepted(1),
-        leave("$b"),
-        expect(cancel("$b")),
-        recv(close("$b")),
-        recv(msg(1, "", {"kind": 5, "id": "$b", "capacity": 0, "wanted": 0})),
-        QUIET,
-        GOES_ON,
-        take(1),
-        SKIP,
-    )
+    t.gone(g)
     t.add(
         g,
         "AT-10 AT-07",
@@ -540,6 +578,43 @@ def home(t):
         take("$b"),
         SKIP,
         GOES_ON,
+    )
+    t.add(
+        g,
+        "AT-07 CH-19",
+        "after our CANCEL, before its CLOSE: a sender of a closed channel, and no error",
+        opened(),
+        give("$a", 1, "$b", capacity=4),
+        SKIP,
+        accepted(1),
+        leave("$b"),
+        expect(cancel("$b")),
+        recv(msg(1, "", {"kind": 5, "id": "$b", "capacity": 0, "wanted": 0}), close("$b")),
+        QUIET,
+        take(1),
+        SKIP,
+        GOES_ON,
+    )
+    t.add(
+        g,
+        "CH-04 CH-16 AT-07",
+        "a held channel whose CLOSE came is not answered before the hold ends: the peer gives its id again after that",
+        recv(open_(1, 4), open_(3, 4)),
+        events({"event": "opened", "id": 1}, {"event": "opened", "id": 3}),
+        app("accept", 1, gives={}),
+        app("accept", 3, gives={}),
+        recv(msg(1, "", att(5, 3)), close(3)),
+        QUIET,
+        empty(3),
+        take(1),
+        QUIET,
+        empty(1),
+        expect(cancel(3)),
+        ended(3),
+        accepted(3, 2),
+        recv(msg(3, "01")),
+        take(3, "01"),
+        {"expect": [{"t": "CREDIT", "id": 3, "taken": 1}]},
     )
 
 

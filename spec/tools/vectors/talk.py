@@ -27,6 +27,10 @@ class Talks:
         entry["steps"] = flat(steps)
         self.entries.append(entry)
 
+    def gone(self, group, count=1):
+        """Here stood conversations that are shown no more: their numbers are not given again."""
+        self.numbers[group] = self.numbers.get(group, 0) + count
+
 
 def flat(steps):
     """Lists of steps among the steps, to any depth."""
@@ -55,14 +59,21 @@ def att(kind, ident=0, capacity=0, wanted=0):
 
 
 def msg(ident, payload="", *attachments, codec=0, flags=0, **rest):
-    frame = {"t": "MESSAGE", "id": ident, "flags": flags | (2 if attachments else 0), "codec": codec, **rest}
+    flags |= (2 if attachments else 0) | (16 if "headers" in rest else 0)
+    frame = {"t": "MESSAGE", "id": ident, "flags": flags, "codec": codec, **rest}
     if attachments:
         frame["attachments"] = list(attachments)
     return {**frame, "payload": payload}
 
 
-def first(ident, total, payload, *attachments, announced=False, codec=0):
-    return msg(ident, payload, *attachments, codec=codec, flags=0x11 if announced else 0x01, total=total)
+def first(ident, total, payload, *attachments, codec=0):
+    """The first frame of a message that is cut."""
+    return msg(ident, payload, *attachments, codec=codec, flags=0x01, total=total)
+
+
+def last(ident):
+    """A FRAGMENT that is the last of its message."""
+    return {"t": "FRAGMENT", "id": ident, "flags": 0}
 
 
 def fragment(ident, payload, more=False):
@@ -79,6 +90,17 @@ def close(ident, code=0, scope=0, text=""):
 
 def cancel(ident, taken=0, code=0, scope=0, text=""):
     return {"t": "CANCEL", "id": ident, "scope": scope, "taken": taken, "code": code, "text": text}
+
+
+def dropped(ident, kind, code=39):
+    """The frames that close an attachment by the machinery: the text is free."""
+    said = {"id": ident, "code": code}
+    frames = {
+        1: [{"t": "CLOSE", "scope": 0, **said}],
+        2: [{"t": "CANCEL", "scope": 0, "taken": 0, **said}],
+        3: [{"t": "END", **said}, {"t": "STOP", **said}],
+    }
+    return frames[kind]
 
 
 def data(ident, payload):
@@ -214,7 +236,12 @@ def lost(ident):
     return app("take", ident, gives={"lost": True})
 
 
-FIXED = {"max_window": 1024}
-"""Windows of 1,024 bytes that do not grow."""
+FIXED = {"max_window": 2048}
+"""Windows of 2,048 bytes that do not grow."""
+
+NARROW = {"initial_window": 1024, "max_attachments": 0}
+"""A window of 1,024 bytes, of which 288 are the fixed part of a message at the most."""
+
+NARROW_FIXED = {"hello": NARROW, "local": {"max_window": 1024}}
 
 __all__ = [name for name in dir() if not name.startswith("_")]

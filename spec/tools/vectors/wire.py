@@ -18,7 +18,7 @@ TYPES = {
     "PONG": 0x0C,
     "GOODBYE": 0x0D,
 }
-MORE, ATTACHMENTS, NOT_ENCODED, NOT_FORWARDED, ANNOUNCED = 0x01, 0x02, 0x04, 0x08, 0x10
+MORE, ATTACHMENTS, NOT_ENCODED, NOT_FORWARDED, HEADERS = 0x01, 0x02, 0x04, 0x08, 0x10
 
 LIMITS = [
     "max_frame",
@@ -37,9 +37,9 @@ DEFAULTS = {
     "max_attachments": 64,
     "max_channels": 65536,
     "max_pending_accepts": 256,
-    "initial_window": 1024,
+    "initial_window": 2048,
     "stream_window": 16384,
-    "session_memory": 268435456,
+    "session_memory": 536870912,
     "max_descriptors": 0,
     "codecs": [1, 2, 3, 0],
     "features": 0,
@@ -123,6 +123,9 @@ def body(frame):
                 u8(a["kind"]) + u32(a.get("id", 0)) + u32(a.get("capacity", 0)) + u32(a.get("wanted", 0))
                 for a in table
             )
+        if get("flags") & HEADERS:
+            block = bytes.fromhex(frame.get("headers", ""))
+            out += u8(len(block)) + block
         if get("flags") & MORE:
             out += u32(get("total"))
         return out + octets(frame.get("payload", ""))
