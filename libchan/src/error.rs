@@ -113,7 +113,7 @@ impl Closed {
         match reason.code {
             0 => Self::Dropped,
             code::CLOSED => Self::BySender,
-            code::DISCONNECTED => Self::Disconnected,
+            code::DISCONNECTED | code::SESSION_CLOSED => Self::Disconnected,
             _ => Self::Refused(reason.into()),
         }
     }

@@ -126,8 +126,9 @@ pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
             Ok(value)
         }
         Err(error) => {
-            scope.discard();
-            Err(RecvError::Decode(error.to_string()))
+            let error = error.to_string();
+            scope.discard(&error);
+            Err(RecvError::Decode(error))
         }
     }
 }

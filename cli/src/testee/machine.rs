@@ -173,8 +173,7 @@ impl Side {
 
     /// The link is dropped once both sides have said goodbye.
     fn notice_end(&mut self) {
-        if self.over.is_none() && self.said_goodbye && self.machine.peer_said_goodbye() {
-            let _ = self.machine.handle_eof();
+        if self.over.is_none() && self.machine.is_over() && self.machine.peer_said_goodbye() {
             self.over = Some(SessionError::Closed);
             self.look();
         }

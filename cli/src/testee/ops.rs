@@ -2,7 +2,7 @@
 
 use libchan_proto::{
     Attach, Blocked, Flaw, Kind, Metadata, OpenError, Outgoing, Payload, Reason, Scope, StreamError,
-    StreamRead,
+    StreamRead, code,
 };
 
 use super::frames::metadata_from_json;
@@ -74,7 +74,7 @@ impl Side {
             if attachment.kind == Kind::Descriptor {
                 self.machine.descriptors_released(1);
             } else {
-                self.machine.reject(attachment);
+                self.machine.reject(attachment, &Reason::of(code::UNCLAIMED));
             }
         }
     }
@@ -172,9 +172,6 @@ impl Side {
         let status = self.machine.send_status(end.key);
         if status.room == 0 && status.demand == 0 {
             return Ok(Some(json!({"sent": false, "blocked": "messages"})));
-        }
-        if status.byte_credit <= 0 {
-            return Ok(Some(json!({"sent": false, "blocked": "bytes"})));
         }
         Ok(None)
     }

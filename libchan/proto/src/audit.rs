@@ -15,10 +15,12 @@ pub struct Audit {
     pub recvs: Vec<RecvAudit>,
     /// Streams, by slot.
     pub streams: Vec<StreamAudit>,
-    /// What this side may hold: first windows, growth, large messages.
-    pub ours: [u64; 3],
-    /// The same of the peer, as far as this side knows.
-    pub theirs: [u64; 3],
+    /// What this side has opened: how many, and their first windows.
+    pub here: [u64; 2],
+    /// What the peer has opened.
+    pub there: [u64; 2],
+    /// What this side holds beyond first windows: growth, large messages.
+    pub beyond: [u64; 2],
     /// What waits to be written, payloads included.
     pub unsent: Vec<u8>,
     /// The frame that has begun, as far as it has arrived.
@@ -39,12 +41,16 @@ pub struct SendAudit {
     pub announced: bool,
     pub closed: bool,
     pub cancelled: bool,
+    /// CLOSE is sent.
+    pub said: bool,
+    /// Finished on the wire.
+    pub over: bool,
     pub sent: u32,
     pub taken: u32,
     pub wanted: u32,
     pub credit: i32,
-    /// A large message that has not begun to leave: it counts as sent, and what of it is charged already.
-    pub unstarted: Option<u32>,
+    /// A large message that has not begun to leave: it counts as sent.
+    pub unstarted: bool,
     /// A large message is on its way out.
     pub large: bool,
     pub watched: bool,
@@ -70,10 +76,10 @@ pub struct RecvAudit {
     pub left: i32,
     pub held: i32,
     pub extra: i32,
-    /// Granted for a large message and not told.
-    pub granted: u32,
-    /// The message that is arriving is charged by fragment.
-    pub partial_announced: Option<bool>,
+    /// What the message is charged in all that is arriving.
+    pub arriving: Option<u32>,
+    /// It stands in line for memory.
+    pub lined: bool,
     pub inbox: usize,
 }
 
@@ -93,6 +99,8 @@ pub struct StreamAudit {
     pub left: i32,
     pub held: i32,
     pub arrived: usize,
+    /// Finished on the wire.
+    pub over: bool,
 }
 
 impl Machine {
@@ -100,8 +108,9 @@ impl Machine {
     #[doc(hidden)]
     pub fn audit(&self) -> Audit {
         let mut audit = Audit {
-            ours: self.ours.numbers(),
-            theirs: self.theirs.numbers(),
+            here: self.opened_here.numbers(),
+            there: self.opened_there.numbers(),
+            beyond: self.beyond.numbers(),
             unsent: flat(&self.out),
             begun: self.begun_bytes(),
             descriptors: self.descriptor_numbers(),
@@ -125,14 +134,13 @@ impl Machine {
                         announced: half.announced,
                         closed: half.closed,
                         cancelled: half.cancelled().is_some(),
+                        said: half.said,
+                        over: half.over,
                         sent: half.sent,
                         taken: half.taken,
                         wanted: half.wanted,
                         credit: half.credit,
-                        unstarted: large.filter(|large| !large.started).map(|large| {
-                            let n = large.table.len() / crate::frame::ATTACHMENT;
-                            if large.announced { 0 } else { crate::inbox::charge(large.total, n) }
-                        }),
+                        unstarted: large.is_some_and(|large| !large.started),
                         large: large.is_some(),
                         watched: half.watched,
                     });
@@ -154,8 +162,8 @@ impl Machine {
                         left,
                         held,
                         extra,
-                        granted: rare.map_or(0, |rare| rare.granted),
-                        partial_announced: rare.and_then(|rare| Some(rare.partial.as_ref()?.announced)),
+                        arriving: rare.and_then(|rare| Some(rare.partial.as_ref()?.charge)),
+                        lined: rare.is_some_and(|rare| rare.lined),
                         inbox: half.inbox.as_ref().map_or(0, |inbox| inbox.len()),
                     });
                 }
@@ -174,6 +182,7 @@ impl Machine {
                         left,
                         held,
                         arrived: stream.arrived.len(),
+                        over: stream.over,
                     });
                 }
             }

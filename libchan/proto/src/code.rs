@@ -18,7 +18,7 @@ pub const TOO_MANY_ATTACHMENTS: u16 = 6;
 pub const TOO_MANY_CHANNELS: u16 = 7;
 /// More was sent than was granted.
 pub const FLOW_CONTROL: u16 = 8;
-/// A frame names a channel that never was.
+/// A frame names an id that is not in use.
 pub const UNKNOWN_ID: u16 = 9;
 /// The session's memory would be passed.
 pub const MEMORY: u16 = 10;
@@ -75,7 +75,7 @@ pub fn describe(code: u16) -> &'static str {
         TOO_MANY_ATTACHMENTS => "a message carries too many attachments",
         TOO_MANY_CHANNELS => "too many channels are open",
         FLOW_CONTROL => "more was sent than was granted",
-        UNKNOWN_ID => "a frame names a channel that never was",
+        UNKNOWN_ID => "a frame names an id that is not in use",
         MEMORY => "the session's memory is used up",
         HELLO_TIMEOUT => "the hello did not come in time",
         PEER_SILENT => "the peer was silent for too long",

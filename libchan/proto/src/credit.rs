@@ -1,22 +1,26 @@
-//! Window arithmetic: what a receiver has granted in bytes, and what it owes.
+//! Window arithmetic: what a receiver has granted in bytes and what it owes, and what a session may hold.
 //!
-//! At every moment `left + held <= window + extra`: what the sender may still send, and what it has sent that nobody
-//! has taken.
+//! At every moment `left + held <= size + extra`: what the sender may still send, and what it has sent that nobody has
+//! taken.
+
+use crate::limits::Limits;
 
 /// Windows below this grow with the first half that was taken, in bytes: 64-byte messages then cost a grant every
 /// seventy, not every four (measured: 2.4 writes a round trip instead of 2).
 const EAGER: i32 = 16 * 1024;
 
 /// The receiving side of a byte window.
+///
+/// `floor`, where it is asked for: with less than this left the sender may stand still.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     /// What the channel may hold.
     size: i32,
-    /// What the sender has left, as far as this side knows: below 0 by less than a first window.
+    /// What the sender has left, as far as this side knows.
     left: i32,
     /// What has arrived and was not taken.
     held: i32,
-    /// Granted beyond the window, for one large message; and [`EXHAUSTED`].
+    /// Added for the one large message that is arriving or waits; and [`EXHAUSTED`].
     extra: u32,
 }
 
@@ -47,38 +51,36 @@ impl Window {
         self.extra & !EXHAUSTED
     }
 
-    /// `charge` bytes have arrived. False: they were not granted. `overshoot`: a whole message may pass the end.
+    /// `charge` bytes have arrived. False: they were not granted.
     #[must_use]
-    pub(crate) fn arrive(&mut self, charge: u32, overshoot: bool) -> bool {
+    pub(crate) fn arrive(&mut self, charge: u32, floor: i32) -> bool {
         let charge = charge as i32;
-        if self.left <= 0 && overshoot || self.left < charge && !overshoot {
+        if charge > self.left {
             return false;
         }
         self.left -= charge;
         self.held += charge;
-        if self.left <= 0 {
+        if self.left < floor {
             self.extra |= EXHAUSTED;
         }
         true
     }
 
-    /// `charge` bytes were taken. Returns what of the extra grant is no longer needed.
+    /// `charge` bytes were taken. Returns what was added for them and is free again.
     pub(crate) fn taken(&mut self, charge: u32) -> u32 {
         self.held -= charge as i32;
-        let over = (self.left + self.held - self.size).max(0);
-        let freed = self.extra().saturating_sub(over as u32);
+        let freed = if self.left + self.held <= self.size { self.extra() } else { 0 };
         self.extra -= freed;
         freed
     }
 
-    /// Grants more than the window for a message of which `remaining` bytes are to come. Returns how much more.
-    pub(crate) fn missing(&self, remaining: u32) -> u32 {
-        (remaining as i32 - self.left).max(0) as u32
+    /// How much is to be added for a message that is charged so much in all.
+    pub(crate) fn lacks(&self, charge: u32) -> u32 {
+        charge.saturating_sub(self.size() + self.extra())
     }
 
-    pub(crate) fn grant_extra(&mut self, bytes: u32) {
+    pub(crate) fn add(&mut self, bytes: u32) {
         self.extra += bytes;
-        self.left += bytes as i32;
     }
 
     /// Whether the window should grow: the reader keeps up, and the sender ran out, or the channel is in use and so small
@@ -93,61 +95,82 @@ impl Window {
         self.extra &= !EXHAUSTED;
     }
 
-    /// Whether a grant is due: half of the window is owed, or the sender has none left.
-    pub(crate) fn is_due(&self) -> bool {
-        let owed = self.size - self.left - self.held;
-        owed > 0 && (owed >= self.size / 2 || self.left <= 0)
+    fn owed(&self) -> i32 {
+        self.size + self.extra() as i32 - self.left - self.held
+    }
+
+    /// Whether a grant is due: half of the window is owed, or anything and the sender may stand still.
+    pub(crate) fn is_due(&self, floor: i32) -> bool {
+        let owed = self.owed();
+        owed > 0 && (owed >= self.size / 2 || self.left < floor)
     }
 
     /// What to grant now.
     pub(crate) fn grant(&mut self) -> u32 {
-        let owed = (self.size - self.left - self.held).max(0);
+        let owed = self.owed().max(0);
         self.left += owed;
         owed as u32
     }
 }
 
-/// The session's memory: half for what every channel starts with, a quarter for windows that grow, a quarter for
-/// messages larger than their window.
+/// What one side has opened and is not finished. Each side counts both, and of the other's it never counts more than that
+/// does.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    count: u32,
+    bytes: u64,
+}
+
+/// What of a side's budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Count,
+    Memory,
+}
+
+impl Opened {
+    /// Counts a channel or stream with this first window, if it is within the limits: so many, and a quarter of the memory.
+    pub(crate) fn add(&mut self, charge: u32, limits: &Limits) -> Result<(), Full> {
+        if self.count >= limits.max_channels {
+            return Err(Full::Count);
+        }
+        let bytes = self.bytes + u64::from(charge);
+        if bytes > u64::from(limits.session_memory / 4) {
+            return Err(Full::Memory);
+        }
+        (self.count, self.bytes) = (self.count + 1, bytes);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, charge: u32) {
+        self.count -= 1;
+        self.bytes -= u64::from(charge);
+    }
+
+    /// How many, and their first windows: for the audit.
+    pub(crate) fn numbers(&self) -> [u64; 2] {
+        [u64::from(self.count), self.bytes]
+    }
+}
+
+/// What this side may hold beyond first windows: a quarter of the memory for windows that grow, and a quarter for messages
+/// larger than their window. Two, because credit cannot be taken back: windows that have grown and lie idle are not to stop
+/// large messages.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    limit: u64,
-    /// Kept of the last quarter for a message that a receiver waits for.
-    kept: u64,
-    base: u64,
+    quarter: u64,
     growth: u64,
     extra: u64,
 }
 
 impl Pool {
-    /// `largest`: the highest charge of a message.
-    pub(crate) fn new(limit: u32, largest: u32) -> Self {
-        Self { limit: u64::from(limit), kept: u64::from(largest), base: 0, growth: 0, extra: 0 }
-    }
-
-    /// Charges a channel's or stream's first window.
-    #[must_use]
-    pub(crate) fn open(&mut self, charge: u64) -> bool {
-        let fits = self.base + charge <= self.limit / 2;
-        self.base += if fits { charge } else { 0 };
-        fits
-    }
-
-    /// The same for what the peer has opened. Openings of both sides may cross, each unaware of the other's, so it
-    /// may pass the half; never the whole.
-    #[must_use]
-    pub(crate) fn admit(&mut self, charge: u64) -> bool {
-        self.base += charge;
-        self.base <= self.limit
-    }
-
-    pub(crate) fn close(&mut self, charge: u64) {
-        self.base -= charge;
+    pub(crate) fn new(memory: u32) -> Self {
+        Self { quarter: u64::from(memory / 4), growth: 0, extra: 0 }
     }
 
     /// How much a window of `size` may grow: fourfold, up to `max`, and at most half of what is free.
     pub(crate) fn grow(&mut self, size: u32, max: u32) -> u32 {
-        let free = (self.limit / 4).saturating_sub(self.growth);
+        let free = self.quarter.saturating_sub(self.growth);
         let wanted = u64::from(size.saturating_mul(4).min(max).saturating_sub(size));
         let grown = wanted.min(free / 2);
         self.growth += grown;
@@ -158,18 +181,13 @@ impl Pool {
         self.growth -= u64::from(growth);
     }
 
-    /// Reserves for a large message, if there is room now. A message that nobody waits for leaves room for the largest
-    /// one: it may stay unread for ever, and must not delay a channel that is read. One alone that is `awaited` always
-    /// fits: what it carries is charged too, and may take the largest message past the quarter.
+    /// Sets aside for a large message, if there is room now. One alone always fits: the first window covers what it has
+    /// beside its payload.
     #[must_use]
-    pub(crate) fn reserve(&mut self, bytes: u32, awaited: bool) -> bool {
+    pub(crate) fn reserve(&mut self, bytes: u32) -> bool {
         let sum = self.extra + u64::from(bytes);
-        let fits = if awaited {
-            self.extra == 0 || sum <= self.limit / 4
-        } else {
-            sum + self.kept <= self.limit / 4
-        };
-        self.extra += if fits { u64::from(bytes) } else { 0 };
+        let fits = sum <= self.quarter;
+        self.extra = if fits { sum } else { self.extra };
         fits
     }
 
@@ -177,9 +195,9 @@ impl Pool {
         self.extra -= u64::from(bytes);
     }
 
-    /// First windows, growth, large messages: for the audit.
-    pub(crate) fn numbers(&self) -> [u64; 3] {
-        [self.base, self.growth, self.extra]
+    /// Growth, large messages: for the audit.
+    pub(crate) fn numbers(&self) -> [u64; 2] {
+        [self.growth, self.extra]
     }
 }
 
@@ -187,12 +205,14 @@ impl Pool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Pool, Window};
+    use super::{Full, Opened, Pool, Window};
+    use crate::limits::Limits;
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// A message that fits the first window, or fragments of one that does not.
+        /// A message that has credit.
         Small(u32),
+        /// One that may need more than the window has.
         Large(u32),
         Take,
         Grant,
@@ -209,7 +229,8 @@ mod tests {
         ]
     }
 
-    const SIZE: u32 = 256;
+    const SIZE: u32 = 512;
+    const FLOOR: i32 = 360;
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -223,21 +244,22 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Small(charge) => {
-                        let may = credit > 0;
-                        prop_assert_eq!(window.arrive(charge, true), may);
+                        let may = credit >= i64::from(charge);
+                        prop_assert_eq!(window.arrive(charge, FLOOR), may);
                         if may {
                             credit -= i64::from(charge);
                             held.push_back(charge);
                         }
                     }
                     Step::Large(charge) => {
-                        if credit <= 0 {
-                            continue;
+                        // What is held is taken before; then there is memory for all of it.
+                        while let Some(charge) = held.pop_front() {
+                            window.taken(charge);
                         }
-                        let missing = window.missing(charge);
-                        window.grant_extra(missing);
-                        credit += i64::from(missing);
-                        prop_assert!(window.arrive(charge, false));
+                        window.add(window.lacks(charge));
+                        prop_assert_eq!(window.lacks(charge), 0);
+                        credit += i64::from(window.grant());
+                        prop_assert!(window.arrive(charge, FLOOR));
                         credit -= i64::from(charge);
                         held.push_back(charge);
                     }
@@ -249,12 +271,12 @@ mod tests {
                         }
                     }
                     Step::Grant => {
-                        if window.is_due() {
+                        if window.is_due(FLOOR) {
                             let bytes = window.grant();
                             prop_assert!(bytes > 0);
                             credit += i64::from(bytes);
                         }
-                        prop_assert!(!window.is_due());
+                        prop_assert!(!window.is_due(FLOOR));
                     }
                     Step::Grow(by) => {
                         if window.wants_growth() {
@@ -268,54 +290,48 @@ mod tests {
                 prop_assert_eq!(left, credit);
                 prop_assert_eq!(sum, held.iter().map(|charge| i64::from(*charge)).sum::<i64>());
                 prop_assert!(left + sum <= size + extra);
-                prop_assert!(left > -i64::from(SIZE) && extra >= 0);
+                prop_assert!(left >= 0 && extra >= 0);
             }
-            // Whoever takes everything lets the sender go on, and nothing extra is kept.
+            // Who takes everything lets the sender go on, and nothing extra is kept.
             for charge in held {
                 window.taken(charge);
             }
             prop_assert_eq!(window.extra(), 0);
-            if window.is_due() {
+            if window.is_due(FLOOR) {
                 window.grant();
             }
-            prop_assert!(window.left() > 0);
+            prop_assert!(window.left() > SIZE as i32 / 2);
             prop_assert!(window.left() <= window.size() as i32);
         }
 
         #[test]
-        fn a_pool_keeps_its_parts(ops in prop::collection::vec((0..6_u8, 1..3000_u32), 0..300)) {
+        fn a_pool_keeps_its_parts(ops in prop::collection::vec((0..4_u8, 1..3000_u32), 0..300)) {
             let limit = 40_000;
-            let kept = 3000;
-            let mut pool = Pool::new(limit, kept);
-            let (mut open, mut grown, mut extra) = (Vec::new(), Vec::new(), Vec::new());
+            let mut pool = Pool::new(limit);
+            let (mut grown, mut extra) = (Vec::new(), Vec::new());
             for (op, n) in ops {
-                let unread = pool.numbers()[2] + u64::from(kept) <= u64::from(limit) / 4;
                 match op {
-                    0 => if pool.open(u64::from(n)) { open.push(n) },
-                    1 => if let Some(n) = open.pop() { pool.close(u64::from(n)) },
-                    2 => grown.push(pool.grow(n, 3 * n)),
-                    3 => if let Some(n) = grown.pop() { pool.shrink(n) },
-                    4 => {
-                        // What nobody waits for leaves room for what somebody does.
-                        let awaited = n % 2 == 0;
-                        let fits = pool.reserve(n, awaited);
-                        prop_assert!(fits || !awaited || !unread);
+                    0 => grown.push(pool.grow(n, 3 * n)),
+                    1 => if let Some(n) = grown.pop() { pool.shrink(n) },
+                    2 => {
+                        let free = u64::from(limit) / 4 - pool.numbers()[1];
+                        let fits = pool.reserve(n);
+                        prop_assert_eq!(fits, u64::from(n) <= free);
                         if fits { extra.push(n) }
                     }
                     _ => if let Some(n) = extra.pop() { pool.release(n) },
                 }
                 let sum = |of: &[u32]| of.iter().map(|n| u64::from(*n)).sum::<u64>();
-                let [base, growth, large] = pool.numbers();
-                prop_assert_eq!([base, growth, large], [sum(&open), sum(&grown), sum(&extra)]);
-                prop_assert!(base <= u64::from(limit) / 2 && growth <= u64::from(limit) / 4);
-                prop_assert!(large <= u64::from(limit) / 4 || extra.len() == 1);
+                let [growth, large] = pool.numbers();
+                prop_assert_eq!([growth, large], [sum(&grown), sum(&extra)]);
+                prop_assert!(growth <= u64::from(limit) / 4 && large <= u64::from(limit) / 4);
             }
         }
     }
 
     #[test]
     fn growth_is_fourfold_and_at_most_half_of_what_is_free() {
-        let mut pool = Pool::new(40_000, 10_000);
+        let mut pool = Pool::new(40_000);
         assert_eq!(pool.grow(1000, 100_000), 3000);
         assert_eq!(pool.grow(4000, 100_000), 3500);
         assert_eq!(pool.grow(1000, 1500), 500);
@@ -324,11 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn crossing_openings_may_pass_the_half_and_not_the_whole() {
-        let mut pool = Pool::new(1000, 250);
-        assert!(pool.open(500));
-        assert!(!pool.open(1));
-        assert!(pool.admit(500));
-        assert!(!pool.admit(1));
+    fn a_side_opens_so_many_and_a_quarter_of_the_memory() {
+        let limits = Limits { session_memory: 4000, max_channels: 3, ..Limits::default() };
+        let mut opened = Opened::default();
+        assert_eq!(opened.add(500, &limits), Ok(()));
+        assert_eq!(opened.add(501, &limits), Err(Full::Memory));
+        assert_eq!(opened.add(400, &limits), Ok(()));
+        assert_eq!(opened.add(100, &limits), Ok(()));
+        assert_eq!((opened.add(0, &limits), opened.numbers()), (Err(Full::Count), [3, 1000]));
+        opened.remove(400);
+        assert_eq!((opened.add(401, &limits), opened.add(1, &limits)), (Err(Full::Memory), Ok(())));
     }
 }

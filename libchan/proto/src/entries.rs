@@ -4,16 +4,6 @@ use crate::entry::{Entry, RecvHalf, SendHalf, StreamState};
 use crate::table::Table;
 use crate::{Key, Role};
 
-/// Where an id of the peer's leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    Found(Key),
-    /// It was, and is finished: a late frame.
-    Finished,
-    /// It never was.
-    Unknown,
-}
-
 /// An entry and the serial of its key, found together: one line of memory, and not parts of two.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -23,21 +13,24 @@ struct Slot {
     serial: u32,
 }
 
-/// All entries, and the way from wire ids to them. Own ids are slots of the slab; the peer's go through a dense table.
+/// All entries, and the way from wire ids to them: two dense tables, one for the ids of each side. An id is in its table
+/// exactly as long as it is in use on the wire; an entry may outlive it, for who uses it here.
 ///
 /// In memory as it is written here: see [`Machine`](crate::Machine).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Entries {
     role: Role,
-    /// Slots that were announced to the peer at least once.
-    announced: u32,
     slots: Table<Slot>,
-    /// By the index in the peer's id: slot + 1, or 0.
+    /// By the index in an id of ours: slot + 1 once the peer knows it, or 0.
+    ours: Table<u32>,
+    /// By the index in an id of the peer's: slot + 1, or 0.
     theirs: Table<u32>,
     free: Vec<u32>,
+    /// Indexes of ours that may be given again.
+    free_ids: Vec<u32>,
     open: usize,
-    /// Streams that are over on the wire and still held here.
+    /// Those that are over on the wire and still held here.
     over: usize,
     /// Senders that have said their last and wait for the receiver's answer.
     parting: usize,
@@ -48,18 +41,14 @@ impl Entries {
         Self {
             role,
             slots: Table::default(),
-            free: Vec::new(),
+            ours: Table::default(),
             theirs: Table::default(),
-            announced: 0,
+            free: Vec::new(),
+            free_ids: Vec::new(),
             open: 0,
             over: 0,
             parting: 0,
         }
-    }
-
-    /// Entries, those included that only wait for who uses them here.
-    pub(crate) fn open(&self) -> usize {
-        self.open
     }
 
     /// Entries that are not finished on the wire.
@@ -72,18 +61,32 @@ impl Entries {
         self.open - self.over - self.parting
     }
 
-    pub(crate) fn note_over(&mut self, key: Key) {
-        match self.get_mut(key) {
-            Some(Entry::Stream(stream)) if !stream.over => {
-                stream.over = true;
-                self.over += 1;
-            }
-            Some(Entry::Send(half)) if !half.over => {
-                half.over = true;
-                self.parting += 1;
-            }
-            _ => {}
+    /// The sending end has said its last, and the receiver's answer is awaited.
+    pub(crate) fn note_parting(&mut self, key: Key) {
+        if let Some(half) = self.send(key)
+            && !std::mem::replace(&mut half.parting, true)
+        {
+            self.parting += 1;
         }
+    }
+
+    /// The id is finished, and who gave it may give it again; the entry stays for who uses it here. False: it was already.
+    pub(crate) fn finish(&mut self, key: Key) -> bool {
+        let (id, over, parting) = match self.get_mut(key) {
+            Some(Entry::Stream(stream)) => (stream.id, std::mem::replace(&mut stream.over, true), false),
+            Some(Entry::Send(half)) => {
+                let over = std::mem::replace(&mut half.over, true);
+                (half.id, over, std::mem::take(&mut half.parting))
+            }
+            _ => return false,
+        };
+        if over {
+            return false;
+        }
+        self.over += 1;
+        self.parting -= usize::from(parting);
+        self.free_id(id);
+        true
     }
 
     #[inline]
@@ -125,21 +128,32 @@ impl Entries {
         }
     }
 
-    /// A new entry under an id of ours.
+    /// A new entry under an id of ours. The peer may name it from [`announce`](Self::announce) on.
     pub(crate) fn insert_own(&mut self, make: impl FnOnce(u32) -> Entry) -> Key {
+        let index = self.free_ids.pop().unwrap_or(self.ours.len() as u32);
+        self.ours.grow(index as usize + 1, || 0);
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         let id = match self.role {
-            Role::Dialer => 2 * slot + 2,
-            Role::Acceptor => 2 * slot + 1,
+            Role::Dialer => 2 * index + 2,
+            Role::Acceptor => 2 * index + 1,
         };
         self.put(slot, make(id))
+    }
+
+    /// The peer has been told of the entry, which has an id of ours.
+    pub(crate) fn announce(&mut self, id: u32, key: Key) {
+        if let Some(index) = self.own_index(id)
+            && let Some(place) = self.ours.get_mut(index)
+        {
+            *place = key.slot + 1;
+        }
     }
 
     /// A new entry under an id of the peer's. `None`: the id is in use, or not the peer's to give.
     pub(crate) fn insert_theirs(&mut self, id: u32, most: usize, entry: Entry) -> Option<Key> {
         let index = self.their_index(id)?;
         // Ids are dense: an index beyond what can be open at once is no slab index.
-        if index >= 2 * most.max(1) || self.theirs.get(index).is_some_and(|&slot| slot != 0) {
+        if index >= most || self.theirs.get(index).is_some_and(|&slot| slot != 0) {
             return None;
         }
         self.theirs.grow(index + 1, || 0);
@@ -162,53 +176,37 @@ impl Entries {
         Key { slot, serial: self.slots.get(slot as usize).map_or(0, |slot| slot.serial) }
     }
 
-    /// The peer has been told of the entry.
-    pub(crate) fn note_announced(&mut self, key: Key) {
-        self.announced = self.announced.max(key.slot + 1);
-    }
-
+    /// What the id names; `None`: it is not in use.
     #[inline]
-    pub(crate) fn lookup(&self, id: u32) -> Lookup {
-        if let Some(index) = self.their_index(id) {
-            return match self.theirs.get(index) {
-                None => Lookup::Unknown,
-                Some(0) => Lookup::Finished,
-                Some(&slot) => Lookup::Found(self.key_at(slot - 1)),
-            };
-        }
-        let Some(slot) = self.own_slot(id) else { return Lookup::Unknown };
-        let key = self.key_at(slot);
-        let live = match self.get(key) {
-            Entry::Free => false,
-            Entry::Send(half) => half.id == id && half.announced,
-            Entry::Recv(half) => half.id == id && half.announced,
-            Entry::Stream(stream) => stream.id == id && stream.announced,
+    pub(crate) fn lookup(&self, id: u32) -> Option<Key> {
+        let slot = match self.their_index(id) {
+            Some(index) => self.theirs.get(index)?,
+            None => self.ours.get(self.own_index(id)?)?,
         };
-        if live { Lookup::Found(key) } else { Lookup::Finished }
+        Some(self.key_at(slot.checked_sub(1)?))
     }
 
     /// The receiving end that an id names, in one step. `None`: [`lookup`](Self::lookup) knows why.
     #[inline]
     pub(crate) fn recv_by_id(&mut self, id: u32) -> Option<(Key, &mut RecvHalf)> {
-        let (slot, own) = match self.their_index(id) {
-            Some(index) => (self.theirs.get(index)?.checked_sub(1)?, false),
-            None => (self.own_slot(id)?, true),
+        let slot = match self.their_index(id) {
+            Some(index) => self.theirs.get(index)?,
+            None => self.ours.get(self.own_index(id)?)?,
         };
-        let Slot { entry: Entry::Recv(half), serial } = self.slots.get_mut(slot as usize)? else {
-            return None;
-        };
-        let live = !own || (half.id == id && half.announced);
-        if live { Some((Key { slot, serial: *serial }, half)) } else { None }
+        let slot = slot.checked_sub(1)?;
+        match self.slots.get_mut(slot as usize)? {
+            Slot { entry: Entry::Recv(half), serial } => Some((Key { slot, serial: *serial }, half)),
+            _ => None,
+        }
     }
 
-    /// The slot behind an id of ours, if it was ever announced.
-    fn own_slot(&self, id: u32) -> Option<u32> {
-        let slot = match self.role {
-            _ if id == 0 => return None,
-            Role::Dialer => (id - 2) / 2,
-            Role::Acceptor => (id - 1) / 2,
-        };
-        (slot < self.announced).then_some(slot)
+    /// The index in an id of ours.
+    fn own_index(&self, id: u32) -> Option<usize> {
+        match self.role {
+            Role::Dialer if id.is_multiple_of(2) && id > 0 => Some((id as usize - 2) / 2),
+            Role::Acceptor if id % 2 == 1 => Some((id as usize - 1) / 2),
+            _ => None,
+        }
     }
 
     /// Whether the peer has given the id.
@@ -227,39 +225,44 @@ impl Entries {
         }
     }
 
-    /// The id is finished, and the peer may give it again; the entry stays for what was not read.
-    pub(crate) fn unlink(&mut self, id: u32, key: Key) {
-        if let Some(index) = self.their_index(id)
-            && let Some(slot) = self.theirs.get_mut(index)
-            && *slot == key.slot + 1
+    fn free_id(&mut self, id: u32) {
+        if let Some(index) = self.own_index(id) {
+            if let Some(place) = self.ours.get_mut(index) {
+                *place = 0;
+            }
+            self.free_ids.push(index as u32);
+        } else if let Some(index) = self.their_index(id)
+            && let Some(place) = self.theirs.get_mut(index)
         {
-            *slot = 0;
+            *place = 0;
         }
     }
 
-    /// Frees the slot and its id.
-    pub(crate) fn remove(&mut self, key: Key) -> Entry {
+    /// Frees the slot, and its id unless that is finished already. Says whether it was not.
+    pub(crate) fn remove(&mut self, key: Key) -> (Entry, bool) {
         let Some(entry) = self.get_mut(key).map(|slot| std::mem::replace(slot, Entry::Free)) else {
-            return Entry::Free;
+            return (Entry::Free, false);
         };
-        let id = match &entry {
-            Entry::Free => return entry,
-            Entry::Send(half) => half.id,
-            Entry::Recv(half) => half.id,
-            Entry::Stream(stream) => stream.id,
+        let (id, over) = match &entry {
+            Entry::Free => return (entry, false),
+            Entry::Send(half) => (half.id, half.over),
+            Entry::Recv(half) => (half.id, false),
+            Entry::Stream(stream) => (stream.id, stream.over),
         };
-        self.unlink(id, key);
+        if over {
+            self.over -= 1;
+        } else {
+            self.free_id(id);
+        }
+        if let Entry::Send(half) = &entry {
+            self.parting -= usize::from(half.parting);
+        }
         self.free.push(key.slot);
         if let Some(slot) = self.slots.get_mut(key.slot as usize) {
             slot.serial = key.serial.wrapping_add(1);
         }
         self.open -= 1;
-        match &entry {
-            Entry::Stream(stream) => self.over -= usize::from(stream.over),
-            Entry::Send(half) => self.parting -= usize::from(half.over),
-            Entry::Recv(_) | Entry::Free => {}
-        }
-        entry
+        (entry, !over)
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {

@@ -49,11 +49,10 @@ pub(crate) enum Entry {
 /// The sending end of a channel.
 ///
 /// ```text
-///   unannounced ──message──> open ──CLOSE sent──────────────> closed ──CANCEL received──> gone
-///                             │  (id given by us)                ▲
-///                             └──CANCEL received──> cancelled ───┘ CLOSE sent
+///   unannounced ──message──> open ──CLOSE sent──────> parting ──CANCEL received──> finished
+///                             └─────CANCEL received, CLOSE sent at once──────────────┘
 /// ```
-/// Where the peer gave the id, the entry is gone as soon as CLOSE was sent.
+/// Where the peer gave the id, it is finished as soon as CLOSE was sent. The entry stays for who uses it here.
 #[derive(Debug)]
 pub(crate) struct SendHalf {
     pub(crate) id: u32,
@@ -69,9 +68,13 @@ pub(crate) struct SendHalf {
     pub(crate) track: bool,
     /// A send was refused: say when it may succeed.
     pub(crate) watched: bool,
-    /// CLOSE is sent, or waits behind a large message or a pin.
+    /// Nobody here uses it any more. CLOSE is sent, or waits behind a large message or a pin.
     pub(crate) closed: bool,
+    /// CLOSE is sent.
+    pub(crate) said: bool,
     /// CLOSE is sent: what is left is the receiver's answer.
+    pub(crate) parting: bool,
+    /// Finished on the wire; it waits for who uses it here.
     pub(crate) over: bool,
     /// Messages to come that name it.
     pub(crate) pins: u16,
@@ -99,8 +102,6 @@ pub(crate) struct Large {
     pub(crate) table: Vec<u8>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) started: bool,
-    /// Charged by fragment.
-    pub(crate) announced: bool,
     /// In the queue of those that may go on.
     pub(crate) queued: bool,
 }
@@ -111,7 +112,8 @@ pub(crate) struct Large {
 ///   open ──CLOSE received──> closed (its inbox stays readable) ──cancel──> gone
 ///    └────CANCEL sent──────> cancelled ──CLOSE received──> gone
 /// ```
-/// Where the peer gave the id, CLOSE is answered with CANCEL once what had arrived was taken or dropped.
+/// Where the peer gave the id, CLOSE is answered with CANCEL once what had arrived was taken or dropped. What arrives
+/// after CANCEL counts for nothing.
 #[derive(Debug)]
 pub(crate) struct RecvHalf {
     pub(crate) id: u32,
@@ -145,10 +147,8 @@ pub(crate) struct RareRecv {
     pub(crate) opening: Option<Opening>,
     /// Of a channel that is served on demand.
     pub(crate) demand: Demand,
-    /// Bytes that a large message waits for.
-    pub(crate) reserving: u32,
-    /// Bytes granted beyond the window that the peer was not told of.
-    pub(crate) granted: u32,
+    /// A large message stands in line for memory.
+    pub(crate) lined: bool,
     /// Senders that came home and are not claimed or dropped.
     pub(crate) holds: u32,
 }
@@ -168,19 +168,19 @@ pub(crate) struct Partial {
     pub(crate) codec: u8,
     pub(crate) flaw: Flaw,
     pub(crate) attachments: Vec<Attachment>,
-    /// `None`: a frame is being read into it, or nobody wants it.
+    /// `None`: a frame is being read into it.
     pub(crate) payload: Option<Memory>,
-    /// Payload bytes that have arrived; they are not kept once nobody wants them.
+    /// Payload bytes that have arrived.
     pub(crate) received: usize,
     pub(crate) total: u32,
-    pub(crate) announced: bool,
+    /// What the whole of it is charged.
+    pub(crate) charge: u32,
 }
 
 /// A byte stream: two directions, each ended by its writer (END) and its reader (STOP).
 #[derive(Debug)]
 pub(crate) struct StreamState {
     pub(crate) id: u32,
-    pub(crate) own: bool,
     pub(crate) announced: bool,
     // ---- out
     pub(crate) credit: i32,
@@ -198,9 +198,11 @@ pub(crate) struct StreamState {
     pub(crate) wants_read: bool,
     /// Nobody here reads any more.
     pub(crate) discard: bool,
+    /// What to say of that once the stream is announced.
+    pub(crate) stop: Option<Reason>,
     /// It was never announced and never will be.
     pub(crate) abandoned: bool,
-    /// Both directions are over on the wire; its entry waits for who uses it here.
+    /// Finished on the wire; it waits for who uses it here.
     pub(crate) over: bool,
     pub(crate) due: bool,
 }
@@ -227,14 +229,14 @@ impl RecvHalf {
         self.capacity.saturating_sub(self.untold)
     }
 
-    /// Whether the sender has nothing left to start a message with.
-    pub(crate) fn is_starved(&self) -> bool {
-        (self.room_left() == 0 && !self.serves_demand()) || self.window.left() <= 0
+    /// Whether the sender may have nothing left to start a message with.
+    pub(crate) fn is_starved(&self, floor: i32) -> bool {
+        (self.room_left() == 0 && !self.serves_demand()) || self.window.left() < floor
     }
 
-    /// Whether the sender has less than a quarter left.
-    pub(crate) fn is_short(&self) -> bool {
-        let by_bytes = self.window.left() < self.window.size() as i32 / 4;
+    /// Whether the sender has less than a quarter left, or less than what a message may wait for.
+    pub(crate) fn is_short(&self, most_waited: i32) -> bool {
+        let by_bytes = self.window.left() < (self.window.size() as i32 / 4).max(most_waited);
         by_bytes || (self.room_left() < self.capacity.div_ceil(4) && !self.serves_demand())
     }
 
@@ -249,9 +251,9 @@ impl RecvHalf {
 
 impl RareRecv {
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { partial, close, cancel, opening, demand, reserving, granted, holds } = self;
+        let Self { partial, close, cancel, opening, demand, lined, holds } = self;
         let said = close.is_some() || cancel.is_some() || opening.is_some();
-        let none = (*reserving, *granted, *holds, *demand) == (0, 0, 0, Demand::default());
+        let none = (*lined, *holds, *demand) == (false, 0, Demand::default());
         none && !said && partial.is_none()
     }
 }
@@ -277,9 +279,11 @@ impl SendHalf {
     }
 
     pub(crate) fn demand(&self) -> u32 {
-        if self.has_large() {
-            return 0;
-        }
+        if self.has_large() { 0 } else { self.demand_ahead() }
+    }
+
+    /// Receives that were announced, less what was sent.
+    pub(crate) fn demand_ahead(&self) -> u32 {
         let demand = self.wanted.wrapping_sub(self.sent) as i32;
         demand.max(0) as u32
     }

@@ -67,8 +67,6 @@ pub enum Misbehaviour {
     ByteCredit,
     /// Fragments that do not add up to the message they belong to.
     Fragment,
-    /// A frame after the goodbye.
-    FrameAfterGoodbye,
     /// A frame before the hello, or a second hello.
     Hello,
     /// A field of the hello is missing, twice there or out of order.
@@ -93,7 +91,7 @@ pub enum Misbehaviour {
     TooManyAttachments,
     /// More channels than agreed.
     TooManyChannels,
-    /// A frame names a channel that never was.
+    /// A frame names an id that is not in use.
     UnknownId,
     /// A frame of an unknown type that may not be ignored.
     UnknownType(u8),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Misbehaviour, Reason};
 use crate::frame::{self, HEADER, Header, Metadata, Opening, Reader, Type};
-use crate::{Event, Flaw, Hello, Kind, Limits, Machine, Outgoing, Output, Payload, Role, Scope};
+use crate::{Event, Flaw, Hello, Kind, Limits, Machine, Outgoing, Output, Payload, Role, Scope, code};
 
 /// Feeds arbitrary bytes, cut into chunks by the first byte, to a machine whose peer has or has not said hello.
 pub fn machine(data: &[u8]) {
@@ -55,7 +55,7 @@ fn act(machine: &mut Machine, event: &Event) {
                     let charge = message.charge;
                     for attachment in message.attachments.iter().copied() {
                         if attachment.key.slot.is_multiple_of(2) {
-                            machine.reject(attachment);
+                            machine.reject(attachment, &Reason::of(code::NOT_DELIVERED));
                         } else if attachment.kind == Kind::Sender {
                             let payload = Payload::Copy(b"answer");
                             let answer = Outgoing { codec: 1, flaw: Flaw::None, attachments: &[], payload };

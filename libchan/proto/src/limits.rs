@@ -10,18 +10,21 @@ pub struct Limits {
     pub max_frame: u32,
     /// The longest message payload, in bytes; 16 MiB. Stops one message from taking the session's memory.
     pub max_message: u32,
-    /// The most attachments of a message, 253 at the most, and what fits the first window; 64. Stops a small frame from opening many channels.
+    /// The most attachments of a message, 253 at the most, and what the first window covers; 64. Stops a small frame from
+    /// opening many channels.
     pub max_attachments: u32,
-    /// The most channels and streams open at once, of both sides; 65,536. Stops table growth.
+    /// The most channels and streams that each side may have opened at once; 65,536. Stops table growth.
     pub max_channels: u32,
     /// The most named channels that wait to be accepted; 256. Stops a peer that opens faster than we accept.
     pub max_pending_accepts: u32,
-    /// The bytes that each channel may hold from its start; 2 KiB, 512 at least. Small, so that a hundred thousand idle
-    /// channels are affordable.
+    /// The bytes that each channel may hold from its start; 2 KiB, at least 512. Small, so that a hundred thousand idle
+    /// channels are affordable: what a side opens is charged this, within a quarter of
+    /// [`session_memory`](Self::session_memory).
     pub initial_window: u32,
     /// The bytes that each direction of a stream may hold from its start; 16 KiB.
     pub stream_window: u32,
-    /// All that may wait here unread, in bytes; 512 MiB. Stops a peer from filling our memory through many channels.
+    /// All that may wait here unread, in bytes; 512 MiB: a quarter each for what this side has opened, what the
+    /// peer has opened, windows that grow, large messages. Stops a peer from filling our memory through many channels.
     pub session_memory: u32,
     /// Descriptors that may be on their way to us at once; 0 on links that pass none. Stops descriptor floods.
     pub max_descriptors: u32,
@@ -67,10 +70,10 @@ impl Default for Limits {
 
 /// The smallest values that the protocol works with.
 const MIN_FRAME: u32 = 4096;
-const MIN_WINDOW: u32 = 256;
-const MIN_INITIAL_WINDOW: u32 = 512;
-/// What of the first window the fixed part of a message without attachments may need, and some payload.
-const FIXED_PART: u32 = 320;
+const MIN_WINDOW: u32 = 512;
+const MIN_STREAM_WINDOW: u32 = 256;
+/// The longest block of headers, with what every message is charged: the part of a first window that attachments leave.
+const FIXED: u32 = 320;
 /// What one `sendmsg` can carry on Linux.
 const MAX_ATTACHMENTS: u32 = 253;
 
@@ -79,32 +82,37 @@ impl Limits {
     #[must_use]
     pub fn sane(mut self) -> Self {
         self.max_frame = self.max_frame.clamp(MIN_FRAME, 0x00ff_ffff);
+        self.initial_window = self.initial_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
+        self.max_attachments =
+            self.max_attachments.min(MAX_ATTACHMENTS).min((self.initial_window - FIXED) / 16);
         self.max_descriptors = self.max_descriptors.min(MAX_ATTACHMENTS);
-        self.initial_window = self.initial_window.clamp(MIN_INITIAL_WINDOW, i32::MAX as u32 / 4);
-        let fit = (self.initial_window - FIXED_PART) / 16;
-        self.max_attachments = self.max_attachments.min(MAX_ATTACHMENTS).min(fit);
-        self.stream_window = self.stream_window.clamp(MIN_WINDOW, i32::MAX as u32 / 4);
+        self.stream_window = self.stream_window.clamp(MIN_STREAM_WINDOW, i32::MAX as u32 / 4);
         self.max_window = self.max_window.clamp(self.initial_window, i32::MAX as u32 / 4);
         self
     }
 
-    /// The highest charge of a message: its payload, and the fixed part.
-    pub(crate) fn largest_charge(&self) -> u32 {
-        self.max_message.saturating_add(16 * self.max_attachments + 32)
+    /// More than what any message is charged beside its payload, and the most that a sender may wait for before it starts
+    /// a message that is to be cut.
+    pub(crate) fn floor(&self) -> u32 {
+        33 + 255 + 16 * self.max_attachments
     }
 
     /// What holds between two sides: the smaller of each, the local ones ours.
     #[must_use]
     pub fn agree(&self, peer: &Self) -> Self {
         let session_memory = self.session_memory.min(peer.session_memory);
+        let initial_window = self.initial_window.min(peer.initial_window).max(MIN_WINDOW);
         Self {
             max_frame: self.max_frame.min(peer.max_frame),
             // A message that could not be reserved for would wait for ever.
             max_message: self.max_message.min(peer.max_message).min(session_memory / 4),
-            max_attachments: self.max_attachments.min(peer.max_attachments),
+            max_attachments: self
+                .max_attachments
+                .min(peer.max_attachments)
+                .min((initial_window - FIXED) / 16),
             max_channels: self.max_channels.min(peer.max_channels),
             max_pending_accepts: self.max_pending_accepts.min(peer.max_pending_accepts),
-            initial_window: self.initial_window.min(peer.initial_window),
+            initial_window,
             stream_window: self.stream_window.min(peer.stream_window),
             session_memory,
             max_descriptors: self.max_descriptors.min(peer.max_descriptors),

@@ -2,7 +2,7 @@
 
 mod support;
 
-use libchan_proto::{Attach, Blocked, Event, Key, Kind, Limits, Reason, Scope, StreamRead};
+use libchan_proto::{Attach, Blocked, Event, Key, Kind, Limits, Reason, Scope, StreamRead, code};
 use support::*;
 
 fn limits() -> Limits {
@@ -52,9 +52,9 @@ fn a_receiver_that_takes_seven_of_sixteen_and_stops() {
 fn the_same_in_bytes() {
     let mut pair = Pair::established(limits());
     let (key, theirs) = pair.open(A, "x", 1000);
-    // 1,024 bytes are sixteen messages of 32 + 32.
+    // 2,048 bytes are thirty-two messages of 32 + 32.
     let (n, why) = pair.fill(A, key, &[1; 32]);
-    assert_eq!((n, why), (16, Blocked::Credit));
+    assert_eq!((n, why), (32, Blocked::Credit));
     pair.run();
     let taken = pair.take_out(B, theirs);
     for message in &taken[..7] {
@@ -195,7 +195,7 @@ fn a_hundred_thousand_nested_messages_leak_nothing() {
     }
     pair.run();
     let audit = pair.machine(A).audit();
-    assert_eq!((audit.recvs.len(), audit.sends.len(), audit.ours), (0, 1, [0; 3]));
+    assert_eq!((audit.recvs.len(), audit.sends.len(), audit.beyond), (0, 1, [0; 2]));
     let (sender, receiver) = (audit.sends[0], pair.machine(B).audit().recvs[0]);
     assert_eq!(sender.credit, receiver.left);
     assert!(receiver.size - receiver.left < receiver.size / 2, "nothing but what is not yet due is missing");
@@ -205,10 +205,11 @@ fn a_hundred_thousand_nested_messages_leak_nothing() {
 
 #[test]
 fn large_messages_with_tiny_windows() {
-    for (size, n) in [(1000, 0), (5000, 3), (70_000, 1), (1_000_000, 64)] {
-        let limits = Limits { initial_window: 256, max_window: 256, max_frame: 4096, ..limits() };
+    for (size, n) in [(1000, 0), (5000, 3), (70_000, 1), (1_000_000, 12)] {
+        let limits = Limits { initial_window: 512, max_window: 512, max_frame: 4096, ..limits() };
         let mut pair = Pair::established(limits);
         let (key, theirs) = pair.open(A, "x", 4);
+        pair.machine(B).set_awaited(theirs, true);
         for round in 0..5u8 {
             let keys: Vec<Key> =
                 (0..n).map(|_| pair.machine(A).allocate(Kind::Receiver, 1, false, 0).unwrap()).collect();
@@ -224,7 +225,7 @@ fn large_messages_with_tiny_windows() {
             assert!(taken[0].payload.iter().all(|byte| *byte == round));
             for attachment in &taken[0].attachments {
                 assert_eq!(pair.take(B, attachment.key)[0].payload, b"inside");
-                pair.machine(B).reject(*attachment);
+                pair.machine(B).reject(*attachment, &Reason::of(code::UNCLAIMED));
             }
             pair.run();
             for key in keys {
@@ -232,25 +233,27 @@ fn large_messages_with_tiny_windows() {
             }
             pair.run();
             assert!(pair.events(A).contains(&Event::Writable(key)));
-            assert_eq!(pair.machine(B).audit().ours[2], 0, "what was set aside is free again");
+            assert_eq!(pair.machine(B).audit().beyond[1], 0, "what was set aside is free again");
         }
     }
 }
 
 #[test]
 fn the_largest_message_passes_with_all_its_attachments() {
-    // The fixed part of the first frame is charged too: what must be set aside may be more than the message.
-    let limits = Limits { session_memory: 256 * 1024, initial_window: 256, ..limits() };
+    // The fixed part of the first frame is charged too: the first window covers it, and a quarter of the memory the rest.
+    let limits = Limits { session_memory: 256 * 1024, initial_window: 512, ..limits() };
     let mut pair = Pair::established(limits);
     let (key, theirs) = pair.open(A, "x", 4);
-    pair.send(A, key, &[0; 223 - 32]).unwrap();
+    // As little is left as a message may be started with.
+    pair.send(A, key, b"").unwrap();
     let keys: Vec<Key> =
-        (0..64).map(|_| pair.machine(A).allocate(Kind::Receiver, 1, false, 0).unwrap()).collect();
+        (0..12).map(|_| pair.machine(A).allocate(Kind::Receiver, 1, false, 0).unwrap()).collect();
     let attach: Vec<Attach> = keys.iter().map(|key| Attach::Channel(*key)).collect();
     let largest = pair.machine(A).limits().max_message as usize;
     assert_eq!(largest, 64 * 1024);
     pair.run();
-    assert_eq!(pair.take_out(B, theirs).len(), 1);
+    assert_eq!(pair.take(B, theirs).len(), 1);
+    assert_eq!(pair.machine(A).send_status(key).byte_credit, 480);
     pair.send_with(A, key, &attach, &vec![1; largest]).unwrap();
     pair.run();
     assert_eq!(pair.take(B, theirs).len(), 1);
@@ -267,7 +270,7 @@ fn half_received_messages_cannot_lock_the_pool() {
         pair.send(A, *key, &vec![7; 120_000]).unwrap();
     }
     pair.run();
-    assert!(pair.machine(B).audit().ours[2] <= 1 << 18);
+    assert!(pair.machine(B).audit().beyond[1] <= 1 << 18);
     // Whatever fits a first window passes beside them.
     for _ in 0..20 {
         pair.send(A, small.0, &[1; 900]).unwrap();
@@ -282,7 +285,7 @@ fn half_received_messages_cannot_lock_the_pool() {
         pair.run();
     }
     assert_eq!(whole, 10);
-    assert_eq!(pair.machine(B).audit().ours[2], 0);
+    assert_eq!(pair.machine(B).audit().beyond[1], 0);
 }
 
 #[test]
@@ -302,6 +305,120 @@ fn who_leaves_the_line_for_memory_lets_the_others_pass() {
     assert_eq!([0, 2].map(|n| waiting(&mut pair, n)), [1, 1]);
 }
 
+/// What is left of a first window when everything was taken: a sender that waits for half of it never waits for ever.
+#[test]
+fn half_of_a_first_window_always_comes_back() {
+    let mut least = i64::MAX;
+    for size in 0..900 {
+        let mut pair = Pair::established(Limits { max_window: 0, max_attachments: 0, ..limits() });
+        let (key, theirs) = pair.open(A, "x", 100_000);
+        for n in 0..12 {
+            while pair.send(A, key, &vec![1; size + n]).is_err() {
+                pair.run();
+                assert!(!pair.take(B, theirs).is_empty(), "nobody stands still");
+                pair.run();
+            }
+        }
+        pair.run();
+        pair.take(B, theirs);
+        pair.run();
+        least = least.min(pair.machine(A).send_status(key).byte_credit);
+    }
+    assert!((1024..1100).contains(&least), "{least}");
+}
+
+/// A message that is not to be cut waits for its credit; a larger one is begun with what there is.
+#[test]
+fn small_messages_wait_whole_and_others_are_cut() {
+    let mut pair = Pair::established(limits());
+    let (key, theirs) = pair.open(A, "x", 100);
+    pair.send(A, key, &[1; 600]).unwrap();
+    // 1,416 bytes are left: more than is waited for at the most, 1,312.
+    pair.send(A, key, &[2; 3000]).unwrap();
+    pair.run();
+    let audit = pair.machine(B).audit().recvs[0];
+    assert_eq!((audit.left, audit.arriving), (0, Some(3032)));
+    pair.take(B, theirs);
+    pair.run();
+    assert_eq!(pair.take(B, theirs)[0].payload, [2; 3000]);
+    pair.run();
+    let mut pair = Pair::established(limits());
+    let (key, theirs) = pair.open(A, "x", 100);
+    pair.send(A, key, &[1; 1100]).unwrap();
+    for size in [993, 3000] {
+        // 916 are left.
+        assert_eq!(pair.send(A, key, &vec![2; size]), Err(Blocked::Credit));
+    }
+    assert_eq!(pair.send(A, key, &[2; 885]), Err(Blocked::Credit));
+    pair.send(A, key, &[2; 884]).unwrap();
+    pair.run();
+    assert_eq!(pair.take(B, theirs).len(), 2);
+    pair.run();
+    assert!(pair.events(A).contains(&Event::Writable(key)));
+}
+
+/// One receive given up, the others never made: what is read comes all the same.
+#[test]
+fn given_up_receives_do_not_lock_large_messages() {
+    let limits = Limits { session_memory: 400_000, max_message: 50_000, ..limits() };
+    for given_up in 0..12 {
+        let mut pair = Pair::established(limits.clone());
+        let ends: Vec<(Key, Key)> = (0..30).map(|_| pair.open(A, "x", 4)).collect();
+        for (key, _) in &ends {
+            pair.send(A, *key, &vec![7; 40_000]).unwrap();
+        }
+        pair.run();
+        pair.machine(B).set_awaited(ends[given_up].1, true);
+        pair.run();
+        pair.machine(B).set_awaited(ends[given_up].1, false);
+        for (_, theirs) in ends[20..].iter() {
+            pair.machine(B).set_awaited(*theirs, true);
+            pair.run();
+            assert_eq!(pair.take(B, *theirs).len(), 1);
+            pair.run();
+        }
+        assert!(pair.machine(B).audit().beyond[1] <= 100_000);
+    }
+}
+
+/// Whoever leaves the line serves the next: by a take, a CANCEL, a CLOSE that cuts, a receive that is given up.
+#[test]
+fn the_line_for_memory_moves_on() {
+    let limits = Limits { session_memory: 400_000, ..limits() };
+    for leaves in 0..4 {
+        let mut pair = Pair::established(limits.clone());
+        let ends: Vec<(Key, Key)> = (0..3).map(|_| pair.open(A, "x", 4)).collect();
+        for (key, theirs) in &ends {
+            pair.machine(B).set_awaited(*theirs, true);
+            pair.send(A, *key, &vec![7; 90_000]).unwrap();
+        }
+        pair.run();
+        let waiting = |pair: &mut Pair, n: usize| pair.machine(B).recv_status(ends[n].1).waiting;
+        assert_eq!([0, 1, 2].map(|n| waiting(&mut pair, n)), [1, 0, 0]);
+        assert_eq!(pair.machine(B).audit().lines[0], 2);
+        let gone = ends[1].1;
+        match leaves {
+            0 => drop(pair.take(B, ends[0].1)),
+            1 => pair.machine(B).cancel(gone, Scope::End, Reason::none(), None),
+            2 => pair.machine(B).set_awaited(gone, false),
+            _ => pair.machine(A).goodbye_now(Reason::none()).then_some(()).unwrap(),
+        }
+        pair.run();
+        if leaves == 3 {
+            assert_eq!(pair.machine(B).audit().lines[0], 0);
+            continue;
+        }
+        if leaves > 0 {
+            // It is the third one's turn now, once the first was taken.
+            assert_eq!(pair.machine(B).audit().lines[0], 1);
+            pair.take(B, ends[0].1);
+            pair.run();
+        }
+        let next = if leaves == 0 { 1 } else { 2 };
+        assert_eq!(waiting(&mut pair, next), 1);
+    }
+}
+
 #[test]
 fn what_nobody_reads_leaves_memory_for_what_somebody_does() {
     // A quarter is memory for two messages of the largest size.
@@ -317,12 +434,16 @@ fn what_nobody_reads_leaves_memory_for_what_somebody_does() {
             pair.send(A, *key, &vec![7; 120_000]).unwrap();
         }
         pair.run();
+        // A receive that is given up has its memory until the message is taken.
+        pair.machine(B).set_awaited(ends[3].1, true);
+        pair.machine(B).set_awaited(ends[3].1, false);
+        pair.run();
         for _ in 0..5 {
             pair.send(A, wanted, &vec![8; 120_000]).unwrap();
             pair.run();
             pair.machine(B).set_awaited(theirs, true);
             pair.run();
-            assert!(pair.machine(B).audit().ours[2] <= 1 << 18);
+            assert!(pair.machine(B).audit().beyond[1] <= 1 << 18);
             assert_eq!(pair.take(B, theirs).len(), 1);
             pair.run();
         }
@@ -347,12 +468,12 @@ fn a_window_grows_with_a_reader_that_keeps_up() {
     }
     assert!(most > 5000, "{most}");
     let audit = pair.machine(B).audit();
-    assert_eq!(audit.ours[1], audit.recvs[0].size as u64 - 1024);
+    assert_eq!(audit.beyond[0], audit.recvs[0].size as u64 - 2048);
     pair.machine(B).cancel(theirs, Scope::End, Reason::none(), None);
     pair.run();
     pair.machine(A).close(key, Scope::End, None);
     pair.run();
-    assert_eq!(pair.machine(B).audit().ours, [0; 3]);
+    assert_eq!(pair.machine(B).audit().beyond, [0; 2]);
 }
 
 #[test]
@@ -369,7 +490,7 @@ fn and_not_with_one_that_does_not() {
         pair.report(B, theirs, &[one]);
         pair.run();
         let receiver = pair.machine(B).audit().recvs[0];
-        assert_eq!(receiver.size, 1024);
+        assert_eq!(receiver.size, 2048);
     }
     // With a sender that never runs out it leaves the smallest sizes, and no more.
     let mut pair = Pair::established(limits());
@@ -380,7 +501,7 @@ fn and_not_with_one_that_does_not() {
         assert_eq!(pair.take(B, theirs).len(), 1);
         pair.run();
     }
-    assert_eq!(pair.machine(B).audit().recvs[0].size, 16 * 1024);
+    assert_eq!(pair.machine(B).audit().recvs[0].size, 32 * 1024);
 }
 
 #[test]
@@ -395,10 +516,10 @@ fn growth_stays_within_its_quarter() {
             pair.take(B, *theirs);
         }
         pair.run();
-        let grown = pair.machine(B).audit().ours[1];
+        let grown = pair.machine(B).audit().beyond[0];
         assert!(grown <= 1 << 18, "{grown}");
     }
-    assert!(pair.machine(B).audit().ours[1] > 1 << 17);
+    assert!(pair.machine(B).audit().beyond[0] > 1 << 17);
 }
 
 // ---- messages that are out and not reported

@@ -122,7 +122,7 @@ fn transcript(of: usize) -> Vec<u8> {
     pair.send(B, sender.key, b"done").unwrap();
     pair.machine(B).close(sender.key, Scope::End, None);
     assert_eq!(pair.machine(B).stream_recv(at_b.key, 100, &mut |_| ()), StreamRead::Data(4));
-    pair.machine(B).reject(at_b);
+    pair.machine(B).reject(at_b, &Reason::of(libchan_proto::code::UNCLAIMED));
     move_on(&mut pair);
     pair.machine(A).close(key, Scope::Channel, Some(Reason { code: 300, text: "enough".into() }));
     pair.machine(A).goodbye(Reason::none());

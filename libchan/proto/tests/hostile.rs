@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libchan_proto::{
     Attach, Event, Flaw, Hello, Kind, Limits, Machine, Misbehaviour, Outgoing, Payload, Reason, Role, Scope,
-    SessionError, code,
+    SessionError, StreamRead, code,
 };
 use support::*;
 
@@ -48,10 +48,8 @@ fn both(limits: Limits) -> Both {
     Both { peer, recv, send }
 }
 
-/// The wire id of the machine's own slot.
-fn own(key: libchan_proto::Key) -> u32 {
-    2 * key.slot + 1
-}
+/// The first id that the machine gives.
+const OURS: u32 = 1;
 
 fn message(flags: u8, table: &[Row], total: Option<u32>, payload: &[u8]) -> Vec<u8> {
     frame(MESSAGE, 2, &message_body(flags, table, total, payload))
@@ -165,7 +163,7 @@ fn absurd_limits_are_brought_into_range() {
         peer.feed(PREFACE).unwrap();
         peer.feed(&hello_frame(&fields)).unwrap();
         let agreed = peer.machine.limits().clone();
-        assert!(agreed.max_frame >= 4096 && agreed.initial_window >= 256 && agreed.stream_window >= 256);
+        assert!(agreed.max_frame >= 4096 && agreed.initial_window >= 512 && agreed.stream_window >= 256);
         assert!(agreed.max_message <= agreed.session_memory / 4);
         let _ = peer.machine.open("x", 1, &libchan_proto::Metadata::default());
         let _ = peer.feed(&open_frame(2, 1, "x"));
@@ -204,7 +202,7 @@ fn frames_that_are_not_right() {
         (message_frame(99, b"unknown"), Misbehaviour::UnknownId),
         (frame(MESSAGE, 2, &[0]), Misbehaviour::FrameTooShort),
         (message(0x20, &[], None, b""), Misbehaviour::Field),
-        (message(0x10, &[], None, b""), Misbehaviour::Field),
+        (message(0x80, &[], None, b""), Misbehaviour::Field),
         (message(0x0c, &[], None, b""), Misbehaviour::Field),
         (frame(MESSAGE, 2, &[2, 1, 0]), Misbehaviour::TooManyAttachments),
         (frame(MESSAGE, 2, &[2, 1, 65]), Misbehaviour::TooManyAttachments),
@@ -226,12 +224,24 @@ fn frames_that_are_not_right() {
         (message(0, &[], Some(1 << 24 | 1), b""), Misbehaviour::MessageTooLarge),
         (message(0, &[], Some(u32::MAX), b""), Misbehaviour::MessageTooLarge),
         (message(0, &[], Some(3), b"123"), Misbehaviour::Fragment),
-        (message(0x10, &[], Some(3), b"1234"), Misbehaviour::Fragment),
+        (message(0, &[], Some(3), b"1234"), Misbehaviour::Fragment),
+        (open_frame(4, 1 << 31, "too many"), Misbehaviour::Field),
+        (message(0, &[(1, 4, 1 << 31, 0)], None, b""), Misbehaviour::Field),
+        (message(0, &[(2, 4, 1 << 31, 0)], None, b""), Misbehaviour::Field),
+        (message(0, &[(1, 4, 0, 1 << 31)], None, b""), Misbehaviour::Field),
+        (message(0, &[(1, 4, 1, 1)], None, b""), Misbehaviour::Field),
         (frame(FRAGMENT, 2, b""), Misbehaviour::FrameTooShort),
         (frame(FRAGMENT, 2, b"\x00"), Misbehaviour::Field),
         (frame(FRAGMENT, 2, b"\x02x"), Misbehaviour::Field),
         (fragment_frame(2, false, b"of nothing"), Misbehaviour::Fragment),
         (fragment_frame(8, false, b"of nothing"), Misbehaviour::UnknownId),
+        (close_frame(8), Misbehaviour::UnknownId),
+        (close_frame(0), Misbehaviour::UnknownId),
+        (reason_frame(END, 8, 0, ""), Misbehaviour::UnknownId),
+        (reason_frame(STOP, 8, 0, ""), Misbehaviour::UnknownId),
+        (credit_frame(99, 0, 0, 1), Misbehaviour::UnknownId),
+        (cancel_frame(99, 0), Misbehaviour::UnknownId),
+        (cancel_frame(0, 0), Misbehaviour::UnknownId),
         (frame(CREDIT, 2, &[0; 11]), Misbehaviour::FrameTooShort),
         (frame(CREDIT, 2, &[0; 13]), Misbehaviour::WrongEnd),
         (credit_frame(2, 0, 0, 5), Misbehaviour::WrongEnd),
@@ -276,27 +286,27 @@ fn frames_for_the_end_that_sends() {
         |id| reason_frame(STOP, id, 0, ""),
         |id| message(0, &[(5, id, 0, 0)], None, b"not its to send home"),
     ] {
-        let Both { mut peer, send, .. } = both(limits());
-        breaks(&mut peer, &make(own(send)), Misbehaviour::WrongEnd);
+        let Both { mut peer, .. } = both(limits());
+        breaks(&mut peer, &make(OURS), Misbehaviour::WrongEnd);
     }
-    let Both { mut peer, send, .. } = both(limits());
-    breaks(&mut peer, &credit_frame(own(send), 1, 0, 0), Misbehaviour::CreditOverflow);
-    let Both { mut peer, send, .. } = both(limits());
-    breaks(&mut peer, &credit_frame(own(send), 0, 0, 0x8000_0000), Misbehaviour::CreditOverflow);
-    let Both { mut peer, send, .. } = both(limits());
-    breaks(&mut peer, &credit_frame(own(send), 0, 0, 0x7fff_ffff), Misbehaviour::CreditOverflow);
-    let Both { mut peer, send, .. } = both(limits());
-    breaks(&mut peer, &cancel_frame(own(send), 1), Misbehaviour::CreditOverflow);
-    let Both { mut peer, send, .. } = both(limits());
-    peer.feed(&cancel_frame(own(send), 0)).unwrap();
-    breaks(&mut peer, &cancel_frame(own(send), 0), Misbehaviour::AfterEnd);
+    let Both { mut peer, .. } = both(limits());
+    breaks(&mut peer, &credit_frame(OURS, 1, 0, 0), Misbehaviour::CreditOverflow);
+    let Both { mut peer, .. } = both(limits());
+    breaks(&mut peer, &credit_frame(OURS, 0, 0, 0x8000_0000), Misbehaviour::CreditOverflow);
+    let Both { mut peer, .. } = both(limits());
+    breaks(&mut peer, &credit_frame(OURS, 0, 0, 0x7fff_ffff), Misbehaviour::CreditOverflow);
+    let Both { mut peer, .. } = both(limits());
+    breaks(&mut peer, &cancel_frame(OURS, 1), Misbehaviour::CreditOverflow);
+    let Both { mut peer, .. } = both(limits());
+    peer.feed(&cancel_frame(OURS, 0)).unwrap();
+    breaks(&mut peer, &cancel_frame(OURS, 0), Misbehaviour::UnknownId);
 }
 
 #[test]
 fn an_id_of_ours_that_was_never_announced() {
     let mut peer = Scripted::new(limits());
-    let key = peer.machine.allocate(Kind::Receiver, 1, false, 0).unwrap();
-    breaks(&mut peer, &credit_frame(own(key), 0, 0, 1), Misbehaviour::UnknownId);
+    peer.machine.allocate(Kind::Receiver, 1, false, 0).unwrap();
+    breaks(&mut peer, &credit_frame(OURS, 0, 0, 1), Misbehaviour::UnknownId);
 }
 
 #[test]
@@ -314,43 +324,42 @@ fn more_messages_than_the_capacity() {
 
 #[test]
 fn more_bytes_than_the_window() {
-    // Small messages while nothing is left.
+    // A first window is 2,048 bytes, and no frame may cost more than what is left of it.
     let mut peer = both(limits()).peer;
-    peer.feed(&message_frame(2, &[0; 992])).unwrap();
+    peer.feed(&message_frame(2, &[0; 2016])).unwrap();
     breaks(&mut peer, &message_frame(2, b""), Misbehaviour::ByteCredit);
-    // One that is too large for a window and was not announced.
     let mut peer = both(limits()).peer;
-    breaks(&mut peer, &message_frame(2, &[0; 993]), Misbehaviour::ByteCredit);
+    breaks(&mut peer, &message_frame(2, &[0; 2017]), Misbehaviour::ByteCredit);
     let mut peer = both(limits()).peer;
-    breaks(&mut peer, &message(0, &[], Some(5000), b"first"), Misbehaviour::ByteCredit);
-    // One that may overshoot by less than a window.
+    peer.feed(&message_frame(2, &[0; 1000])).unwrap();
+    breaks(&mut peer, &message_frame(2, &[0; 985]), Misbehaviour::ByteCredit);
+    // What it carries is charged too.
+    let table: Vec<Row> = (0..64).map(|n| (2, 4 + 2 * n, 1, 0)).collect();
     let mut peer = both(limits()).peer;
-    peer.feed(&message_frame(2, &[0; 991])).unwrap();
-    peer.feed(&message_frame(2, &[0; 992])).unwrap();
-    breaks(&mut peer, &message_frame(2, b""), Misbehaviour::ByteCredit);
+    peer.feed(&message(0, &table, None, &[0; 992])).unwrap();
+    let mut peer = both(limits()).peer;
+    breaks(&mut peer, &message(0, &table, None, &[0; 993]), Misbehaviour::ByteCredit);
 }
 
 #[test]
-fn an_announced_message_with_more_than_there_is_credit_for() {
-    // In the first frame: only its fixed part may pass the end.
+fn a_message_in_pieces_with_more_than_there_is_credit_for() {
+    // In the first frame.
     let mut peer = both(limits()).peer;
-    peer.feed(&message(0x10, &[], Some(60_000), &[0; 992])).unwrap();
+    peer.feed(&message(0, &[], Some(60_000), &[0; 2016])).unwrap();
     let mut peer = both(limits()).peer;
-    breaks(&mut peer, &message(0x10, &[], Some(60_000), &[0; 993]), Misbehaviour::ByteCredit);
+    breaks(&mut peer, &message(0, &[], Some(60_000), &[0; 2017]), Misbehaviour::ByteCredit);
+    // In a fragment, before and after all of it was granted.
     let mut peer = both(limits()).peer;
-    peer.feed(&message_frame(2, &[0; 991])).unwrap();
-    breaks(&mut peer, &message(0x10, &[], Some(60_000), &[0; 1]), Misbehaviour::ByteCredit);
-    let mut peer = both(limits()).peer;
-    peer.feed(&message_frame(2, &[0; 991])).unwrap();
-    let table: Vec<Row> = (0..8).map(|n| (2, 4 + 2 * n, 1, 0)).collect();
-    peer.feed(&message(0x10, &table, Some(60_000), b"")).unwrap();
-    // In a fragment.
-    let mut peer = both(limits()).peer;
-    peer.feed(&message(0x10, &[], Some(60_000), &[0; 992])).unwrap();
-    let said = peer.said();
-    assert_eq!(said, frames(&credit_frame(2, 0, 0, 59_008)));
-    peer.feed(&fragment_frame(2, true, &[0; 59_000])).unwrap();
-    peer.feed(&fragment_frame(2, false, &[0; 8])).unwrap();
+    peer.feed(&message(0, &[], Some(60_000), &[0; 2000])).unwrap();
+    peer.feed(&fragment_frame(2, true, &[0; 16])).unwrap();
+    breaks(&mut peer, &fragment_frame(2, true, b"x"), Misbehaviour::ByteCredit);
+    let Both { mut peer, recv, .. } = both(limits());
+    peer.feed(&message(0, &[], Some(60_000), &[0; 2016])).unwrap();
+    assert_eq!(peer.said(), [], "nobody waits for it");
+    peer.machine.set_awaited(recv, true);
+    assert_eq!(peer.said(), frames(&credit_frame(2, 0, 0, 57_984)));
+    peer.feed(&fragment_frame(2, true, &[0; 57_900])).unwrap();
+    peer.feed(&fragment_frame(2, false, &[0; 84])).unwrap();
     breaks(&mut peer, &message_frame(2, b""), Misbehaviour::ByteCredit);
 }
 
@@ -390,7 +399,7 @@ fn frames_after_the_end() {
         let outgoing = Outgoing { codec: 1, flaw: Flaw::None, attachments, payload };
         peer.machine.try_send(carrier, outgoing).unwrap();
         peer.said();
-        own(reply)
+        peer.machine.wire_id(reply).unwrap()
     };
     let mut peer = Scripted::new(limits());
     let id = ask(&mut peer);
@@ -429,8 +438,9 @@ fn frames_after_the_end() {
     // The session.
     let mut peer = with_stream();
     peer.feed(&reason_frame(GOODBYE, 0, 0, "")).unwrap();
-    let error = SessionError::PeerMisbehaved(Misbehaviour::FrameAfterGoodbye);
-    assert_eq!(peer.feed(&frame(PING, 0, &[0; 8])), Err(error));
+    assert_eq!(peer.said(), frames(&reason_frame(GOODBYE, 0, 0, "")), "it is answered at once");
+    peer.feed(&message_frame(999, b"what follows is not read")).unwrap();
+    assert_eq!((peer.said(), peer.machine.handle_eof()), (vec![], Ok(())));
 }
 
 #[test]
@@ -446,11 +456,20 @@ fn more_descriptors_than_granted() {
 #[test]
 fn more_channels_and_memory_than_agreed() {
     let mut peer = Scripted::new(Limits { max_channels: 3, ..limits() });
-    for n in 0..6 {
+    for n in 0..3 {
         peer.feed(&open_frame(2 + 2 * n, 1, "x")).unwrap();
     }
-    breaks(&mut peer, &open_frame(14, 1, "x"), Misbehaviour::TooManyChannels);
-    let mut peer = Scripted::new(Limits { session_memory: 10 * 1024, ..limits() });
+    breaks(&mut peer, &open_frame(8, 1, "x"), Misbehaviour::TooManyChannels);
+    // Its ids are slots of a table that has no more than these.
+    let mut peer = Scripted::new(Limits { max_channels: 3, ..limits() });
+    breaks(&mut peer, &open_frame(8, 1, "x"), Misbehaviour::IdNotFree);
+    // A quarter of the memory is for what it opens, and what we open does not count.
+    let mut peer = Scripted::new(Limits { session_memory: 40 * 1024, ..limits() });
+    for _ in 0..5 {
+        peer.machine.open("ours", 1, &libchan_proto::Metadata::default()).unwrap();
+    }
+    let error = peer.machine.open("ours", 1, &libchan_proto::Metadata::default());
+    assert_eq!(error, Err(libchan_proto::OpenError::Memory));
     for n in 0..5 {
         peer.feed(&open_frame(2 + 2 * n, 1, "x")).unwrap();
     }
@@ -490,84 +509,160 @@ fn unknown_types_that_may_be_skipped_are() {
 }
 
 #[test]
-fn late_frames_for_finished_ids_are_ignored_and_what_they_carry_is_closed() {
-    let Both { mut peer, recv, send } = both(Limits { max_descriptors: 4, ..limits() });
-    peer.feed(&close_frame(2)).unwrap();
-    assert_eq!(peer.said(), [], "it may hold what was not read");
-    peer.machine.cancel(recv, Scope::End, Reason::none(), None);
-    assert_eq!(peer.said(), frames(&cancel_frame(2, 0)));
-    peer.feed(&cancel_frame(own(send), 0)).unwrap();
+fn only_credit_and_cancel_come_late() {
+    // An id of the peer's, finished: its CREDIT and CANCEL may have crossed our CLOSE.
+    let finished = || {
+        let mut peer = both(limits()).peer;
+        peer.feed(&message(0, &[(1, 4, 4, 0)], None, b"a sender")).unwrap();
+        let key = peer.events().into_iter().find_map(|event| match event {
+            Event::Readable(key) => peer.machine.take_inbox(key, None)?.pop().map(|it| it.attachments[0].key),
+            _ => None,
+        });
+        peer.machine.close(key.unwrap(), Scope::End, None);
+        assert_eq!(peer.said(), frames(&close_frame(4)));
+        peer
+    };
+    let mut peer = finished();
+    peer.feed_all(&[credit_frame(4, 7, 7, 7), cancel_frame(4, 9), credit_frame(4, 0, 0, 1)]).unwrap();
+    // One that never was cannot be told from it.
+    peer.feed_all(&[credit_frame(400, 7, 7, 7), cancel_frame(400, 9)]).unwrap();
+    // The id may be given again.
+    peer.feed(&message(0, &[(2, 4, 4, 0)], None, b"a receiver")).unwrap();
+    for late in [
+        message_frame(4, b"x"),
+        message_frame(4, &[0; 60_000]),
+        fragment_frame(4, false, b"x"),
+        close_frame(4),
+        frame(DATA, 4, b"x"),
+        reason_frame(END, 4, 0, ""),
+        reason_frame(STOP, 4, 0, ""),
+        message(0, &[(5, 4, 0, 0)], None, b"home"),
+    ] {
+        breaks(&mut finished(), &late, Misbehaviour::UnknownId);
+    }
+    // An id of ours, finished: nothing comes late, because the peer's answer was its last word.
+    for late in [credit_frame as fn(u32, u32, u32, u32) -> Vec<u8>, |id, taken, _, _| cancel_frame(id, taken)]
+    {
+        let Both { mut peer, send, .. } = both(limits());
+        peer.machine.close(send, Scope::End, None);
+        let id = OURS;
+        peer.said();
+        peer.feed_all(&[credit_frame(id, 0, 0, 5), cancel_frame(id, 0)]).unwrap();
+        breaks(&mut peer, &late(id, 0, 0, 1), Misbehaviour::UnknownId);
+    }
+}
+
+#[test]
+fn cancel_is_answered_at_once() {
+    let Both { mut peer, send, .. } = both(limits());
+    peer.feed(&cancel_frame(OURS, 0)).unwrap();
+    assert_eq!(peer.said(), frames(&close_frame(OURS)));
+    assert_eq!(peer.machine.open_channels(), 1, "the id is free");
+    assert!(peer.machine.send_status(send).cancelled.is_some(), "who holds the end here can still ask");
+    let again = peer.machine.open("again", 4, &libchan_proto::Metadata::default()).unwrap();
+    assert_eq!(peer.machine.wire_id(again), Some(OURS));
     peer.machine.close(send, Scope::End, None);
-    peer.said();
-    peer.events();
-    assert_eq!(peer.machine.open_channels(), 0);
-    let id = own(send);
-    peer.feed_all(&[
-        credit_frame(id, 7, 7, 7),
-        cancel_frame(id, 9),
-        close_frame(2),
-        fragment_frame(2, false, b"x"),
-        frame(DATA, 2, b"x"),
-        reason_frame(END, 2, 0, ""),
-        reason_frame(STOP, id, 0, ""),
-        message(0, &[(1, 4, 4, 0), (2, 6, 4, 0), (3, 8, 0, 0), (4, 0, 0, 0)], None, b"late"),
-        message(0x10, &[(2, 10, 4, 0)], Some(100_000), b"late"),
-        fragment_frame(2, true, &[0; 50_000]),
-    ])
-    .unwrap();
+    assert!(peer.machine.send_status(again).cancelled.is_none());
+    assert_eq!(peer.said().len(), 1, "the new channel is opened, and the old one says nothing more");
+}
+
+#[test]
+fn what_comes_after_our_cancel_counts_for_nothing() {
+    let Both { mut peer, recv, .. } = both(Limits { max_descriptors: 4, ..limits() });
+    peer.machine.cancel(recv, Scope::Channel, Reason::of(300), None);
+    assert_eq!(peer.said().len(), 1);
+    peer.feed(&message(0, &[(1, 4, 4, 0), (2, 6, 4, 0), (3, 8, 0, 0), (4, 0, 0, 0)], None, b"dropped"))
+        .unwrap();
     assert!(peer.events().contains(&Event::DescriptorDropped(0)));
     let said = peer.said();
-    for (kind, id) in [(CLOSE, 4), (CANCEL, 6), (END, 8), (STOP, 8), (CANCEL, 10), (CREDIT, 0)] {
-        assert!(said.iter().any(|frame| (frame.kind, frame.id) == (kind, id)), "{kind} {id}: {said:?}");
+    for (kind, id) in [(CLOSE, 4), (CANCEL, 6), (END, 8), (STOP, 8), (CREDIT, 0)] {
+        let frame = said.iter().find(|frame| (frame.kind, frame.id) == (kind, id)).expect("it is closed");
+        let code = [0, code::NOT_DELIVERED as u8];
+        assert!(kind == CREDIT || frame.body.ends_with(&code), "{frame:?}");
     }
-    assert_eq!(said.len(), 6);
+    assert_eq!(said.len(), 5);
+    // Neither credit nor order nor sizes matter.
+    peer.feed(&message(0, &[], Some(1_000_000), &[0; 60_000])).unwrap();
+    peer.feed(&message_frame(2, &[0; 60_000])).unwrap();
+    peer.feed(&fragment_frame(2, true, &[0; 60_000])).unwrap();
+    let audit = peer.machine.audit();
+    assert_eq!((audit.beyond, audit.recvs[0].held, audit.recvs[0].arriving), ([0; 2], 0, None));
+    assert_eq!(peer.said(), []);
     peer.feed_all(&[
+        close_frame(2),
         close_frame(6),
-        close_frame(10),
         reason_frame(END, 8, 0, ""),
         reason_frame(STOP, 8, 0, ""),
     ])
     .unwrap();
-    assert_eq!(peer.machine.open_channels(), 0);
-    let audit = peer.machine.audit();
-    assert_eq!((audit.ours, audit.theirs), ([0; 3], [0; 3]));
+    assert_eq!(peer.machine.audit().recvs.len(), 0);
+    breaks(&mut peer, &close_frame(2), Misbehaviour::UnknownId);
 }
 
 #[test]
-fn messages_after_our_cancel_are_dropped_within_their_credit() {
+fn close_with_a_code_cuts_a_message() {
     let Both { mut peer, recv, .. } = both(limits());
-    peer.machine.cancel(recv, Scope::Channel, Reason::of(300), None);
-    assert_eq!(peer.said().len(), 1);
-    peer.feed(&message(0, &[(2, 4, 4, 0)], None, b"dropped")).unwrap();
-    assert_eq!(peer.said(), frames(&cancel_frame(4, 0)));
-    peer.feed(&message(0x10, &[], Some(1_000_000), &[0; 100])).unwrap();
-    assert_eq!(peer.machine.audit().ours[2], 0, "nothing is set aside for what is dropped");
-    peer.feed(&fragment_frame(2, true, &[0; 100])).unwrap();
-    assert_eq!(peer.said(), []);
-    // It may give up in the middle.
-    peer.feed(&close_frame(2)).unwrap();
+    peer.feed(&message(0, &[(2, 4, 4, 0)], Some(60_000), &[0; 100])).unwrap();
+    peer.machine.set_awaited(recv, true);
+    peer.said();
+    peer.feed(&reason_frame_scoped(CLOSE, 2, &[0], 300, "enough")).unwrap();
+    let closed = peer.machine.recv_status(recv);
+    assert_eq!((closed.waiting, closed.closed.unwrap().reason.unwrap().code), (0, 300));
+    let said = peer.said();
+    assert_eq!(said.iter().map(|frame| (frame.kind, frame.id)).collect::<Vec<_>>(), [(CANCEL, 4)]);
+    peer.machine.cancel(recv, Scope::End, Reason::none(), None);
     peer.feed(&close_frame(4)).unwrap();
-    assert_eq!(peer.machine.audit().recvs.len(), 0);
-    assert_eq!(peer.events(), []);
+    let audit = peer.machine.audit();
+    assert_eq!((audit.beyond, audit.recvs.len(), audit.lines[0]), ([0; 2], 0, 0));
+}
+
+#[test]
+fn stop_answers_end_when_all_was_read() {
+    let mut peer = both(limits()).peer;
+    peer.feed(&message(0, &[(3, 4, 0, 0)], None, b"")).unwrap();
+    let key = peer.machine.audit().streams.len();
+    assert_eq!(key, 1);
+    let stream = libchan_proto::Key { slot: 2, serial: 0 };
+    peer.feed_all(&[frame(DATA, 4, b"unread"), reason_frame(END, 4, 0, "")]).unwrap();
+    assert_eq!(peer.said(), [], "it may hold what was not read");
+    assert_eq!(peer.machine.stream_recv(stream, 3, &mut |_| ()), StreamRead::Data(3));
+    assert_eq!(peer.said(), []);
+    assert_eq!(peer.machine.stream_recv(stream, 30, &mut |_| ()), StreamRead::Data(3));
+    assert_eq!(peer.said(), frames(&reason_frame(STOP, 4, 0, "")));
+    assert_eq!(peer.machine.stream_recv(stream, 30, &mut |_| ()), StreamRead::End);
+    peer.feed(&reason_frame(STOP, 4, 0, "")).unwrap();
+    assert_eq!(peer.said(), frames(&reason_frame(END, 4, 0, "")));
+    // Over on the wire: the id may be given again, though both halves are still held here.
+    peer.feed(&message(0, &[(3, 4, 0, 0)], None, b"")).unwrap();
+    assert_eq!(peer.machine.stream_recv(stream, 30, &mut |_| ()), StreamRead::End);
+    assert_eq!(peer.machine.audit().streams.len(), 2);
 }
 
 #[test]
 fn a_claim_of_sizes_sets_nothing_aside() {
-    // Each channel announces the largest message and sends a byte of it.
+    // Each channel begins the largest message and sends a byte of it.
     let mut peer = Scripted::new(Limits { max_pending_accepts: 5000, ..limits() });
     let mut bytes = Vec::new();
     for n in 0..5000 {
         let id = 2 + 2 * n;
         bytes.extend(open_frame(id, 4, "x"));
-        bytes.extend(frame(MESSAGE, id, &message_body(0x10, &[], Some(16 << 20), b"x")));
+        bytes.extend(frame(MESSAGE, id, &message_body(0, &[], Some(16 << 20), b"x")));
     }
     peer.feed(&bytes).unwrap();
-    // Four fit the quarter of 256 MiB, and room for one is left, because nobody waits for any; the others are in line.
+    assert_eq!((peer.machine.audit().beyond, peer.said()), ([0; 2], vec![]), "nobody waits for any of them");
+    // Where somebody does, eight at a time have memory: a quarter of 512 MiB. The others stand in line.
+    let keys: Vec<_> = peer
+        .events()
+        .into_iter()
+        .filter_map(|event| if let Event::Opened(key) = event { Some(key) } else { None })
+        .collect();
+    for key in keys {
+        peer.machine.set_awaited(key, true);
+    }
     let audit = peer.machine.audit();
-    assert!(audit.ours[2] <= 64 << 20);
-    assert_eq!(audit.lines[0], 4997);
-    let granted = peer.said().iter().filter(|frame| frame.kind == CREDIT).count();
-    assert_eq!(granted, 3);
+    assert!(audit.beyond[1] <= 128 << 20);
+    assert_eq!(audit.lines[0], 4992);
+    assert_eq!(peer.said().iter().filter(|frame| frame.kind == CREDIT).count(), 8);
     // A frame that claims to be long is not waited for.
     let mut peer = both(limits()).peer;
     breaks(
@@ -658,6 +753,6 @@ fn cut_at_every_position() {
             machine.stream_stop(key, Reason::none());
         }
         let audit = machine.audit();
-        assert_eq!((machine.open_channels(), audit.ours, audit.theirs), (0, [0; 3], [0; 3]), "cut at {at}");
+        assert_eq!((machine.open_channels(), charged(&audit)), (0, [0; 6]), "cut at {at}");
     }
 }

@@ -107,7 +107,7 @@ impl World {
             max_attachments: 5,
             max_channels: 200,
             max_pending_accepts: rng.pick(&[1, 3, 256]).unwrap(),
-            initial_window: rng.pick(&[256, 300, 1024]).unwrap(),
+            initial_window: rng.pick(&[512, 600, 2048]).unwrap(),
             stream_window: rng.pick(&[256, 1000, 16_384]).unwrap(),
             session_memory: rng.pick(&[3 << 18, 1 << 20, 1 << 24]).unwrap(),
             max_descriptors: rng.pick(&[0, 1, 2, 5]).unwrap(),
@@ -528,9 +528,9 @@ impl World {
                 {
                     assert!(*here == uid || *here == u32::MAX, "it came to its own home");
                 }
-                return self.pair.machine(side).reject(attachment);
+                return self.pair.machine(side).reject(attachment, &Reason::of(code::UNCLAIMED));
             }
-            _ if !take => return self.pair.machine(side).reject(attachment),
+            _ if !take => return self.pair.machine(side).reject(attachment, &Reason::of(code::UNCLAIMED)),
             Kind::Sender => {
                 let cancelled = self.pair.machine(side).send_status(key).cancelled.is_some();
                 End::Send { uid, refused: None, cancelled, backlog: false }
@@ -697,14 +697,15 @@ impl World {
                 true
             }
             StreamRead::End => {
-                // A stream that nobody claimed ends cleanly, without a byte.
-                assert!(fact.finished[direction] || fact.written[direction] == 0, "a cut looks complete");
+                // The writer has finished it, or what it wrote was stopped by who reads here.
+                assert!(fact.finished[direction], "a cut looks complete");
                 assert_eq!(at, fact.written[direction], "all bytes come before the end");
                 *ended = true;
                 false
             }
             StreamRead::Failed(reason) => {
-                assert!(reason.code == 302 || self.over || self.said_goodbye != [false; 2]);
+                let dropped = [302, code::NOT_DELIVERED, code::UNCLAIMED].contains(&reason.code);
+                assert!(dropped || self.over || self.said_goodbye != [false; 2], "{reason:?}");
                 *ended = true;
                 false
             }
@@ -791,30 +792,34 @@ impl World {
                 assert_eq!(credit + going + held + back, limits.max_descriptors, "descriptors");
             }
         }
+        let floor = 33 + 255 + 16 * limits.max_attachments as i32;
+        // A message that is not cut is waited for with half of a first window at the most.
+        let waited = floor.max(limits.initial_window as i32 / 2);
+        self.line_moves_on(&audits, &limits);
+        for audit in &audits {
+            finished_hold_nothing(audit, &limits);
+        }
         // Nobody who has nothing left waits for the next write.
         for (_, audit) in self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.is_urgent()) {
             let open = |recv: &&RecvAudit| recv.announced && !recv.closed && !recv.cancelled;
             for recv in audit.recvs.iter().filter(open) {
                 assert!(recv.owed == 0 || recv.room_left.is_some_and(|room| room > 0), "{recv:?}");
-                assert!(recv.size - recv.left - recv.held <= 0 || recv.left > 0, "{recv:?}");
+                let owed = recv.size + recv.extra - recv.left - recv.held;
+                let due = owed > 0 && (recv.left < floor || owed >= recv.size / 2);
+                assert!(!due || recv.left >= waited, "{recv:?}");
             }
         }
         // Who has nothing left is granted at once what is owed.
-        for (side, audit) in
-            self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.has_output())
-        {
+        for (_, audit) in self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.has_output()) {
             let open = |recv: &&RecvAudit| recv.announced && !recv.closed && !recv.cancelled;
             for recv in audit.recvs.iter().filter(open) {
                 assert!(recv.owed == 0 || recv.room_left.is_some_and(|room| room > 0), "{recv:?}");
-                let owed = recv.size - recv.left - recv.held;
-                assert!(owed <= 0 || (recv.left > 0 && owed < recv.size / 2), "{recv:?}");
+                let owed = recv.size + recv.extra - recv.left - recv.held;
+                assert!(owed <= 0 || (recv.left >= floor && owed < recv.size / 2), "{recv:?}");
             }
             for stream in audit.streams.iter().filter(|stream| !stream.ended && !stream.stop_sent) {
                 let owed = stream.size - stream.left - stream.held;
                 assert!(owed == 0 || (stream.left > 0 && owed < stream.size / 2), "{stream:?}");
-            }
-            if side.machine.peer_said_goodbye() {
-                assert!(audit.recvs.iter().all(|recv| recv.closed));
             }
         }
         // No event is lost: what waits was told.
@@ -894,8 +899,10 @@ impl World {
                         let fact = &self.facts[*uid as usize];
                         if !*cancelled {
                             assert_eq!(fact.sent, fact.received, "all of {uid} has arrived");
+                            // A message that is not cut waits for half of a first window at the most.
+                            let half = i64::from(machine.limits().initial_window) / 2;
                             assert!(
-                                status.byte_credit > 0 && status.room + status.demand > 0,
+                                status.byte_credit >= half && status.room + status.demand > 0,
                                 "{uid}: {status:?}"
                             );
                         }
@@ -940,7 +947,8 @@ impl World {
                             let fact = &self.facts[uid as usize];
                             if clean {
                                 let close = closed.expect("its sender was closed");
-                                assert!(close.reason.is_none_or(|reason| reason.code == 300));
+                                let known = [300, code::NOT_DELIVERED, code::UNCLAIMED];
+                                assert!(close.reason.is_none_or(|reason| known.contains(&reason.code)));
                                 assert_eq!(fact.sent, fact.received);
                             }
                             self.cancel_key(side, key, Scope::End, Reason::none());
@@ -979,6 +987,7 @@ impl World {
         }
         self.listen();
         for side in [A, B] {
+            self.ended_as(side, code::DISCONNECTED);
             for (key, end) in &self.ends[side] {
                 let machine = &self.pair.sides[side].machine;
                 match end {
@@ -991,13 +1000,16 @@ impl World {
         self.let_go(false);
     }
 
-    /// Both sides leave, one after the other.
+    /// One side leaves and the other answers, or both leave at once.
     fn goodbye(&mut self) {
         let first = self.rng.below(2);
+        let both = self.rng.one_in(3);
         for side in [first, 1 - first] {
-            self.tell(|| format!("{side} says goodbye"));
-            self.pair.goodbye(side);
-            self.said_goodbye[side] = true;
+            if side == first || both {
+                self.tell(|| format!("{side} says goodbye"));
+                self.pair.goodbye(side);
+                self.said_goodbye[side] = true;
+            }
             for _ in 0..60 {
                 self.step();
                 self.listen();
@@ -1021,14 +1033,50 @@ impl World {
         }
         self.over = true;
         for side in [A, B] {
-            assert!(self.pair.machine(side).peer_said_goodbye(), "side {side} heard the goodbye");
-            assert!(self.pair.machine(side).is_drained());
-        }
-        for side in [A, B] {
-            assert_eq!(self.pair.machine(side).handle_eof(), Ok(()));
+            let machine = self.pair.machine(side);
+            assert!(machine.peer_said_goodbye() && machine.is_over(), "side {side} heard the goodbye");
+            assert!(machine.is_drained());
+            assert_eq!(machine.handle_eof(), Ok(()));
+            self.ended_as(side, code::SESSION_CLOSED);
         }
         self.listen();
         self.let_go(false);
+    }
+
+    /// What its own side had not ended ends with `code`.
+    fn ended_as(&mut self, side: usize, code: u16) {
+        let machine = &self.pair.sides[side].machine;
+        let audit = machine.audit();
+        for send in &audit.sends {
+            assert!(send.cancelled, "{send:?}");
+        }
+        for (key, end) in &self.ends[side] {
+            let End::Recv { uid, .. } = end else { continue };
+            // A sender that came home and waits in a message that nobody has taken keeps it open.
+            let Some(closed) = machine.recv_status(*key).closed else { continue };
+            let finished = self.facts.get(*uid as usize).is_none_or(|fact| fact.closed || fact.home);
+            let said = closed.reason.map_or(0, |reason| reason.code);
+            assert!(finished || said != 0, "a cut of {uid} looks complete");
+            assert!([0, 300, code, code::NOT_DELIVERED, code::UNCLAIMED].contains(&said), "{said}");
+        }
+    }
+
+    /// Large messages that a receive waits for stand in line, and the first of them only while its memory is in use.
+    fn line_moves_on(&self, audits: &[Audit; 2], limits: &Limits) {
+        for audit in audits {
+            let lined = audit.recvs.iter().filter(|recv| recv.lined).count();
+            assert_eq!(lined, audit.lines[0], "who is in line knows it");
+            assert!(
+                lined == 0 || audit.beyond[1] > 0,
+                "somebody waits for memory that nobody has: {audit:?}"
+            );
+            for recv in audit.recvs.iter().filter(|recv| recv.lined) {
+                let charge = recv.arriving.expect("a large message arrives") as i32;
+                assert!(charge > recv.size + recv.extra && !recv.cancelled && !recv.closed);
+            }
+            let quarter = u64::from(limits.session_memory) / 4;
+            assert!(audit.beyond[0] <= quarter && audit.beyond[1] <= quarter);
+        }
     }
 
     fn check_pools(&mut self) {
@@ -1043,7 +1091,7 @@ impl World {
             let machine = &self.pair.sides[side].machine;
             let audit = machine.audit();
             assert_eq!(machine.open_channels(), 0, "slab of side {side}: {audit:#?}");
-            assert_eq!((audit.ours, audit.theirs), ([0; 3], [0; 3]), "pools of side {side}");
+            assert_eq!(charged(&audit), [0; 6], "pools of side {side}");
             assert_eq!(audit.pending_accepts, 0);
             if !self.over {
                 assert_eq!(audit.lines, [0; 5]);
@@ -1111,8 +1159,6 @@ fn rows(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 struct Flow {
     messages: u32,
     charge: i64,
-    /// The message that is on its way is charged by fragment.
-    announced: bool,
     data: i64,
 }
 
@@ -1126,11 +1172,6 @@ struct Back {
 
 fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
     let mut flows: BTreeMap<u32, Flow> = BTreeMap::new();
-    for recv in &theirs.recvs {
-        if let (Some(announced), false) = (recv.partial_announced, recv.closed) {
-            flows.entry(recv.id).or_default().announced = announced;
-        }
-    }
     each(going, |kind, id, body| {
         let flow = flows.entry(id).or_default();
         match kind {
@@ -1139,15 +1180,10 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
                 let n = rows(body).count();
                 let head = if n > 0 { 3 + 13 * n } else { 2 };
                 let more = body[0] & 1 != 0;
-                flow.announced = body[0] & 0x10 != 0;
-                let payload = if more && !flow.announced {
-                    word(body, head) as usize
-                } else {
-                    body.len() - head - if more { 4 } else { 0 }
-                };
+                let payload = body.len() - head - if more { 4 } else { 0 };
                 flow.charge += (payload + 16 * n + 32) as i64;
             }
-            FRAGMENT if flow.announced => flow.charge += body.len() as i64 - 1,
+            FRAGMENT => flow.charge += body.len() as i64 - 1,
             DATA => flow.data += body.len() as i64,
             _ => {}
         }
@@ -1172,15 +1208,14 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
         let (none, nothing) = (Flow::default(), Back::default());
         let flow = flows.get(&send.id).unwrap_or(&none);
         let back = backs.get(&send.id).unwrap_or(&nothing);
-        let unstarted = u32::from(send.unstarted.is_some());
+        let unstarted = u32::from(send.unstarted);
         let coming = flow.messages + unstarted;
         assert_eq!(send.sent - send.taken - back.taken, recv.untold + coming, "messages of id {}", send.id);
         if recv.room_left.is_none() {
             let wanted = i64::from(send.wanted + back.wanted) - i64::from(send.sent - coming);
             assert_eq!(wanted, i64::from(recv.asked), "wanted of id {}", send.id);
         }
-        let charged = flow.charge + i64::from(send.unstarted.unwrap_or(0));
-        let sum = i64::from(send.credit) + charged + back.bytes + i64::from(recv.granted);
+        let sum = i64::from(send.credit) + flow.charge + back.bytes;
         assert_eq!(sum, i64::from(recv.left), "bytes of id {}: {send:?} {recv:?}", send.id);
         assert!(recv.left + recv.held <= recv.size + recv.extra, "window of id {}: {recv:?}", send.id);
         assert!(recv.inbox as u32 <= recv.untold - recv.owed);
@@ -1201,13 +1236,32 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
 }
 
 fn pools(audit: &Audit, limits: &Limits) {
-    let (channel, stream) = (2 * u64::from(limits.initial_window), u64::from(limits.stream_window));
-    let streams = audit.streams.len() as u64 * stream;
-    let base = audit.recvs.len() as u64 * channel + streams;
-    let growth: u64 = audit.recvs.iter().map(|recv| recv.size as u64 - channel / 2).sum::<u64>()
+    let (channel, stream) = (u64::from(limits.initial_window), u64::from(limits.stream_window));
+    let sends = audit.sends.iter().filter(|send| !send.over).count() as u64;
+    let streams = audit.streams.iter().filter(|stream| !stream.over).count() as u64;
+    let channels = sends + audit.recvs.len() as u64;
+    assert_eq!(audit.here[0] + audit.there[0], channels + streams, "what is open");
+    assert_eq!(audit.here[1] + audit.there[1], channels * channel + streams * stream, "first windows");
+    let quarter = u64::from(limits.session_memory) / 4;
+    for opened in [audit.here, audit.there] {
+        assert!(opened[0] <= u64::from(limits.max_channels) && opened[1] <= quarter, "budget: {opened:?}");
+    }
+    let growth: u64 = audit.recvs.iter().map(|recv| recv.size as u64 - channel).sum::<u64>()
         + audit.streams.iter().map(|other| other.size as u64 - stream).sum::<u64>();
     let extra: u64 = audit.recvs.iter().map(|recv| recv.extra as u64).sum();
-    assert_eq!(audit.ours, [base, growth, extra], "our memory");
-    assert_eq!(audit.theirs, [audit.sends.len() as u64 * channel + streams, 0, 0], "the peer's memory");
-    assert!(growth <= u64::from(limits.session_memory) / 4);
+    assert_eq!(audit.beyond, [growth, extra], "our memory");
+}
+
+/// What is finished, and what is left of a receiving end that has said its last, holds no memory but what it is charged.
+fn finished_hold_nothing(audit: &Audit, limits: &Limits) {
+    for recv in audit.recvs.iter().filter(|recv| recv.cancelled && recv.announced) {
+        assert_eq!((recv.inbox, recv.extra, recv.arriving, recv.lined), (0, 0, None, false), "{recv:?}");
+        assert_eq!(recv.size as u32, limits.initial_window, "{recv:?}");
+    }
+    for stream in audit.streams.iter().filter(|stream| stream.over || stream.stop_sent) {
+        assert_eq!((stream.arrived, stream.size as u32), (0, limits.stream_window), "{stream:?}");
+    }
+    for send in audit.sends.iter().filter(|send| send.over || send.cancelled) {
+        assert!(!send.large, "{send:?}");
+    }
 }

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
-use libchan_proto::Kind;
+use libchan_proto::{Kind, Reason, code};
 use serde::de::{Deserializer, Error as _};
 use smallvec::SmallVec;
 
@@ -91,7 +91,19 @@ impl DecodeScope {
         }
     }
 
-    pub(crate) fn discard(self) {}
+    /// The value did not decode, for the reason `why`: all that the message carries is closed, and told that.
+    pub(crate) fn discard(self, why: &str) {
+        let open = self.leave();
+        std::mem::forget(self);
+        if open.len > 0 {
+            let why = Reason { code: code::NOT_DECODED, text: why.to_owned() };
+            for entry in taken(open) {
+                if let Attached::Unclaimed(mut unclaimed) = entry.attached {
+                    unclaimed.close(&why);
+                }
+            }
+        }
+    }
 
     /// Back to the scope around it.
     #[inline]
@@ -154,6 +166,8 @@ impl Entry {
             }
             Claim::None | Claim::Sender(_) | Claim::Receiver(_) | Claim::Moved => {}
         }
+        // Unless somebody has it by now, the value had no place for it.
+        unclaimed.close(&Reason::of(code::UNCLAIMED));
     }
 }
 

@@ -11,7 +11,7 @@ mod values;
 
 use std::sync::Arc;
 
-use libchan_proto::{Attach, Attachment, Kind};
+use libchan_proto::{Attach, Attachment, Kind, Reason, code};
 use smallvec::SmallVec;
 
 pub(crate) use self::decode::{Claim, DecodeScope, TWICE, entry, index_of, wrong_kind};
@@ -40,7 +40,7 @@ pub(crate) enum Attached {
     Unclaimed(Unclaimed),
 }
 
-/// An attachment that arrived. Dropping it unclaimed closes it.
+/// An attachment that arrived. Dropping it unclaimed closes it as not delivered.
 pub(crate) struct Unclaimed {
     pub(crate) leg: Leg,
     attachment: Option<Attachment>,
@@ -59,6 +59,13 @@ impl Unclaimed {
         self.attachment.map_or(0, |attachment| attachment.capacity)
     }
 
+    /// Closes it, and says why.
+    pub(crate) fn close(&mut self, why: &Reason) {
+        if let Some(attachment) = self.attachment.take() {
+            self.leg.session.reject(attachment, why);
+        }
+    }
+
     /// Takes it over: from here on the caller answers for it.
     pub(crate) fn claim(&mut self) -> Option<Attachment> {
         self.attachment.take()
@@ -67,9 +74,7 @@ impl Unclaimed {
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        if let Some(attachment) = self.attachment.take() {
-            self.leg.session.reject(attachment);
-        }
+        self.close(&Reason::of(code::NOT_DELIVERED));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libchan_proto::{Body, Close, Key, Message, Scope, code};
+use libchan_proto::{Body, Close, Key, Message, Scope};
 
 use super::Chan;
 use super::queue::Slot;
@@ -10,7 +10,7 @@ use super::recv::attached;
 use super::state::{End, Locked, State};
 use crate::error::{Closed, RemoteError};
 use crate::parcel::{Origin, Parcel, PayloadBytes};
-use crate::session::{Leg, Refill, Shared};
+use crate::session::{Leg, Refill, Shared, link_is_gone};
 
 impl<T> Chan<T> {
     /// The session has news of the leg `key`.
@@ -85,7 +85,7 @@ impl<T> Chan<T> {
         let parked = leg.cancel(Scope::End, Closed::Dropped, (0, 0), spare);
         state.wake(parked);
         let error = close.reason.map(RemoteError::from);
-        let lost = error.as_ref().is_some_and(|error| error.wire_code() == code::DISCONNECTED);
+        let lost = error.as_ref().is_some_and(|error| link_is_gone(error.wire_code()));
         if close.scope == Scope::Channel {
             self.absorb_all(state);
         }
@@ -143,7 +143,7 @@ impl<T> Chan<T> {
         let status = leg.send_status();
         let Some(cancel) = status.cancelled else { return };
         let Some(mut sink) = state.legs.remove_sink(&leg) else { return };
-        let lost = cancel.reason.code == code::DISCONNECTED;
+        let lost = link_is_gone(cancel.reason.code);
         let mut garbage = Vec::new();
         // What it took last may not have been told yet. (With a lost link nobody knows.)
         let sent = (sink.in_hand().count() + usize::from(sink.sending)).saturating_sub(sink.early as usize);

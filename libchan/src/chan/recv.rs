@@ -155,6 +155,10 @@ impl<T> Chan<T> {
         let mut scratch = Scratch::take();
         let mut state = self.lock();
         let got = self.take(&mut state, &mut scratch, None);
+        if matches!(got, Got::Nothing) {
+            // A message larger than its window comes only where a receive wants it.
+            state.legs.await_sources(true);
+        }
         self.pass_on(state);
         match got {
             Got::Nothing => Err(TryRecvError::Empty),
@@ -175,6 +179,9 @@ impl<T> Chan<T> {
             && (state.has_queued() || state.legs.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()))
         {
             state.wake_receiver();
+        } else if state.waiting_receivers() > 0 {
+            // The message that was taken was awaited by one of them; the next one is too.
+            state.legs.await_sources(true);
         }
         let pump = state.has_sinks();
         drop(state);

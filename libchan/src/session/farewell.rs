@@ -31,18 +31,27 @@ impl Driver {
             self.shared.lock().closing = true;
             self.farewell = Farewell::Draining;
             self.deadline = Some(Box::pin(sleep(self.shared.close_timeout)));
-            self.leave_channels();
+            if self.shared.is_over() {
+                // The peer's goodbye has ended everything: what is written already goes out, with our answer.
+                self.farewell = Farewell::Said;
+            } else {
+                self.leave_channels();
+            }
         }
         let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let mut state = self.shared.lock();
         let sent = state.machine.is_drained() && state.unsent.is_none();
         if self.farewell == Farewell::Draining {
-            // After the peer's goodbye no credit comes: what cannot leave now never will.
-            let stuck = state.machine.peer_said_goodbye() && sent;
-            if !(state.machine.is_settled() || stuck || late) {
+            // After the peer's goodbye nothing can leave that has not.
+            if !(state.machine.is_settled() || state.machine.is_over() || late) {
                 return Ok(());
             }
-            state.goodbye(Reason { code: code::NONE, text: String::new() });
+            let reason = Reason { code: code::NONE, text: String::new() };
+            if late {
+                state.machine.goodbye_now(reason);
+            } else {
+                state.machine.goodbye(reason);
+            }
             self.farewell = Farewell::Said;
             let mut deadline = Box::pin(sleep(self.shared.close_timeout));
             // Registers for its end; it cannot have come yet.

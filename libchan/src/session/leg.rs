@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone};
+use libchan_proto::{Blocked, Inbox, Key, Outgoing, Reason, RecvStatus, Scope, SendStatus, TakeLone, code};
 
 use super::any_chan::AnyChan;
 use super::port::{LentPort, Parked, Port};
@@ -242,7 +242,12 @@ impl Leg {
 
 fn lost(status: &RecvStatus) -> bool {
     let reason = status.closed.as_ref().and_then(|close| close.reason.as_ref());
-    reason.is_some_and(|reason| reason.code == libchan_proto::code::DISCONNECTED)
+    reason.is_some_and(|reason| link_is_gone(reason.code))
+}
+
+/// Whether this is the end of an end whose session is over.
+pub(crate) fn link_is_gone(code: u16) -> bool {
+    matches!(code, code::DISCONNECTED | code::SESSION_CLOSED)
 }
 
 impl State {

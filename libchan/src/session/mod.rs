@@ -31,7 +31,7 @@ use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
 pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
-pub(crate) use self::leg::Leg;
+pub(crate) use self::leg::{Leg, link_is_gone};
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
 pub(crate) use self::port::Parked;

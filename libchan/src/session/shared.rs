@@ -297,14 +297,14 @@ impl Shared {
         self.lock().machine.sender_starved(key)
     }
 
-    /// An attachment that nobody claimed.
-    pub(crate) fn reject(&self, attachment: Attachment) {
+    /// An attachment that nobody claimed, and why.
+    pub(crate) fn reject(&self, attachment: Attachment, why: &Reason) {
         let descriptor = self.quiet(|state| {
             if attachment.kind == Kind::Descriptor {
                 state.machine.descriptors_released(1);
                 return state.arrived.take(attachment.key.slot);
             }
-            state.machine.reject(attachment);
+            state.machine.reject(attachment, why);
             None
         });
         drop(descriptor);
@@ -434,9 +434,5 @@ impl State {
         self.leaving.clear();
         self.unsent = None;
         self.writer = None;
-    }
-
-    pub(super) fn goodbye(&mut self, reason: Reason) {
-        self.machine.goodbye(reason);
     }
 }

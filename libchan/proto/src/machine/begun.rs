@@ -11,7 +11,8 @@ use super::ahead::Ahead;
 use super::head::Head;
 use crate::entry::Entry;
 use crate::error::SessionError;
-use crate::frame::{self, Header, Reader, Type, flag};
+use crate::frame::{self, ATTACHMENT, Header, Reader, Type, flag};
+use crate::inbox::charge;
 use crate::memory::Memory;
 
 /// The least payload of a frame that is begun before all of it is here, in bytes.
@@ -109,6 +110,9 @@ impl Machine {
     /// # Errors
     /// As [`handle_input`](Self::handle_input).
     pub fn handle_rest(&mut self, rest: Rest) -> Result<(), SessionError> {
+        if self.has_closed() {
+            return Ok(());
+        }
         self.hear(|machine| {
             machine.take_ahead(&rest)?;
             if let Some(begun) = &mut machine.begun {
@@ -157,20 +161,22 @@ impl Machine {
         if total > self.limits.max_message as usize || !self.is_wanted(id) {
             return None;
         }
-        // Of an announced message nothing is set aside before there is memory for it.
-        let memory = self.memory.take(end, total, !head.announced());
+        // Nothing is set aside before there is memory for it.
+        let charge = charge(total, head.table.len() / ATTACHMENT);
+        let granted = self.entries.lookup(id).is_some_and(|key| self.is_granted(key, charge));
+        let memory = self.memory.take(end, total, granted);
         Some(Begun::new(Type::Message, id, &body[..head_length], end, Rest::new(memory, 0..end, total, part)))
     }
 
     /// Whether somebody wants what arrives on a channel.
     fn is_wanted(&self, id: u32) -> bool {
-        let Ok(Some(key)) = self.lookup(id) else { return false };
+        let Some(key) = self.entries.lookup(id) else { return false };
         matches!(self.entries.get(key), Entry::Recv(half) if !half.cancelled && !half.closed)
     }
 
     fn begin_fragment(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
         let (head, part) = body.split_at_checked(1)?;
-        let key = self.lookup(id).ok()??;
+        let key = self.entries.lookup(id)?;
         let half = self.entries.recv(key)?;
         let partial = half.rare.as_mut()?.partial.as_mut()?;
         let (from, total) = (partial.received, partial.total as usize);
@@ -184,9 +190,9 @@ impl Machine {
     }
 
     fn begin_data(&mut self, id: u32, length: usize, body: &[u8]) -> Option<Begun> {
-        let key = self.lookup(id).ok()??;
+        let key = self.entries.lookup(id)?;
         let stream = self.entries.stream(key)?;
-        if stream.discard || stream.ended.is_some() {
+        if stream.stop_sent || stream.ended.is_some() {
             return None;
         }
         let memory = self.memory.take(length, length, true);

@@ -87,7 +87,7 @@ impl Machine {
 
     /// Whether the sender of the channel has nothing left to start a message with.
     pub fn sender_starved(&self, key: Key) -> bool {
-        matches!(self.entries.get(key), Entry::Recv(half) if !half.closed && half.is_starved())
+        matches!(self.entries.get(key), Entry::Recv(half) if !half.closed && half.is_starved(self.floor))
     }
 }
 
@@ -107,6 +107,8 @@ impl SendHalf {
             track: false,
             watched: false,
             closed: false,
+            said: false,
+            parting: false,
             over: false,
             pins: 0,
             rare: None,

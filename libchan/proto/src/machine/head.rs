@@ -1,5 +1,6 @@
 //! What a MESSAGE has before its payload: flags, codec, the table of attachments, the length of the whole.
 
+use super::open::MOST_CAPACITY;
 use crate::error::Misbehaviour;
 use crate::frame::{ATTACHMENT, Reader, flag};
 use crate::inbox::{Flaw, Kind};
@@ -55,17 +56,14 @@ impl<'a> Head<'a> {
         }
         Ok(())
     }
-
-    /// Whether it is charged frame by frame.
-    pub(super) fn announced(&self) -> bool {
-        self.flags & flag::ANNOUNCED != 0
-    }
 }
 
 /// The kind of an entry of the table whose fields fit each other.
 pub(crate) fn check_entry(kind: u8, id: u32, capacity: u32, wanted: u32) -> Result<Kind, Misbehaviour> {
     match kind {
         3..=5 if capacity != 0 || wanted != 0 => Err(Misbehaviour::Field),
+        1 | 2 if capacity > MOST_CAPACITY => Err(Misbehaviour::Field),
+        1 if wanted > MOST_CAPACITY || (wanted > 0 && capacity > 0) => Err(Misbehaviour::Field),
         1 => Ok(Kind::Sender),
         2 if wanted == 1 || (wanted == 0 && capacity > 0) => Ok(Kind::Receiver),
         2 => Err(Misbehaviour::Field),
@@ -77,8 +75,7 @@ pub(crate) fn check_entry(kind: u8, id: u32, capacity: u32, wanted: u32) -> Resu
 }
 
 fn parse_flags(flags: u8) -> Result<Flaw, Misbehaviour> {
-    let odd = flags & !flag::ALL != 0 || flags & (flag::ANNOUNCED | flag::MORE) == flag::ANNOUNCED;
-    if odd {
+    if flags & !flag::ALL != 0 {
         return Err(Misbehaviour::Field);
     }
     match flags & (flag::NOT_ENCODED | flag::NOT_FORWARDED) {

@@ -1,10 +1,10 @@
 //! What has arrived and waits: handed over whole, or dropped with all that it carries.
 
 use super::{Event, Machine};
-use crate::Key;
 use crate::entry::Scope;
 use crate::error::Reason;
 use crate::inbox::{Attachment, Inbox, Kind};
+use crate::{Key, code};
 
 /// What [`Machine::take_lone`] finds.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Machine {
             return None;
         }
         inbox.set_half_window(half.window.size() / 2);
+        self.line_up(key);
         Some(inbox)
     }
 
@@ -58,20 +59,20 @@ impl Machine {
     /// here on ([`set_awaited`](Self::set_awaited)). True beside it: something may have to be written because of it.
     #[inline]
     pub fn take_lone(&mut self, key: Key) -> (TakeLone, bool) {
+        let floor = self.floor;
         let Some(half) = self.entries.recv(key) else { return (TakeLone::Other, false) };
         let Some(inbox) = half.inbox.take_if(|inbox| inbox.len() == 1) else {
             if half.closed || half.inbox.is_some() {
                 return (TakeLone::Other, false);
             }
-            let reserves = half.is_reserving();
-            if reserves {
-                self.set_awaited(key, true);
-            } else {
-                half.awaited = true;
+            half.awaited = true;
+            let arriving = half.is_arriving();
+            if arriving {
+                self.line_up(key);
             }
-            return (TakeLone::Nothing, reserves);
+            return (TakeLone::Nothing, arriving);
         };
-        let more = half.take(1, inbox.first_charge());
+        let more = half.take(1, inbox.first_charge(), floor);
         if let Some(freed) = more {
             self.settle(key, freed);
         }
@@ -85,7 +86,7 @@ impl Machine {
         }
     }
 
-    /// Drops messages that nobody will take: what they carry is closed.
+    /// Drops messages that nobody will take: what they carry ends with NOT_DELIVERED.
     pub fn discard(&mut self, _key: Key, inbox: Box<Inbox>) {
         self.discard_inbox(inbox);
     }
@@ -100,6 +101,7 @@ impl Machine {
         self.keep_inbox(inbox);
     }
 
+    /// Closes what a message carries that nobody will see.
     pub(super) fn reject_all(&mut self, attachments: &[Attachment]) {
         for attachment in attachments {
             if attachment.kind == Kind::Descriptor {
@@ -114,21 +116,22 @@ impl Machine {
             return;
         }
         while let Some(attachment) = self.rejected.pop_front() {
-            self.reject(attachment);
+            self.reject(attachment, &Reason::of(code::NOT_DELIVERED));
         }
         self.rejecting = false;
     }
 
-    /// Closes an attachment that nobody has claimed. (A descriptor is the driver's to close.)
-    pub fn reject(&mut self, attachment: Attachment) {
+    /// Closes an attachment that nobody has claimed, and says why: [`code::NOT_DECODED`], [`code::UNCLAIMED`],
+    /// [`code::NOT_DELIVERED`]. (A descriptor is the driver's to close.)
+    pub fn reject(&mut self, attachment: Attachment, why: &Reason) {
         let key = attachment.key;
         match attachment.kind {
-            Kind::Sender => self.close(key, Scope::End, None),
-            Kind::Receiver => self.cancel(key, Scope::End, Reason::none(), None),
+            Kind::Sender => self.close(key, Scope::End, Some(why.clone())),
+            Kind::Receiver => self.cancel(key, Scope::End, why.clone(), None),
             Kind::SenderHome => self.release_hold(key),
             Kind::Stream => {
-                self.stream_finish(key, Reason::none());
-                self.stream_stop(key, Reason::none());
+                self.stream_finish(key, why.clone());
+                self.stream_stop(key, why.clone());
             }
             Kind::Descriptor => {}
         }
@@ -136,16 +139,14 @@ impl Machine {
 
     /// A sender that came home was claimed or dropped.
     pub fn release_hold(&mut self, key: Key) {
-        let Some(half) = self.entries.recv(key) else { return };
+        let Some(half) = self.entries.recv(key).filter(|half| half.holds() > 0) else { return };
         let rare = half.rare();
-        rare.holds = rare.holds.saturating_sub(1);
+        rare.holds -= 1;
         if rare.holds > 0 {
             return;
         }
         half.tidy();
-        if half.cancelled && half.closed {
-            self.drop_entry(key);
-        } else if half.closed {
+        if half.closed {
             self.events.push_back(Event::Readable(key));
         }
     }

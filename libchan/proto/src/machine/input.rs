@@ -2,8 +2,7 @@
 
 use super::begun::{LARGE, Part};
 use super::{Event, Machine};
-use crate::entries::Lookup;
-use crate::error::{Misbehaviour, SessionError};
+use crate::error::{Misbehaviour, Reason, SessionError};
 use crate::frame::{HEADER, Header, PREFACE, Reader, Type};
 use crate::{Key, code};
 
@@ -14,8 +13,17 @@ impl Machine {
     ///
     /// # Errors
     /// The session is over: the peer broke a rule, or does not speak libchan. A goodbye that says so is in the output.
+    /// After the peer's goodbye it is no error, and what follows is not read.
     pub fn handle_input(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        if self.has_closed() {
+            return Ok(input.len());
+        }
         self.hear(|machine| machine.read_frames(input))
+    }
+
+    /// Whether both sides have said goodbye: what is still read means nothing, and what is written goes out.
+    pub(super) fn has_closed(&self) -> bool {
+        self.over == Some(SessionError::Closed)
     }
 
     /// Handles what has arrived.
@@ -63,14 +71,15 @@ impl Machine {
                 }
                 break;
             };
-            if self.peer_goodbye {
-                return Err(Misbehaviour::FrameAfterGoodbye.into());
-            }
             match Type::parse(header.kind)? {
                 Some(kind) => self.on_frame(kind, header.id, &frame[HEADER..])?,
                 None => self.established_or_fail()?,
             }
             rest = behind;
+            if self.peer_goodbye {
+                // What follows a goodbye is not read.
+                return Ok(input.len());
+            }
         }
         Ok(input.len() - rest.len())
     }
@@ -126,12 +135,16 @@ impl Machine {
         Ok(())
     }
 
-    /// The entry that an id names; `None` for a late frame.
-    pub(super) fn lookup(&self, id: u32) -> Result<Option<Key>, Misbehaviour> {
+    /// The entry that an id names.
+    pub(super) fn lookup(&self, id: u32) -> Result<Key, Misbehaviour> {
+        self.entries.lookup(id).ok_or(Misbehaviour::UnknownId)
+    }
+
+    /// The entry that a CREDIT or CANCEL names; `None` if it has crossed our CLOSE, which made the id free for the peer.
+    pub(super) fn lookup_crossed(&self, id: u32) -> Result<Option<Key>, Misbehaviour> {
         match self.entries.lookup(id) {
-            Lookup::Found(key) => Ok(Some(key)),
-            Lookup::Finished => Ok(None),
-            Lookup::Unknown => Err(Misbehaviour::UnknownId),
+            None if self.entries.is_theirs(id) => Ok(None),
+            found => found.map(Some).ok_or(Misbehaviour::UnknownId),
         }
     }
 
@@ -147,8 +160,9 @@ impl Machine {
         }
         self.established_or_fail()?;
         self.events.push_back(Event::PeerGoodbye(reason));
-        // What we have sent may still be taken there, and what has credit may still be sent.
-        self.end_receiving();
+        // It is answered behind what is written already; what is not ended by now ends on both sides.
+        self.goodbye_now(Reason::none());
+        self.fail(SessionError::Closed);
         Ok(())
     }
 }

@@ -11,13 +11,13 @@ use crate::Key;
 use crate::entry::{Entry, Large, Partial, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
 use crate::frame::{self, ATTACHMENT, Type, flag};
-use crate::inbox::Payload;
+use crate::inbox::{Payload, charge};
 use crate::output::Output;
 
 impl Machine {
     // ---- leaving
 
-    pub(super) fn queue_large(&mut self, key: Key, message: Outgoing<'_>, announced: bool) {
+    pub(super) fn queue_large(&mut self, key: Key, message: Outgoing<'_>) {
         let attachments = message.attachments;
         let mut table = Vec::with_capacity(message.attachments.len() * ATTACHMENT);
         let mut tokens = Vec::new();
@@ -37,7 +37,6 @@ impl Machine {
             table,
             tokens,
             started: false,
-            announced,
             queued: true,
         };
         if let Some(half) = self.entries.send(key) {
@@ -81,17 +80,13 @@ impl Machine {
         let table = if large.table.is_empty() { 0 } else { 1 + large.table.len() };
         let overhead = if large.started { 1 } else { 6 + table };
         let left = large.total - large.sent;
-        let mut size = left.min(max - overhead);
-        let mut cost = 0;
-        if large.announced {
-            if credit <= 0 {
-                large.queued = false;
-                return;
-            }
-            let fixed = if large.started { 0 } else { 32 + 16 * (large.table.len() / ATTACHMENT) };
-            size = size.min((credit as usize).saturating_sub(fixed));
-            cost = (size + fixed) as i32;
+        if credit <= 0 {
+            large.queued = false;
+            return;
         }
+        let fixed = if large.started { 0 } else { charge(0, large.table.len() / ATTACHMENT) as usize };
+        let size = left.min(max - overhead).min((credit as usize).saturating_sub(fixed));
+        let cost = (size + fixed) as i32;
         let more = size < left;
         let start = self.out.len() as u64;
         let out = &mut self.out.bytes;
@@ -124,8 +119,8 @@ impl Machine {
         let Some(half) = self.entries.send(key) else { return };
         let pinned = half.pins > 0;
         let rare = half.rare();
-        if !pinned && let Some(close) = rare.close.take() {
-            self.send_close(key, close.scope, close.reason);
+        if !pinned && rare.close.is_some() {
+            self.say_close(key);
         } else if half.watched && half.cancelled().is_none() && half.credit > 0 {
             half.watched = false;
             self.events.push_back(Event::Writable(key));
@@ -136,63 +131,74 @@ impl Machine {
 
     pub(super) fn begin_partial(&mut self, key: Key, partial: Partial) {
         let Some(half) = self.entries.recv(key) else { return };
-        let remaining = partial.total - partial.received as u32;
-        let wanted = partial.announced && !half.cancelled;
-        let missing = if wanted { half.window.missing(remaining) } else { 0 };
-        let rare = half.rare();
-        rare.partial = Some(partial);
-        if missing > 0 {
-            rare.reserving = missing;
+        half.rare().partial = Some(partial);
+        self.line_up(key);
+        self.mark_due(key);
+    }
+
+    /// Whether a message with this charge fits what its channel may hold.
+    pub(super) fn is_granted(&self, key: Key, charge: u32) -> bool {
+        matches!(self.entries.get(key), Entry::Recv(half) if half.window.lacks(charge) == 0)
+    }
+
+    /// A large message joins the line of those that wait for memory, or leaves it, by what is so now.
+    #[inline]
+    pub(super) fn line_up(&mut self, key: Key) {
+        let Some(half) = self.entries.recv(key).filter(|half| half.is_arriving()) else { return };
+        let waits = half.waits_for_memory();
+        let lined = std::mem::replace(&mut half.rare().lined, waits);
+        if waits && !lined {
             self.reservations.push_back(key);
-            self.serve_reservations();
-            // While it waits for memory, the window itself is granted as ever.
-            self.mark_due(key);
+            self.serve_line();
+        } else if lined && !waits {
+            self.unline(key);
         }
     }
 
-    /// Grants memory to large messages, first come first served; then to those that somebody waits for.
-    pub(super) fn serve_reservations(&mut self) {
+    /// Nobody waits for the large message any more, or it will not be whole.
+    pub(super) fn leave_line(&mut self, key: Key) {
+        let rare = self.entries.recv(key).and_then(|half| half.rare.as_mut());
+        if rare.is_some_and(|rare| std::mem::take(&mut rare.lined)) {
+            self.unline(key);
+        }
+    }
+
+    /// Whoever was behind it may go on.
+    fn unline(&mut self, key: Key) {
+        self.reservations.retain(|other| *other != key);
+        self.serve_line();
+    }
+
+    /// Grants memory to large messages, first come first served.
+    pub(super) fn serve_line(&mut self) {
         while let Some(&key) = self.reservations.front() {
-            if !self.grant_reservation(key) {
-                break;
+            if let Some(half) = self.entries.recv(key)
+                && let Some(rare) = &mut half.rare
+                && let Some(partial) = &rare.partial
+            {
+                let lacks = half.window.lacks(partial.charge);
+                if !self.beyond.reserve(lacks) {
+                    return;
+                }
+                half.window.add(lacks);
+                rare.lined = false;
+                self.urgent = true;
+                if !std::mem::replace(&mut half.due, true) {
+                    self.due.push(key);
+                }
             }
             self.reservations.pop_front();
         }
-        while let Some(at) = self.reservations.iter().position(|key| self.is_awaited(*key)) {
-            if !self.grant_reservation(self.reservations[at]) {
-                return;
-            }
-            self.reservations.remove(at);
-        }
-    }
-
-    fn is_awaited(&self, key: Key) -> bool {
-        matches!(self.entries.get(key), Entry::Recv(half) if half.awaited && half.is_reserving())
-    }
-
-    /// False: there is no memory for it now.
-    fn grant_reservation(&mut self, key: Key) -> bool {
-        let Some(half) = self.entries.recv(key).filter(|half| half.is_reserving()) else { return true };
-        let bytes = half.rare().reserving;
-        if !self.ours.reserve(bytes, half.awaited) {
-            return false;
-        }
-        half.window.grant_extra(bytes);
-        let rare = half.rare();
-        rare.reserving = 0;
-        rare.granted += bytes;
-        self.urgent = true;
-        if !std::mem::replace(&mut half.due, true) {
-            self.due.push(key);
-        }
-        true
     }
 
     pub(super) fn on_fragment(&mut self, id: u32, flags: u8, part: Part<'_>) -> Result<(), SessionError> {
-        let more = check_fragment(flags, part.len())?;
-        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let key = self.lookup(id)?;
+        let floor = self.floor;
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
-        let dropped = half.cancelled;
+        if half.cancelled {
+            return Ok(());
+        }
+        let more = check_fragment(flags, part.len())?;
         let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.as_mut()) else {
             return Err(Misbehaviour::Fragment.into());
         };
@@ -203,20 +209,16 @@ impl Machine {
         }
         let longest = self.limits.max_frame as usize - 1;
         self.run.fragment(id, part.len() == longest.min(partial.total as usize - partial.received));
-        partial.received = have;
-        if partial.announced && !half.window.arrive(part.len() as u32, false) {
+        if !half.window.arrive(part.len() as u32, floor) {
             return Err(Misbehaviour::ByteCredit.into());
         }
-        if !dropped {
-            partial.add(part, have);
-        }
+        partial.received = have;
+        partial.add(part, have);
         if last && let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.take()) {
-            if !dropped {
-                let payload = self.memory.lend(partial.payload.unwrap_or_default(), have);
-                let payload = Payload::Share(payload);
-                self.deliver(key, partial.codec, partial.flaw, &partial.attachments, payload);
-            }
-        } else if !dropped {
+            let payload = self.memory.lend(partial.payload.unwrap_or_default(), have);
+            let payload = Payload::Share(payload);
+            self.deliver(key, partial.codec, partial.flaw, &partial.attachments, payload);
+        } else {
             self.mark_due(key);
         }
         Ok(())
@@ -242,9 +244,17 @@ impl Large {
 }
 
 impl RecvHalf {
-    /// Whether a large message waits for memory.
-    pub(super) fn is_reserving(&self) -> bool {
-        !self.closed && self.rare.as_ref().is_some_and(|rare| rare.reserving > 0)
+    /// Whether a message has begun to arrive.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.partial.is_some())
+    }
+
+    /// Whether a message that is larger than the window arrives, a receive waits for it, and nothing else can be taken.
+    fn waits_for_memory(&self) -> bool {
+        let Some(partial) = self.rare.as_ref().and_then(|rare| rare.partial.as_ref()) else { return false };
+        let awaited = self.awaited || self.demand().waiting > 0;
+        let empty = self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty());
+        awaited && empty && !self.cancelled && self.window.lacks(partial.charge) > 0
     }
 }
 
@@ -279,7 +289,7 @@ fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: boo
         length += 1 + large.table.len();
     }
     if more {
-        flags |= flag::MORE | if large.announced { flag::ANNOUNCED } else { 0 };
+        flags |= flag::MORE;
         length += 4;
     }
     frame::header(out, length, Type::Message, id);

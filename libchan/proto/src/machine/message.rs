@@ -35,13 +35,12 @@ impl Machine {
         let length = body_length(payload.len(), 0);
         let cost = charge(payload.len(), 0) as i32;
         let fits = length <= self.limits.max_frame as usize && self.out.len() <= HIGH_WATER;
-        let window = self.limits.initial_window as i32;
         if fits
             && self.over.is_none()
             && self.said_goodbye.is_none()
             && let Some(half) = self.entries.send(key)
             && half.is_clear()
-            && cost <= half.credit.max(window)
+            && cost <= half.credit
         {
             half.sent = half.sent.wrapping_add(1);
             half.credit -= cost;
@@ -64,7 +63,7 @@ impl Machine {
 
     fn send(&mut self, key: Key, message: Outgoing<'_>, backlog: bool) -> Result<(), Blocked> {
         let congested = self.out.len() > HIGH_WATER;
-        let window = self.limits.initial_window as i32;
+        let (small, floor) = (self.limits.initial_window as i32 / 2, self.floor);
         let max_frame = self.limits.max_frame as usize;
         let descriptors = count_descriptors(message.attachments);
         let descriptor_credit = self.descriptor_credit;
@@ -73,11 +72,17 @@ impl Machine {
         if half.backlog && !backlog {
             return Err(if half.cancelled().is_some() { Blocked::Gone } else { Blocked::Backlog });
         }
+        let n = message.attachments.len();
+        let cost = charge(message.payload.len(), n) as i32;
+        // Half of a first window comes back whatever happens; what needs more is cut, once its first frame is worth it.
+        let lacks = cost > half.credit && (cost <= small || half.credit < floor);
         let refused = half.refuses().or({
             if over {
                 Some(Blocked::Gone)
             } else if congested {
                 Some(Blocked::Congested)
+            } else if lacks {
+                Some(Blocked::Credit)
             } else if descriptors > descriptor_credit {
                 Some(Blocked::Descriptors)
             } else {
@@ -89,17 +94,11 @@ impl Machine {
             self.stand_in_line(key, why);
             return Err(why);
         }
-        let n = message.attachments.len();
-        let cost = charge(message.payload.len(), n) as i32;
         let length = body_length(message.payload.len(), n);
         half.sent = half.sent.wrapping_add(1);
         self.clock.said = true;
-        let announced = cost > half.credit.max(window);
-        if announced || length > max_frame {
-            if !announced {
-                half.credit -= cost;
-            }
-            self.queue_large(key, message, announced);
+        if cost > half.credit || length > max_frame {
+            self.queue_large(key, message);
             return Ok(());
         }
         half.credit -= cost;
@@ -149,7 +148,9 @@ impl Machine {
         for attach in attachments {
             let (kind, id, capacity, wanted) = match *attach {
                 Attach::Channel(key) | Attach::Stream(key) => {
-                    self.entries.note_announced(key);
+                    if let Some(id) = self.wire_id(key) {
+                        self.entries.announce(id, key);
+                    }
                     match self.entries.get_mut(key) {
                         Some(Entry::Send(half)) => {
                             half.announced = true;
@@ -213,10 +214,7 @@ impl Machine {
 
     pub(super) fn on_message(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         if let [0, codec, payload @ ..] = body {
-            return match self.on_plain(id, *codec, payload)? {
-                true => Ok(()),
-                false => self.check_control(),
-            };
+            return self.on_plain(id, *codec, payload);
         }
         let mut reader = Reader(body);
         let head = Head::parse(&mut reader, &self.limits)?;
@@ -229,48 +227,35 @@ impl Machine {
         let Head { codec, flaw, table, total, .. } = head;
         let count = table.len() / ATTACHMENT;
         let size = total.map_or(part.len(), |total| total as usize);
-        let announced = head.announced();
-        let first = charge(if announced { part.len() } else { size }, count);
-        // What may pass the end of the credit: a message that fits the first window, or the fixed part of the others.
-        let overshoot = if announced { charge(0, count) } else { self.limits.initial_window };
         let key = self.lookup(id)?;
-        let cancelled = match key {
-            Some(key) => {
-                let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
-                half.admit(first, overshoot)?;
-                half.cancelled
-            }
-            None => true,
-        };
+        let floor = self.floor;
+        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
+        let wanted = !half.cancelled;
+        if wanted {
+            half.admit(charge(part.len(), count), floor)?;
+        }
         let mut attachments = std::mem::take(&mut self.table);
         attachments.clear();
         self.take_table(table, &mut attachments)?;
-        let received = part.len();
-        let partial = |attachments, payload, total| Partial {
-            codec,
-            flaw,
-            attachments,
-            payload,
-            received,
-            total,
-            announced,
-        };
-        let Some(key) = key.filter(|_| !cancelled) else {
+        if !wanted {
             self.reject_all(&attachments);
-            if let (Some(key), Some(total)) = (key, total) {
-                self.begin_partial(key, partial(Vec::new(), None, total));
-            }
             self.table = attachments;
             return self.check_control();
-        };
+        }
+        let (received, charge) = (part.len(), charge(size, count));
         match total {
             Some(total) => {
                 let payload = match part {
                     Part::Placed(memory, _) => Some(memory),
                     Part::Between(_) => None,
-                    Part::Read(bytes) => Some(self.memory.copy(bytes, total as usize, !announced)),
+                    Part::Read(bytes) => {
+                        Some(self.memory.copy(bytes, total as usize, self.is_granted(key, charge)))
+                    }
                 };
-                self.begin_partial(key, partial(attachments, payload, total));
+                self.begin_partial(
+                    key,
+                    Partial { codec, flaw, attachments, payload, received, total, charge },
+                );
             }
             None => {
                 let payload = match part {
@@ -285,25 +270,23 @@ impl Machine {
         Ok(())
     }
 
-    /// A message without flags: nothing but a payload, all of it here. False: it is for nobody.
-    fn on_plain(&mut self, id: u32, codec: u8, payload: &[u8]) -> Result<bool, SessionError> {
+    /// A message without flags: nothing but a payload, all of it here.
+    fn on_plain(&mut self, id: u32, codec: u8, payload: &[u8]) -> Result<(), SessionError> {
         if payload.len() > self.limits.max_message as usize {
             return Err(Misbehaviour::MessageTooLarge.into());
         }
-        let window = self.limits.initial_window;
+        let floor = self.floor;
         let Some((key, half)) = self.entries.recv_by_id(id) else {
-            return match self.lookup(id)? {
-                Some(_) => Err(Misbehaviour::WrongEnd.into()),
-                None => Ok(false),
-            };
+            self.lookup(id)?;
+            return Err(Misbehaviour::WrongEnd.into());
         };
-        half.admit(charge(payload.len(), 0), window)?;
         if half.cancelled {
-            return Ok(false);
+            return Ok(());
         }
-        if payload.len() >= SMALL || half.due || half.is_starved() {
+        half.admit(charge(payload.len(), 0), floor)?;
+        if payload.len() >= SMALL || half.due || half.is_starved(floor) {
             self.deliver(key, codec, Flaw::None, &[], kept(payload));
-            return Ok(true);
+            return Ok(());
         }
         half.starving = false;
         let spare = &mut self.spare;
@@ -313,7 +296,7 @@ impl Machine {
             half.awaited = false;
             self.events.push_back(Event::Readable(key));
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Enters the attachments that a message brings.
@@ -335,19 +318,19 @@ impl Machine {
                     attachment(Kind::Receiver, self.insert_theirs(id, Kind::Receiver, Entry::Recv(half))?)
                 }
                 Kind::Stream => {
-                    let entry = Entry::Stream(Box::new(StreamState::new(id, false, stream)));
+                    let entry = Entry::Stream(Box::new(StreamState::new(id, true, stream)));
                     attachment(Kind::Stream, self.insert_theirs(id, Kind::Stream, entry)?)
                 }
                 Kind::Descriptor => attachment(Kind::Descriptor, self.take_descriptor()?),
-                Kind::SenderHome => match self.lookup(id)? {
-                    Some(key) => {
-                        let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd) };
+                Kind::SenderHome => {
+                    let key = self.lookup(id)?;
+                    let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd) };
+                    // After our CANCEL it is a sender of nothing.
+                    if !half.cancelled {
                         half.rare().holds += 1;
-                        attachment(Kind::SenderHome, key)
                     }
-                    // The channel ended meanwhile: a sender of nothing.
-                    None => attachment(Kind::SenderHome, Key::NONE),
-                },
+                    attachment(Kind::SenderHome, key)
+                }
             });
         }
         Ok(())
@@ -362,7 +345,7 @@ impl Machine {
         attachments: &[Attachment],
         payload: Payload<'_>,
     ) {
-        let spare = &mut self.spare;
+        let (spare, floor) = (&mut self.spare, self.floor);
         let Some(Entry::Recv(half)) = self.entries.get_mut(key) else { return };
         let inbox = half.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
         let was_empty = inbox.is_empty();
@@ -370,7 +353,7 @@ impl Machine {
         half.awaited = false;
         let waiting = inbox.len() as u32;
         // The arrival may have used up what the sender had: then what is owed goes out at once (rule 8).
-        if half.is_starved() {
+        if half.is_starved(floor) {
             let out = half.untold.wrapping_sub(half.owed) > waiting;
             if out && !half.starving {
                 half.starving = true;
@@ -383,7 +366,10 @@ impl Machine {
             return;
         }
         half.starving = false;
-        self.urgent |= half.due && half.is_short();
+        if half.due {
+            let most_waited = floor.max(self.limits.initial_window as i32 / 2);
+            self.urgent |= half.is_short(most_waited);
+        }
         if was_empty {
             self.events.push_back(Event::Readable(key));
         }
@@ -395,7 +381,7 @@ impl SendHalf {
     #[inline]
     fn is_clear(&self) -> bool {
         let usual = self.announced && !self.closed && !self.backlog && self.rare.is_none();
-        usual && self.credit > 0 && (self.room() > 0 || self.demand() > 0)
+        usual && (self.room() > 0 || self.demand() > 0)
     }
 
     /// Why no message may start on this channel.
@@ -406,8 +392,6 @@ impl SendHalf {
             Some(Blocked::Unannounced)
         } else if self.room() == 0 && self.demand() == 0 {
             Some(Blocked::Room)
-        } else if self.credit <= 0 {
-            Some(Blocked::Credit)
         } else {
             None
         }
@@ -417,17 +401,14 @@ impl SendHalf {
 impl RecvHalf {
     /// Counts the start of a message; it must have been granted.
     #[inline]
-    fn admit(&mut self, charge: u32, overshoot: u32) -> Result<(), Misbehaviour> {
+    fn admit(&mut self, charge: u32, floor: i32) -> Result<(), Misbehaviour> {
         if self.closed || self.rare.as_ref().is_some_and(|rare| rare.partial.is_some()) {
             return Err(if self.closed { Misbehaviour::AfterEnd } else { Misbehaviour::Fragment });
         }
         if self.untold >= self.capacity && self.demand().asked <= 0 {
             return Err(Misbehaviour::MessageCredit);
         }
-        if charge as i32 > self.window.left().max(overshoot as i32) {
-            return Err(Misbehaviour::ByteCredit);
-        }
-        if !self.window.arrive(charge, true) {
+        if !self.window.arrive(charge, floor) {
             return Err(Misbehaviour::ByteCredit);
         }
         self.untold += 1;

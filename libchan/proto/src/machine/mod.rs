@@ -22,7 +22,7 @@ use self::ahead::Run;
 use self::begun::Begun;
 pub use self::begun::Rest;
 pub use self::inboxes::TakeLone;
-use crate::credit::Pool;
+use crate::credit::{Opened, Pool};
 use crate::entries::Entries;
 use crate::entry::{Cancel, Close};
 use crate::error::{Reason, SessionError};
@@ -73,7 +73,8 @@ pub enum Event {
     Writable(Key),
     /// So many more messages were taken (only after [`Machine::track_taken`]).
     Taken(Key, u32),
-    /// The receiver is gone: see [`Machine::send_status`].
+    /// The receiver is gone, and was answered: see [`Machine::send_status`]. The key stays until
+    /// [`Machine::close`].
     Cancelled(Key),
     /// The sender has nothing left, and messages are out of the inbox that were not reported as taken.
     Starved(Key),
@@ -83,7 +84,7 @@ pub enum Event {
     StreamWritable(Key),
     /// The descriptor with this arrival number belongs to a message that was dropped: close it.
     DescriptorDropped(u32),
-    /// The peer has said goodbye.
+    /// The peer has said goodbye, and was answered: once the output is written the link may be closed.
     PeerGoodbye(Reason),
 }
 
@@ -96,7 +97,7 @@ pub struct SendStatus {
     pub demand: u32,
     /// Messages sent and not known to be taken.
     pub untaken: u32,
-    /// Bytes granted; a message may start while it is above 0.
+    /// Bytes granted: no frame may cost more.
     pub byte_credit: i64,
     /// The receiver is gone.
     pub cancelled: Option<Cancel>,
@@ -137,6 +138,8 @@ pub struct Machine {
     peer_goodbye: bool,
     said_goodbye: Option<GoodbyeState>,
     rejecting: bool,
+    /// Messages that were accepted could not leave.
+    cut: bool,
     /// What is written now answers the peer.
     answering: bool,
     /// The answers were too much at the last tick already.
@@ -165,6 +168,8 @@ pub struct Machine {
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Inbox>>,
     established: Option<Box<Established>>,
+    /// With less credit than this a sender may stand still: see [`Limits::floor`].
+    pub(crate) floor: i32,
     /// What came last, and so is expected.
     run: Run,
     /// The limits in force: the agreed ones, ours before.
@@ -176,10 +181,12 @@ pub struct Machine {
     descriptors_arrived: u32,
     goodbye_reason: Reason,
     pub(crate) pending_accepts: u32,
-    /// What we may hold as a receiver, and what the peer may.
-    pub(crate) ours: Pool,
-    pub(crate) theirs: Pool,
-    /// Large messages that wait for memory, first come first served; those that somebody waits for before the others.
+    /// What each side has opened.
+    pub(crate) opened_here: Opened,
+    pub(crate) opened_there: Opened,
+    /// What we hold beyond first windows.
+    pub(crate) beyond: Pool,
+    /// Large messages that wait for memory, of those that a receive waits for, first come first served.
     pub(crate) reservations: VecDeque<Key>,
     /// Memory for large payloads.
     memory: Spare,
@@ -232,8 +239,10 @@ impl Machine {
             entries: Entries::new(role),
             events: VecDeque::new(),
             pending_accepts: 0,
-            ours: Pool::new(limits.session_memory, limits.largest_charge()),
-            theirs: Pool::new(limits.session_memory, limits.largest_charge()),
+            opened_here: Opened::default(),
+            opened_there: Opened::default(),
+            beyond: Pool::new(limits.session_memory),
+            floor: limits.floor() as i32,
             reservations: VecDeque::new(),
             begun: None,
             run: Run::default(),
@@ -241,6 +250,7 @@ impl Machine {
             table: Vec::new(),
             rejected: VecDeque::new(),
             rejecting: false,
+            cut: false,
             spare: Vec::new(),
             out: Output::default(),
             unsent_control: 0,
@@ -304,14 +314,5 @@ impl Machine {
     /// Whether something is still to come from here on any of them, or to be received.
     pub fn is_used(&self) -> bool {
         self.entries.in_use() > 0
-    }
-
-    /// What one channel is charged: its window, and one message that overshoots it.
-    fn channel_charge(&self) -> u64 {
-        2 * u64::from(self.limits.initial_window)
-    }
-
-    fn stream_charge(&self) -> u64 {
-        u64::from(self.limits.stream_window)
     }
 }

@@ -3,29 +3,34 @@
 use super::{Event, Machine};
 use crate::Key;
 use crate::code;
+use crate::credit::Full;
 use crate::entry::{Entry, RecvHalf, Scope, SendHalf, StreamState};
 use crate::error::{Misbehaviour, OpenError, Reason, SessionError};
 use crate::frame::{self, Metadata, Opening, Type};
 use crate::inbox::Kind;
 
+/// The highest capacity of a channel, and the most receives that may be announced.
+pub(crate) const MOST_CAPACITY: u32 = i32::MAX as u32;
+
 impl Machine {
     /// Opens a named channel; this side sends.
     ///
     /// # Errors
-    /// A limit of one of the sides would be passed, or the session is over.
+    /// This side has opened as many as it may, or the session is over.
     pub fn open(&mut self, name: &str, capacity: u32, metadata: &Metadata) -> Result<Key, OpenError> {
         let max = self.limits.max_frame as usize;
+        let capacity = capacity.min(MOST_CAPACITY);
         let body = Opening::encode(name, capacity, metadata, max).ok_or(OpenError::NameTooLong)?;
         let key = self.allocate(Kind::Receiver, capacity, false, 0)?;
         if let Some(half) = self.entries.send(key) {
             half.announced = true;
             let id = half.id;
+            self.entries.announce(id, key);
             self.control_frame(|out| {
                 frame::header(out, body.len(), Type::Open, id);
                 out.extend_from_slice(&body);
             });
         }
-        self.entries.note_announced(key);
         Ok(key)
     }
 
@@ -33,7 +38,7 @@ impl Machine {
     /// sent before a message announces it. `wanted`: receives that wait here, for a rendezvous.
     ///
     /// # Errors
-    /// A limit of one of the sides would be passed, or the session is over.
+    /// This side has opened as many as it may, or the session is over.
     pub fn allocate(
         &mut self,
         peer_gets: Kind,
@@ -41,20 +46,20 @@ impl Machine {
         on_demand: bool,
         wanted: u32,
     ) -> Result<Key, OpenError> {
-        let over = self.over.is_some() || self.said_goodbye.is_some() || self.peer_goodbye;
+        let (capacity, wanted) = (capacity.min(MOST_CAPACITY), wanted.min(MOST_CAPACITY));
+        let over = self.over.is_some() || self.said_goodbye.is_some();
         if over || self.established.is_none() {
             return Err(OpenError::SessionOver);
         }
-        if self.entries.open() >= self.limits.max_channels as usize {
-            return Err(OpenError::TooManyChannels);
-        }
-        if !self.charge_entry(peer_gets) {
-            return Err(OpenError::Memory);
-        }
         let (window, stream) = (self.limits.initial_window, self.limits.stream_window);
+        let charge = if peer_gets == Kind::Stream { stream } else { window };
+        self.opened_here.add(charge, &self.limits).map_err(|full| match full {
+            Full::Count => OpenError::TooManyChannels,
+            Full::Memory => OpenError::Memory,
+        })?;
         Ok(self.entries.insert_own(|id| match peer_gets {
             Kind::Receiver => Entry::Send(SendHalf::new(id, true, capacity, !on_demand, window)),
-            Kind::Stream => Entry::Stream(Box::new(StreamState::new(id, true, stream))),
+            Kind::Stream => Entry::Stream(Box::new(StreamState::new(id, false, stream))),
             _ => {
                 let mut half = RecvHalf::new(id, false, capacity, false, window);
                 half.want(if capacity == 0 { wanted } else { 0 });
@@ -63,22 +68,22 @@ impl Machine {
         }))
     }
 
-    /// Charges what is to become an entry of ours against both memories.
-    fn charge_entry(&mut self, peer_gets: Kind) -> bool {
-        let (channel, stream) = (self.channel_charge(), self.stream_charge());
-        match peer_gets {
-            Kind::Receiver => self.theirs.open(channel),
-            Kind::Stream => {
-                if !self.theirs.open(stream) {
-                    return false;
-                }
-                let fits = self.ours.open(stream);
-                if !fits {
-                    self.theirs.close(stream);
-                }
-                fits
-            }
-            _ => self.ours.open(channel),
+    /// Whose budget an entry is counted in, ours or not, and its first window.
+    pub(super) fn charge_of(&self, key: Key) -> Option<(bool, u32)> {
+        let (id, charge) = match self.entries.get(key) {
+            Entry::Free => return None,
+            Entry::Send(half) => (half.id, self.limits.initial_window),
+            Entry::Recv(half) => (half.id, self.limits.initial_window),
+            Entry::Stream(stream) => (stream.id, self.limits.stream_window),
+        };
+        Some((!self.entries.is_theirs(id), charge))
+    }
+
+    pub(super) fn uncharge(&mut self, charge: Option<(bool, u32)>) {
+        match charge {
+            Some((true, bytes)) => self.opened_here.remove(bytes),
+            Some((false, bytes)) => self.opened_there.remove(bytes),
+            None => {}
         }
     }
 
@@ -102,6 +107,9 @@ impl Machine {
 
     pub(super) fn on_open(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let opening = Opening::decode(body)?;
+        if opening.capacity > MOST_CAPACITY {
+            return Err(Misbehaviour::Field.into());
+        }
         let (capacity, window) = (opening.capacity, self.limits.initial_window);
         let mut half = RecvHalf::new(id, true, capacity, false, window);
         half.rare().opening = Some(opening);
@@ -119,22 +127,15 @@ impl Machine {
         Ok(())
     }
 
-    /// A new entry under an id that the peer gave; `we_get` says what this side has of it.
-    pub(super) fn insert_theirs(&mut self, id: u32, we_get: Kind, entry: Entry) -> Result<Key, Misbehaviour> {
+    /// A new entry under an id that the peer gave; `kind` says what this side has of it.
+    pub(super) fn insert_theirs(&mut self, id: u32, kind: Kind, entry: Entry) -> Result<Key, Misbehaviour> {
+        let stream = kind == Kind::Stream;
+        let charge = if stream { self.limits.stream_window } else { self.limits.initial_window };
+        self.opened_there.add(charge, &self.limits).map_err(|full| match full {
+            Full::Count => Misbehaviour::TooManyChannels,
+            Full::Memory => Misbehaviour::Memory,
+        })?;
         let most = self.limits.max_channels as usize;
-        // What both sides have opened meanwhile may cross: the peer may not know yet of ours.
-        if self.entries.open() >= 2 * most {
-            return Err(Misbehaviour::TooManyChannels);
-        }
-        let (channel, stream) = (self.channel_charge(), self.stream_charge());
-        let fits = match we_get {
-            Kind::Receiver => self.ours.admit(channel),
-            Kind::Stream => self.ours.admit(stream) & self.theirs.admit(stream),
-            _ => self.theirs.admit(channel),
-        };
-        if !fits {
-            return Err(Misbehaviour::Memory);
-        }
         self.entries.insert_theirs(id, most, entry).ok_or(Misbehaviour::IdNotFree)
     }
 

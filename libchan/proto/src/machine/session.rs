@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Event, GoodbyeState, Machine};
-use crate::code;
 use crate::credit::Pool;
 use crate::entry::{Cancel, Close, Entry, Scope};
 use crate::error::{Denial, Misbehaviour, Reason, SessionError};
 use crate::frame::{self, PREFACE, Type};
 use crate::hello::Hello;
+use crate::{Key, code};
 
 /// Pings are counted over so long.
 const PING_PERIOD: Duration = Duration::from_secs(5);
@@ -28,8 +28,8 @@ impl Machine {
         let peer = Hello::decode(body)?;
         let established = self.hello.agree(peer, self.role == crate::Role::Dialer)?;
         self.limits = established.limits.clone();
-        self.ours = Pool::new(self.limits.session_memory, self.limits.largest_charge());
-        self.theirs = Pool::new(self.limits.session_memory, self.limits.largest_charge());
+        self.beyond = Pool::new(self.limits.session_memory);
+        self.floor = self.limits.floor() as i32;
         self.descriptor_credit = self.limits.max_descriptors;
         self.established = Some(Box::new(established));
         self.events.push_back(Event::Established);
@@ -52,12 +52,10 @@ impl Machine {
     /// [`SessionError::Lost`] unless both sides had said goodbye.
     pub fn handle_eof(&mut self) -> Result<(), SessionError> {
         if let Some(why) = &self.over {
-            return if *why == SessionError::Closed { Ok(()) } else { Err(why.clone()) };
+            return if self.has_closed() { Ok(()) } else { Err(why.clone()) };
         }
-        let clean = self.peer_goodbye && self.said_goodbye == Some(GoodbyeState::Sent);
-        let why = if clean { SessionError::Closed } else { SessionError::Lost };
-        self.fail(why.clone());
-        if clean { Ok(()) } else { Err(why) }
+        self.fail(SessionError::Lost);
+        Err(SessionError::Lost)
     }
 
     /// Tells the time; call it every few seconds.
@@ -66,7 +64,7 @@ impl Machine {
     /// The session is over: no hello in time, a silent peer, or one that does not read.
     pub fn handle_tick(&mut self, now: Duration) -> Result<(), SessionError> {
         if let Some(why) = &self.over {
-            return Err(why.clone());
+            return if self.has_closed() { Ok(()) } else { Err(why.clone()) };
         }
         self.memory.tick();
         let clock = &mut self.clock;
@@ -146,7 +144,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Says goodbye: nothing of ours follows. What is queued already goes out before it, large messages included.
+    /// Says goodbye: nothing of ours follows. What was accepted goes out before it, large messages included, however long
+    /// they wait for credit: [`goodbye_now`](Self::goodbye_now) ends that.
     pub fn goodbye(&mut self, reason: Reason) {
         if self.said_goodbye.is_some() || self.over.is_some() {
             return;
@@ -154,6 +153,32 @@ impl Machine {
         self.said_goodbye = Some(GoodbyeState::Queued);
         self.goodbye_reason = reason;
         self.flush_goodbye();
+    }
+
+    /// Says goodbye, and lets what was accepted and has not left be lost. True: something was.
+    pub fn goodbye_now(&mut self, reason: Reason) -> bool {
+        let cut = self.cut_large();
+        self.goodbye(reason);
+        self.flush_goodbye();
+        cut
+    }
+
+    /// Messages that were accepted and have not left never will. True: there were some.
+    fn cut_large(&mut self) -> bool {
+        if self.large_open == 0 {
+            return false;
+        }
+        for key in self.entries.keys() {
+            self.drop_large(key);
+        }
+        self.large.clear();
+        self.cut = true;
+        true
+    }
+
+    /// Whether messages that were accepted were lost because the session ended before they could leave.
+    pub fn has_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) fn flush_goodbye(&mut self) {
@@ -167,12 +192,10 @@ impl Machine {
 
     /// The goodbye is queued, and nothing goes before it any more.
     pub(super) fn may_say_goodbye(&self) -> bool {
-        // After the peer's goodbye no credit comes: a large message that waits for some is cut.
-        let cut = self.peer_goodbye && self.large.is_empty();
-        self.said_goodbye == Some(GoodbyeState::Queued) && (self.large_open == 0 || cut)
+        self.said_goodbye == Some(GoodbyeState::Queued) && self.large_open == 0
     }
 
-    /// Whether the session has ended: its link did, or one side broke a rule.
+    /// Whether the session has ended: its link did, both sides said goodbye, or one broke a rule.
     pub fn is_over(&self) -> bool {
         self.over.is_some()
     }
@@ -204,68 +227,64 @@ impl Machine {
             self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
             self.said_goodbye = Some(GoodbyeState::Sent);
         }
-        let told = if why == SessionError::Closed { code::GOING_AWAY } else { code::DISCONNECTED };
+        let told = if why == SessionError::Closed { code::SESSION_CLOSED } else { code::DISCONNECTED };
+        self.cut |= self.large_open > 0;
         self.over = Some(why);
-        self.end_receiving();
-        self.end_sending(told);
+        self.end_all(told);
     }
 
-    /// Nothing more will arrive: what was not closed is lost.
-    pub(super) fn end_receiving(&mut self) {
+    /// Nothing more will arrive, and nothing will leave: what its own side had not ended ends with `code`.
+    fn end_all(&mut self, code: u16) {
+        self.reservations.clear();
         for key in self.entries.keys() {
             match self.entries.get_mut(key) {
-                Some(Entry::Recv(half)) => {
-                    if !half.closed {
-                        half.closed = true;
-                        let reason = Some(Reason::of(code::DISCONNECTED));
-                        half.rare().close = Some(Box::new(Close { scope: Scope::End, reason }));
-                    }
-                    let gone = half.cancelled;
-                    let partial = half.rare.as_mut().and_then(|rare| rare.partial.take());
-                    if gone {
-                        self.drop_entry(key);
-                    } else {
-                        self.events.push_back(Event::Readable(key));
-                    }
-                    if let Some(partial) = partial {
-                        self.reject_all(&partial.attachments);
-                    }
-                }
+                Some(Entry::Recv(_)) => self.lose_receiver(key, code),
+                Some(Entry::Send(_)) => self.lose_sender(key, code),
                 Some(Entry::Stream(stream)) => {
-                    stream.ended.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
+                    stream.ended.get_or_insert_with(|| Reason::of(code));
+                    stream.stopped.get_or_insert_with(|| Reason::of(code));
                     self.events.push_back(Event::StreamReadable(key));
-                    self.finish_stream(key);
-                }
-                Some(Entry::Send(_) | Entry::Free) | None => {}
-            }
-        }
-    }
-
-    /// Nothing more will leave. `code` is what senders are told.
-    fn end_sending(&mut self, code: u16) {
-        for key in self.entries.keys() {
-            match self.entries.get_mut(key) {
-                Some(Entry::Send(half)) => {
-                    let gone = half.closed;
-                    if half.cancelled().is_none() {
-                        half.rare().cancelled = Some(Cancel { scope: Scope::End, reason: Reason::of(code) });
-                    }
-                    half.rare().large = None;
-                    if gone {
-                        self.drop_entry(key);
-                    } else {
-                        self.events.push_back(Event::Cancelled(key));
-                    }
-                }
-                Some(Entry::Stream(stream)) => {
-                    stream.stopped.get_or_insert_with(|| Reason::of(code::DISCONNECTED));
                     self.events.push_back(Event::StreamWritable(key));
                     self.finish_stream(key);
                 }
-                Some(Entry::Recv(_) | Entry::Free) | None => {}
+                Some(Entry::Free) | None => {}
             }
         }
         self.large.clear();
         self.large_open = 0;
+    }
+
+    fn lose_receiver(&mut self, key: Key, code: u16) {
+        let Some(half) = self.entries.recv(key) else { return };
+        if half.cancelled {
+            return self.drop_entry(key);
+        }
+        if !half.closed {
+            half.closed = true;
+            let reason = Some(Reason::of(code));
+            half.rare().close = Some(Box::new(Close { scope: Scope::End, reason }));
+        }
+        let partial = half.rare.as_mut().and_then(|rare| {
+            rare.lined = false;
+            rare.partial.take()
+        });
+        self.events.push_back(Event::Readable(key));
+        if let Some(partial) = partial {
+            self.reject_all(&partial.attachments);
+        }
+    }
+
+    fn lose_sender(&mut self, key: Key, code: u16) {
+        let Some(half) = self.entries.send(key) else { return };
+        if half.closed {
+            return self.drop_entry(key);
+        }
+        if half.cancelled().is_none() {
+            half.rare().cancelled = Some(Cancel { scope: Scope::End, reason: Reason::of(code) });
+            self.events.push_back(Event::Cancelled(key));
+        }
+        if let Some(half) = self.entries.send(key) {
+            half.rare().large = None;
+        }
     }
 }

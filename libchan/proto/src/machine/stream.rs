@@ -103,9 +103,8 @@ impl Machine {
     /// The peer has been told of the stream: it may hear what was done with it before.
     pub(super) fn begin_stream(&mut self, key: Key) {
         let Some(stream) = self.entries.stream(key) else { return };
-        if stream.discard && !std::mem::replace(&mut stream.stop_sent, true) {
-            let id = stream.id;
-            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &Reason::none()));
+        if let Some(reason) = stream.stop.take() {
+            self.send_stop(key, &reason);
         }
         self.push_stream(key);
     }
@@ -191,14 +190,18 @@ impl Machine {
         }
         let n = stream.arrived.read(max, out);
         stream.window.taken(n as u32);
-        if stream.ended.is_none() {
+        if stream.ended.is_some() {
+            if stream.arrived.is_empty() {
+                self.send_stop(key, &Reason::none());
+            }
+        } else {
             if stream.window.wants_growth() {
-                let grown = self.ours.grow(stream.window.size(), max_window);
+                let grown = self.beyond.grow(stream.window.size(), max_window);
                 if grown > 0 {
                     stream.window.grow(grown);
                 }
             }
-            if stream.window.is_due() && !stream.due {
+            if stream.window.is_due(1) && !stream.due {
                 stream.due = true;
                 self.urgent = true;
                 self.due.push(key);
@@ -211,17 +214,29 @@ impl Machine {
     pub fn stream_stop(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.entries.stream(key) else { return };
         stream.arrived = Unread::default();
-        stream.discard = true;
-        if !stream.stop_sent && stream.announced {
-            stream.stop_sent = true;
-            let id = stream.id;
-            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &reason));
+        let first = !std::mem::replace(&mut stream.discard, true);
+        if stream.announced {
+            self.send_stop(key, &reason);
+        } else if first {
+            stream.stop = Some(reason);
         }
         self.finish_stream(key);
     }
 
+    /// Says STOP unless it was said: what had arrived was read or dropped, and what still comes is dropped.
+    fn send_stop(&mut self, key: Key, reason: &Reason) {
+        let Some(stream) = self.entries.stream(key) else { return };
+        if std::mem::replace(&mut stream.stop_sent, true) {
+            return;
+        }
+        let id = stream.id;
+        self.release_window(key);
+        self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], reason));
+        self.finish_stream(key);
+    }
+
     pub(super) fn on_data(&mut self, id: u32, data: Part<'_>) -> Result<(), SessionError> {
-        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let key = self.lookup(id)?;
         let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         if stream.ended.is_some() {
             return Err(Misbehaviour::AfterEnd.into());
@@ -229,14 +244,14 @@ impl Machine {
         if data.len() == 0 {
             return Err(Misbehaviour::FrameTooShort.into());
         }
-        if !stream.window.arrive(data.len() as u32, false) {
-            return Err(Misbehaviour::ByteCredit.into());
-        }
-        if stream.discard {
+        if stream.stop_sent {
             return Ok(());
         }
+        if !stream.window.arrive(data.len() as u32, 1) {
+            return Err(Misbehaviour::ByteCredit.into());
+        }
         // The arrival may have used up what the sender had: then what is owed goes out at once.
-        if stream.window.is_due() && !std::mem::replace(&mut stream.due, true) {
+        if stream.window.is_due(1) && !std::mem::replace(&mut stream.due, true) {
             self.urgent = true;
             self.due.push(key);
         }
@@ -261,23 +276,24 @@ impl Machine {
 
     pub(super) fn on_end(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let reason = Reader(body).reason()?;
-        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let key = self.lookup(id)?;
         let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         if stream.ended.is_some() {
             return Err(Misbehaviour::AfterEnd.into());
         }
         stream.ended = Some(reason);
-        if !std::mem::replace(&mut stream.stop_sent, true) {
-            self.control_frame(|out| frame::with_reason(out, Type::Stop, id, &[], &Reason::none()));
-        }
+        let read = stream.arrived.is_empty();
         self.events.push_back(Event::StreamReadable(key));
+        if read {
+            self.send_stop(key, &Reason::none());
+        }
         self.finish_stream(key);
         self.check_control()
     }
 
     pub(super) fn on_stop(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let reason = Reader(body).reason()?;
-        let Some(key) = self.lookup(id)? else { return Ok(()) };
+        let key = self.lookup(id)?;
         let Some(stream) = self.entries.stream(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         if stream.stopped.is_some() {
             return Err(Misbehaviour::AfterEnd.into());
@@ -301,23 +317,15 @@ impl Machine {
         self.finish_stream(key);
     }
 
-    /// Frees the stream once both directions are over on the wire and nobody here uses it.
+    /// Frees the id once END and STOP have gone and have come, and the entry once nobody here uses it.
     pub(super) fn finish_stream(&mut self, key: Key) {
-        let over = self.over.is_some();
+        let gone = self.over.is_some();
         let Some(stream) = self.entries.stream(key) else { return };
         let used = !(stream.discard && stream.finish.is_some());
-        let sent = stream.end_sent && stream.stop_sent;
-        let received = stream.ended.is_some() && (stream.stopped.is_some() || !stream.own);
-        if !stream.own && sent && stream.ended.is_some() {
-            // The peer may give the id again, whatever is still unread here.
-            let id = stream.id;
-            self.entries.unlink(id, key);
-        }
-        let Some(stream) = self.entries.stream(key) else { return };
-        if !used && ((sent && received) || over || stream.abandoned) {
-            self.drop_entry(key);
-        } else if sent && received {
-            self.entries.note_over(key);
+        let said = stream.end_sent && stream.stop_sent;
+        let over = stream.abandoned || (said && stream.ended.is_some() && stream.stopped.is_some());
+        if over || gone {
+            if used { self.finish_entry(key) } else { self.drop_entry(key) }
         }
     }
 }
@@ -328,11 +336,10 @@ impl StreamState {
         self.stopped.is_some() || self.finish.is_some() || self.end_sent
     }
 
-    pub(crate) fn new(id: u32, own: bool, window: u32) -> Self {
+    pub(crate) fn new(id: u32, announced: bool, window: u32) -> Self {
         Self {
             id,
-            own,
-            announced: !own,
+            announced,
             credit: window as i32,
             unsent: VecDeque::new(),
             finish: None,
@@ -345,6 +352,7 @@ impl StreamState {
             stop_sent: false,
             wants_read: false,
             discard: false,
+            stop: None,
             abandoned: false,
             over: false,
             due: false,

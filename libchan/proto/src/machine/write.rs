@@ -105,8 +105,7 @@ impl Machine {
                 half.ask(wanted);
                 let taken = std::mem::take(&mut half.owed);
                 half.untold = half.untold.wrapping_sub(taken);
-                let extra = half.rare.as_mut().map_or(0, |rare| std::mem::take(&mut rare.granted));
-                let bytes = extra + half.window.grant();
+                let bytes = half.window.grant();
                 let id = half.id;
                 half.starving = false;
                 if taken | wanted | bytes != 0 {

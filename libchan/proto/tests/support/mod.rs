@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use libchan_proto::audit::Audit;
 use libchan_proto::{
     Attach, Blocked, Body, Event, Flaw, Hello, Key, Limits, Machine, Metadata, Outgoing, Output, Payload,
     Reason, Role, SessionError,
@@ -365,6 +366,12 @@ pub fn output(machine: &mut Machine) -> Vec<u8> {
 
 pub fn events(machine: &mut Machine) -> Vec<Event> {
     std::iter::from_fn(|| machine.poll_event()).collect()
+}
+
+/// What both sides have opened, and what is held beyond that.
+pub fn charged(audit: &Audit) -> [u64; 6] {
+    let [[a, b], [c, d], [e, f]] = [audit.here, audit.there, audit.beyond];
+    [a, b, c, d, e, f]
 }
 
 // ---- frames by hand
