@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque
 
+from . import values
 from .errors import BySender, EndOfChannel, LibchanError, SendError, why_closed, why_ended
 from .proto import codes
 from .proto.errors import NO_REASON, Reason
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
     from .values import Collector
 
 DEFAULT_CAPACITY = 64
+#: The message that held an end was dropped unread.
+_NOT_DELIVERED = Reason(codes.NOT_DELIVERED)
 
 
 class Parcel:
     """An encoded message: a payload in some codec and the handles of what it carries."""
 
-    __slots__ = ("codec", "payload", "ends", "flaw", "collector")
+    __slots__ = ("codec", "payload", "ends", "flaw", "collector", "headers")
 
-    def __init__(self, codec: int, payload: bytes, ends: list[Any], flaw: int = 0, collector: Any = None) -> None:
+    def __init__(
+        self,
+        codec: int,
+        payload: bytes,
+        ends: list[Any],
+        flaw: int = 0,
+        collector: Any = None,
+        headers: bytes = b"",
+    ) -> None:
         self.codec = codec
         self.payload = payload
         self.ends = ends
         self.flaw = flaw
+        #: What came beside the payload; a relay passes it on.
+        self.headers = headers
         #: Until the message is accepted for good: gives the ends back to the value they were taken from.
         self.collector: Collector | None = collector
 
@@ -42,14 +55,14 @@ class Parcel:
             self.collector.settle()
             self.collector = None
 
-    def drop(self) -> None:
+    def drop(self, reason: Reason = _NOT_DELIVERED) -> None:
         """Nobody will claim what it carries. If it was not accepted yet, its value has its ends again."""
         if self.collector is not None:
             self.collector.undo()
             self.collector = None
         else:
             for end in self.ends:
-                end.drop()
+                end._end(reason)
         self.ends = []
 
 
@@ -94,6 +107,10 @@ class Item:
             self.done.set_exception(error)
         if self.parcel:
             self.parcel.drop()
+        elif self.counted and not self.fresh:
+            # It was accepted: nobody has it any more.
+            value, self.value = self.value, None
+            values.end_all(value, _NOT_DELIVERED)
 
 
 class Core:
@@ -114,7 +131,7 @@ class Core:
         self.watchers: list[asyncio.Future[None]] = []
         #: How the sending side has ended: scope and reason. What was sent before still goes out.
         self.ending: tuple[int, Reason] | None = None
-        #: The error of one sender of several, shown after the others have ended.
+        #: The first fault of a sender: however the others end, the channel has not ended cleanly (several senders).
         self.first_error: Reason | None = None
         #: Why the receiving side takes no more.
         self.gone: Reason | None = None
@@ -189,11 +206,14 @@ class Core:
 
     def withdraw(self, item: Item) -> bool:
         """The sender gives up. False: the message has left, and may still be taken."""
-        try:
+        if item in self.queue:
             self.queue.remove(item)
             return True
-        except ValueError:
-            return False
+        for outlet in self.outlets:
+            if outlet.pending is item:
+                outlet.pending = None
+                return True
+        return False
 
     # ---- bringing sources and consumers together
 
@@ -218,6 +238,8 @@ class Core:
     def _step(self) -> bool:
         """One message from a source to a consumer. False: there is none of one of them."""
         self._drop_dead_getters()
+        if not self.queue and not any(inlet.entry.inbox for inlet in self.inlets):
+            return False
         outlet = next((outlet for outlet in self.outlets if outlet.is_ready()), None)
         if not self.getters and outlet is None:
             return False
@@ -262,9 +284,15 @@ class Core:
 
     # ---- the sending side ends
 
-    def release_sender(self) -> None:
+    def release_sender(self, reason: Reason) -> None:
+        """A handle was given up. ``reason``: what its holder says; a fault sticks."""
         self.senders -= 1
+        self.note_fault(reason)
         self.pump()
+
+    def note_fault(self, reason: Reason) -> None:
+        if reason.code != codes.NONE:
+            self.first_error = self.first_error or reason
 
     def close(self, scope: int, reason: Reason) -> None:
         """Ends the channel for every sender; what was sent still goes out."""
@@ -272,7 +300,7 @@ class Core:
             return
         for inlet in list(self.inlets):
             self.queue.extend(inlet.drain())
-        self.ending = (scope, reason)
+        self.ending = (scope, reason if reason.code else self.first_error or reason)
         for inlet in list(self.inlets):
             inlet.cancel(SCOPE_CHANNEL, Reason(codes.CLOSED))
         self._fail_putters(BySender("a sender closed the channel", codes.CLOSED))
@@ -287,14 +315,14 @@ class Core:
         """An inlet has ended, and all that came through it was taken out of it."""
         if scope == SCOPE_CHANNEL:
             self.close(scope, reason)
-        elif reason.code != codes.NONE:
-            self.first_error = self.first_error or reason
+        else:
+            self.note_fault(reason)
 
     def _check_end(self) -> None:
         if self.ending is None and self.senders == 0 and not self.inlets and self.gone is None:
             self.ending = (SCOPE_END, self.first_error or NO_REASON)
             self._wake_watchers()
-        if self.ending is None or self.queue or self.gone is not None:
+        if self.ending is None or self.queue or self.gone is not None or any(out.pending for out in self.outlets):
             return
         shared = len(self.outlets) + self.receivers > 1
         if (shared or self.capacity == 0) and any(outlet.flight for outlet in self.outlets):
@@ -317,10 +345,11 @@ class Core:
 
     # ---- the receiving side ends
 
-    def release_receiver(self) -> None:
+    def release_receiver(self, reason: Reason) -> None:
+        """A handle was given up. What its holder says counts if it was the last."""
         self.receivers -= 1
         if self.receivers == 0 and not self.outlets:
-            self.receivers_gone(SCOPE_END, NO_REASON)
+            self.receivers_gone(SCOPE_END, reason)
         else:
             self.pump()
 

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
 
 from . import values
 from .channel import DEFAULT_CAPACITY, Core, Item
 from .errors import (
     AttachmentInUse,
-    Disconnected,
+    CallError,
     EndOfChannel,
     LibchanError,
     NotEncoded,
     NotForwarded,
+    RecvError,
     SendError,
     app_reason,
+    panicked,
 )
 from .proto import codes
 from .proto.errors import NO_REASON, Reason
-from .proto.frames import NOT_ENCODED, SCOPE_CHANNEL, SCOPE_END
+from .proto.frames import NOT_ENCODED, SCOPE_CHANNEL
+from .proto.limits import MAX_COUNT
+
+if TYPE_CHECKING:
+    from .oneshot import OneshotSender
 
 T = TypeVar("T")
 
 
 class _End(values.Attachable, Generic[T]):
-    """A handle of one end. It is given up by `drop`, by ``with``, by being moved into a message, and, as well as the
-    interpreter allows, when it is garbage."""
+    """A handle of one end. It is given up by `drop`, by ``with``, and by being moved into a message.
+
+    A clean end is said by the program alone: where an exception leaves ``with``, the other side sees `Panicked`, and
+    what the garbage collector finds is `Abandoned`."""
 
     _shared = True
     __slots__ = ("_core", "_open", "_type", "__weakref__")
@@ -40,11 +48,11 @@ class _End(values.Attachable, Generic[T]):
     def _count(self, by: int) -> None:
         raise NotImplementedError
 
-    def _release(self) -> None:
+    def _release(self, reason: Reason) -> None:
         raise NotImplementedError
 
     def _identity(self) -> tuple[Any, ...]:
-        return (type(self).__name__, id(self._core))
+        return (isinstance(self, Sender), id(self._core))
 
     def _is_usable(self) -> bool:
         return self._open
@@ -72,22 +80,32 @@ class _End(values.Attachable, Generic[T]):
         return type(self)(self._need_open(), self._type)
 
     def drop(self) -> None:
-        """Gives up this handle: what dropping is in Rust. When it was the last of its side, the channel ends."""
+        """Gives up this handle: what dropping is in Rust. When it was the last of its side, the channel ends, cleanly
+        if all of them were given up so."""
+        self._end(NO_REASON)
+
+    def _end(self, reason: Reason) -> None:
         if self._open:
             self._open = False
-            self._release()
+            self._release(reason)
 
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.drop()
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self.drop()
+        else:
+            self._end(panicked(kind))
 
     async def __aenter__(self) -> Any:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self.drop()
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.__exit__(kind, error, trace)
+
+    #: What the garbage collector says of an end that it finds: it never says a clean end.
+    _garbage = Reason(codes.ABANDONED)
 
     def __del__(self) -> None:
         if not getattr(self, "_open", False):
@@ -96,9 +114,9 @@ class _End(values.Attachable, Generic[T]):
         loop = self._core.loop
         # Garbage is found anywhere, in the middle of anything and in any thread: it is told later.
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._release)
+            loop.call_soon_threadsafe(self._release, self._garbage)
         elif loop is None:
-            self._release()
+            self._release(self._garbage)
 
     def __repr__(self) -> str:
         state = "" if self._open else " (moved or dropped)"
@@ -113,11 +131,19 @@ class Sender(_End[T]):
 
     __slots__ = ()
 
+    def _converts_to(self, wanted: type) -> bool:
+        return issubclass(wanted, Sender)
+
+    def _convert(self, wanted: type) -> Any:
+        made = wanted(self._need_open(), self._type)
+        self._end(NO_REASON)
+        return made
+
     def _count(self, by: int) -> None:
         self._core.senders += by
 
-    def _release(self) -> None:
-        self._core.release_sender()
+    def _release(self, reason: Reason) -> None:
+        self._core.release_sender(reason)
 
     @property
     def capacity(self) -> int:
@@ -139,7 +165,7 @@ class Sender(_End[T]):
                 await _meet(core, value)
             else:
                 await core.room()
-                core.put(_encoded(core, Item(core, value, counted=True)))
+                core.put(encoded(core, Item(core, value, counted=True)))
         finally:
             core.senders -= 1
             if core.senders == 0:
@@ -154,8 +180,42 @@ class Sender(_End[T]):
         if not (core.has_room() if core.capacity else core.demand() > len(core.queue)):
             return False
         core.untaken += core.capacity > 0
-        core.put(_encoded(core, Item(core, value, counted=core.capacity > 0)))
+        core.put(encoded(core, Item(core, value, counted=core.capacity > 0)))
         return True
+
+    async def call(
+        self, make: Callable[[OneshotSender[Any]], T], *, timeout: float | None = None, type: Any = None
+    ) -> Any:
+        """Sends a request with a channel for its reply, and waits for the reply.
+
+        ``make`` gets the sending end of a oneshot and gives the request: ``await jobs.call(lambda reply: Job("x",
+        reply))``. ``type``: what the reply is made into. ``timeout``: in seconds, for all of it. Raises `CallError`,
+        whose ``is_safe_to_retry`` says whether the request may have been seen. Cancelling it tells the handler, which
+        sees it by ``reply.closed()``.
+        """
+        from .oneshot import oneshot
+
+        reply, answer = oneshot(type)
+        sent = False
+        try:
+            value = make(reply)
+
+            async def both() -> Any:
+                nonlocal sent
+                await self.send(value)
+                sent = True
+                return await answer
+
+            return await asyncio.wait_for(both(), timeout)
+        except (SendError, RecvError, asyncio.TimeoutError) as error:
+            why = error if isinstance(error, LibchanError) else TimeoutError(f"nothing within {timeout} seconds")
+            # A rendezvous that was given up may have left.
+            raise CallError(why, sent, self._core.capacity == 0 and why is not error) from error
+        finally:
+            answer.drop()
+            if not sent:
+                # Else it is the handler's, in this process the very object.
+                reply._end(NO_REASON)
 
     def close(self) -> None:
         """Ends the channel for every sender: receivers drain it and then see the clean end."""
@@ -184,8 +244,9 @@ class Sender(_End[T]):
             await waiter
 
 
-def _encoded(core: Core, item: Item) -> Item:
+def encoded(core: Core, item: Item) -> Item:
     """A channel with a remote receiver encodes at once, so that the sender is told what does not encode."""
+    item.fresh = True
     if core.outlets:
         try:
             item.parcel, item.value = core.outlets[0].encode(item.value), None
@@ -209,7 +270,9 @@ async def _meet(core: Core, value: Any) -> None:
     try:
         await item.done
     except asyncio.CancelledError:
-        core.withdraw(item)
+        if core.withdraw(item) and item.parcel is not None:
+            # The value has its ends again.
+            item.parcel.drop()
         raise
 
 
@@ -224,8 +287,8 @@ class Receiver(_End[T]):
     def _count(self, by: int) -> None:
         self._core.receivers += by
 
-    def _release(self) -> None:
-        self._core.release_receiver()
+    def _release(self, reason: Reason) -> None:
+        self._core.release_receiver(reason)
 
     async def recv(self) -> T:
         """The next message. Raises `EndOfChannel` at the clean end, else a `RecvError`; if its ``is_end`` is false,
@@ -304,8 +367,8 @@ async def _next(core: Core) -> Item:
 
 def pipe(capacity: int = DEFAULT_CAPACITY, type: Any = None) -> tuple[Sender[Any], Receiver[Any]]:
     """A channel in this process. Either end may travel. ``type``: what values that come over a link are made into."""
-    if not 0 <= capacity <= 0xFFFF_FFFF:
-        raise ValueError("a capacity is 0 to 4,294,967,295")
+    if not 0 <= capacity <= MAX_COUNT:
+        raise ValueError("a capacity is 0 to 2,147,483,647")
     core = Core(capacity)
     return Sender(core), Receiver(core, type)
 
@@ -318,8 +381,10 @@ async def copy(receiver: Receiver[Any], sender: Sender[Any]) -> None:
     try:
         while await _forward(source, target, closed):
             pass
-    except LibchanError as error:
-        _end_copy(sender, error)
+    except LibchanError:
+        if source.ending is not None:
+            # Code and text as they came.
+            target.source_ended(*source.ending)
     finally:
         closed.cancel()
         if target.gone is not None:
@@ -351,11 +416,3 @@ async def _forward(source: Core, target: Core, closed: asyncio.Future[Any]) -> b
     forwarded.source = item
     target.put(forwarded)
     return True
-
-
-def _end_copy(sender: Sender[Any], error: LibchanError) -> None:
-    """The source has ended: the target ends in the same way."""
-    if isinstance(error, Disconnected):
-        sender._core.source_ended(SCOPE_END, Reason(codes.DISCONNECTED))
-    elif not isinstance(error, EndOfChannel):
-        sender._core.close(SCOPE_CHANNEL, Reason(getattr(error, "code", codes.DISCONNECTED), str(error)))

@@ -12,12 +12,12 @@ from .errors import SessionError
 from .fd import Fd
 from .legs import Inlet, Outlet
 from .link import Link
-from .proto import events, frames
+from .proto import codes, events, frames
 from .proto.entries import Entry, RecvEntry, StreamEntry
-from .proto.errors import NO_REASON, Reason, SessionOver
+from .proto.errors import Reason, SessionOver
 from .proto.limits import MAX_ATTACHMENTS, Limits
 from .proto.machine import Machine
-from .stream import ByteStream, RemoteHalf, carry
+from .stream import ByteStream, LocalHalf, RemoteHalf, carry
 
 #: How often the machine looks at the clock, in seconds.
 TICK = 5.0
@@ -48,6 +48,15 @@ class Engine:
         #: Handles of the session itself.
         self.handles = 0
         self._streams: set[asyncio.Task[None]] = set()
+        #: The named channels of the peer's that were received, and those opened here: a drain ends the first, and
+        #: waits for neither.
+        self.named: set[Entry] = set()
+        #: Whether something that was accepted could not be sent.
+        self.unsent = 0
+        self.draining = False
+        self.going = asyncio.Event()
+        #: What is written to streams of this process that go on over the session.
+        self._pumped: dict[RemoteHalf, LocalHalf] = {}
         #: What arrives for descriptors of this process that are carried as streams.
         self.carried: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -113,6 +122,7 @@ class Engine:
     async def _end(self) -> None:
         """The session is over: the link is closed, and whoever waits is told."""
         self._run()
+        self.going.set()
         assert self.machine.over is not None
         clean = self.machine.over.kind == SessionOver.CLOSED
         self._ticker.cancel()
@@ -131,8 +141,17 @@ class Engine:
             self.established.set_exception(SessionError(self.machine.over))
             self.established.exception()
         if not self.finished.done():
-            self.finished.set_result(self.machine.over)
+            self.finished.set_result(self._outcome())
         self.news.set()
+
+    def _outcome(self) -> SessionOver:
+        """Why the session is over. One in good order is in order only if nothing that was accepted was left behind."""
+        over = self.machine.over
+        assert over is not None
+        if over.kind == SessionOver.CLOSED and (self.unsent or self.machine.cut):
+            text = "the session was closed before all that was accepted had left: the peer did not take it in time"
+            return SessionOver(SessionOver.INCOMPLETE, text)
+        return over
 
     def abort(self) -> None:
         """Drops the link: the peer sees a lost session."""
@@ -181,6 +200,10 @@ class Engine:
     def _rare(self, event: events.Event) -> None:
         if event.kind == events.OPENED:
             assert isinstance(event.entry, RecvEntry)
+            self.named.add(event.entry)
+            if self.draining:
+                self.receiver_refused(event.entry, Reason(codes.GOING_AWAY))
+                return
             self.incoming.append(event.entry)
             self.news.set()
         elif event.kind == events.REJECTED:
@@ -193,9 +216,6 @@ class Engine:
         elif event.kind == events.ESTABLISHED:
             if not self.established.done():
                 self.established.set_result(None)
-        elif event.kind == events.GOODBYE:
-            self.leave()
-            self.news.set()
 
     def _tick(self) -> None:
         self.machine.tick(self.loop.time())
@@ -205,48 +225,84 @@ class Engine:
     # ---- leaving
 
     def leave(self) -> None:
-        """Closes in good order: what was accepted goes out, then goodbye is said."""
+        """Closes in good order: what was accepted goes out, then goodbye is said. What is unfinished then is cut."""
         if self._leaving or self.machine.over:
             return
         self._leaving = True
-        self._deadline = self.loop.call_later(self.close_timeout, self._late)
-        for entry in list(self.machine.entries.open.values()):
-            if isinstance(entry.user, Outlet):
-                entry.user.leave()
-            elif isinstance(entry, StreamEntry):
-                self.machine.stream_finish(entry)
+        if self._deadline:
+            self._deadline.cancel()
+        # What is left of the time is for the peer's answer.
+        self._deadline = self.loop.call_later(0.8 * self.close_timeout, self._late)
         self.kick()
+
+    def drain(self, deadline: float) -> None:
+        """Takes no more requests, lets what they have brought come to its end, then leaves."""
+        if self.draining or self._leaving or self.machine.over:
+            return
+        self.draining = True
+        going = Reason(codes.GOING_AWAY)
+        self._deadline = self.loop.call_later(deadline, self.leave)
+        for entry in list(self.machine.entries.open.values()):
+            if entry not in self.named or not isinstance(entry, RecvEntry):
+                continue
+            if isinstance(entry.user, Inlet):
+                entry.user.core.receivers_gone(frames.SCOPE_CHANNEL, going)
+            else:
+                self.machine.cancel(entry, frames.SCOPE_CHANNEL, going)
+        self.incoming.clear()
+        self.news.set()
+        self.kick()
+
+    def peer_is_going(self) -> None:
+        self.going.set()
+
+    def _is_drained(self) -> bool:
+        return all(entry in self.named for entry in self.machine.entries.open.values())
+
+    def _is_flushed(self) -> bool:
+        """Whether all that was accepted has been given to the link."""
+        for entry in self.machine.entries.open.values():
+            if isinstance(entry.user, Outlet):
+                if entry.cancelled is None and entry.user.has_unsent():  # type: ignore[union-attr]
+                    return False
+            elif isinstance(entry, StreamEntry) and entry.unsent and entry.stopped is None:
+                return False
+        return not any(here.holds() and not far.is_unread() for far, here in self._pumped.items())
 
     def _look_at_farewell(self) -> None:
         machine = self.machine
         if not self._leaving and self.handles == 0 and machine.established and not machine.is_used():
             self.leave()
-        if not self._leaving or machine.goodbye_said is not None or machine.over:
-            return
-        # After the peer's goodbye no credit comes: what cannot leave now never will.
-        stuck = machine.peer_goodbye is not None and not machine.has_output()
-        if machine.is_settled() or stuck:
-            self._say_goodbye(NO_REASON)
+        if self.draining and not self._leaving and self._is_drained():
+            self.leave()
+        if self._leaving and machine.goodbye_said is None and not machine.over and self._is_flushed():
+            self._say_goodbye(at_once=False)
 
-    def _say_goodbye(self, reason: Reason) -> None:
-        self.machine.goodbye(reason)
-        if self._deadline:
-            self._deadline.cancel()
-        self._deadline = self.loop.call_later(self.close_timeout, self._late)
+    def _say_goodbye(self, at_once: bool) -> None:
+        """Tells the peer what was taken of its messages, so that it knows what was not; then goodbye."""
+        for entry in list(self.machine.entries.open.values()):
+            if isinstance(entry.user, Inlet):
+                entry.user.leave()
+            elif isinstance(entry, RecvEntry):
+                self.machine.cancel(entry, frames.SCOPE_END, Reason(codes.SESSION_CLOSED))
+        self.machine.goodbye(at_once=at_once)
         self._wake.set()
 
     def _late(self) -> None:
+        """The time for what was accepted is over: goodbye is said all the same, and the answer has the rest."""
         if self.machine.over:
             return
-        if self.machine.goodbye_said is None:
-            self._say_goodbye(NO_REASON)
-            return
-        self.abort()
+        if not self.machine.goodbye_sent:
+            self.unsent += 1
+            self._say_goodbye(at_once=True)
+        self._deadline = self.loop.call_later(0.2 * self.close_timeout, self.abort)
 
     def refuse(self, reason: Reason) -> None:
         """Ends the session at once, with a goodbye that says why."""
         self._leaving = True
-        self._say_goodbye(reason)
+        self.machine.goodbye(reason)
+        self._deadline = self.loop.call_later(self.close_timeout, self.abort)
+        self._wake.set()
 
     # ---- attachments
 
@@ -265,11 +321,18 @@ class Engine:
         assert isinstance(entry, StreamEntry)
         remote = RemoteHalf(self, entry)
         here = (end.stream() if isinstance(end, Fd) else end)._take()
-        self._keep(carry(here, remote), self._streams)
+        outgoing = self._keep(carry(here, remote), self._streams)
+        if isinstance(here, LocalHalf):
+            self._pumped[remote] = here
+            outgoing.add_done_callback(lambda _: self._pump_ended(remote))
         incoming = self._keep(carry(remote, here), self._streams)
         if isinstance(end, Fd):
             self.carried.add(incoming)
             incoming.add_done_callback(self.carried.discard)
+
+    def _pump_ended(self, remote: RemoteHalf) -> None:
+        del self._pumped[remote]
+        self.kick()
 
     def _keep(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)

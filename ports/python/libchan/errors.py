@@ -86,10 +86,6 @@ class BySender(Closed):
     """A sender closed the channel for all."""
 
 
-class Refused(Closed):
-    """A receiver refused what was still to come, and said why; ``code`` and the text are its own."""
-
-
 # ---- receiving
 
 
@@ -97,6 +93,59 @@ class RecvError(LibchanError):
     """There is no message. ``is_end``: the channel is over; otherwise only one message was lost."""
 
     is_end = False
+
+
+# ---- both: how a channel ends that its application has not ended
+
+
+class Refused(Closed, RecvError):
+    """A receiver refused what was still to come, and said why; ``code`` and the text are its own. A receiving end sees
+    it where the channel on which it was sent was refused."""
+
+    is_end = True
+
+
+class CutShort(Closed, RecvError):
+    """The channel ended, and its application has not said so: one class for each reason. ``code`` and ``text`` are
+    those on the wire; ``outcome_unknown``: a message had left, and may have been taken."""
+
+    is_end = True
+    outcome_unknown = False
+
+
+class GoingAway(CutShort):
+    """The receiver of the named channel is draining: it takes no more. What it had not taken was not seen."""
+
+
+class NotDecoded(CutShort):
+    """The message that held the end did not decode."""
+
+
+class NotDelivered(CutShort):
+    """The message that held the end was dropped unread."""
+
+
+class Unclaimed(CutShort):
+    """The message that held the end decoded, and its type has no place for the end."""
+
+
+class Panicked(CutShort):
+    """The end was given up by an exception that left its scope."""
+
+
+class NoReply(CutShort):
+    """A oneshot ended without a value."""
+
+
+class Abandoned(CutShort):
+    """The end was dropped before it was finished: by the garbage collector, for instance."""
+
+
+class SessionClosed(CutShort):
+    """The channel was unfinished when a session on its way was closed in good order."""
+
+
+# ---- receiving alone
 
 
 class Decode(RecvError):
@@ -137,15 +186,63 @@ class Disconnected(SendError, RecvError, ConnectionError):
         self.outcome_unknown = outcome_unknown
 
 
+# ---- calls
+
+#: Ends with these codes were never in the hands of an application: see DESIGN of the library, the contract.
+_UNSEEN = (
+    codes.REFUSED,
+    codes.ACCEPT_QUEUE_FULL,
+    codes.GOING_AWAY,
+    codes.NOT_DECODED,
+    codes.NOT_DELIVERED,
+)
+
+
+class CallError(LibchanError):
+    """A call that has no answer. ``error`` is why: what `send` or the reply's `recv` raised, or a `TimeoutError`.
+    ``sent``: the request was accepted."""
+
+    def __init__(self, error: BaseException, sent: bool, may_have_left: bool = False) -> None:
+        super().__init__(f"the {'reply did not come' if sent else 'request was not sent'}: {error}")
+        self.error = error
+        self.sent = sent
+        self._may_have_left = may_have_left
+
+    @property
+    def code(self) -> int:
+        """The code on the wire; 0 where there is none."""
+        return getattr(self.error, "code", codes.DISCONNECTED if isinstance(self.error, Disconnected) else codes.NONE)
+
+    @property
+    def is_safe_to_retry(self) -> bool:
+        """Whether no application can have seen the request."""
+        if not self.sent:
+            return not (self._may_have_left or getattr(self.error, "outcome_unknown", False))
+        return self.code in _UNSEEN
+
+
 # ---- byte streams
 
 
 class StreamError(LibchanError, ConnectionError):
-    """A byte stream ended with an error, or its reader has gone. ``code`` is as on the wire."""
+    """A byte stream ended with an error, or its reader has gone. ``code`` and ``said``, a text, are as on the wire."""
 
-    def __init__(self, text: str, code: int = codes.NONE) -> None:
+    def __init__(self, text: str, code: int = codes.NONE, said: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.said = said
+
+
+_CUT_SHORT: dict[int, type[CutShort]] = {
+    codes.GOING_AWAY: GoingAway,
+    codes.UNCLAIMED: Unclaimed,
+    codes.NOT_DECODED: NotDecoded,
+    codes.NOT_DELIVERED: NotDelivered,
+    codes.PANICKED: Panicked,
+    codes.NO_REPLY: NoReply,
+    codes.ABANDONED: Abandoned,
+    codes.SESSION_CLOSED: SessionClosed,
+}
 
 
 def why_closed(reason: Reason) -> SendError:
@@ -155,8 +252,8 @@ def why_closed(reason: Reason) -> SendError:
     if reason.code == codes.CLOSED:
         return BySender("a sender closed the channel", reason.code)
     if reason.code == codes.DISCONNECTED:
-        return Disconnected("the link to the receiver was lost")
-    return Refused(reason.text, reason.code)
+        return Disconnected(reason.text or "the link to the receiver was lost")
+    return _CUT_SHORT.get(reason.code, Refused)(reason.text, reason.code)
 
 
 def why_ended(reason: Reason) -> LibchanError:
@@ -164,8 +261,10 @@ def why_ended(reason: Reason) -> LibchanError:
     if reason.code == codes.NONE:
         return EndOfChannel("the channel has ended")
     if reason.code == codes.DISCONNECTED:
-        return Disconnected("the link to a sender was lost")
-    return Remote(reason.text, reason.code)
+        return Disconnected(reason.text or "the link to a sender was lost")
+    if reason.code in (codes.REFUSED, codes.ACCEPT_QUEUE_FULL):
+        return Refused(reason.text, reason.code)
+    return _CUT_SHORT.get(reason.code, Remote)(reason.text, reason.code)
 
 
 def app_reason(code: int, text: str) -> Reason:
@@ -173,6 +272,11 @@ def app_reason(code: int, text: str) -> Reason:
     if not 0 <= code <= 0xFFFF - codes.APPLICATION:
         raise ValueError(f"an application's code is 0 to {0xFFFF - codes.APPLICATION}, not {code}")
     return Reason(codes.APPLICATION + code, text)
+
+
+def panicked(kind: type[BaseException]) -> Reason:
+    """What is said of ends that an exception leaves behind. Its text may be secret: the name must do."""
+    return Reason(codes.PANICKED, f"its holder was left by an exception: {kind.__name__}")
 
 
 def open_error(error: _ProtoOpenError) -> OpenError:

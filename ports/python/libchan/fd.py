@@ -91,6 +91,12 @@ class Fd(Attachable):
 
     close = drop
 
+    def _end(self, reason: Reason) -> None:
+        stream, self._stream = self._stream, None
+        self.drop()
+        if stream is not None:
+            stream._end(reason)
+
     def __enter__(self) -> Fd:
         return self
 

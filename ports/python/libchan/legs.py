@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any, Deque
 from . import values
 from .channel import Core, Item, Parcel
 from .ends import Receiver, Sender
-from .errors import Disconnected, Limit, NotPumpable, SendError, TooLarge, TooManyAttachments, why_closed
+from .errors import (
+    CutShort,
+    Disconnected,
+    Limit,
+    NotPumpable,
+    SendError,
+    TooLarge,
+    TooManyAttachments,
+    why_closed,
+)
 from .proto import codes, frames
 from .proto.entries import Attachment, Entry, RecvEntry, SendEntry
 from .proto.errors import NO_REASON, OpenError, Reason
 from .proto.frames import SCOPE_CHANNEL, SCOPE_END
-from .proto.messages import Parts
+from .proto.messages import Parts, charge
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -32,6 +41,9 @@ class Inlet:
         #: Handed on, and not taken.
         self.out = 0
         self.ended = False
+        #: The message that took its sending end away may be served to another receiver: that it was dropped unread at
+        #: one of them says nothing yet.
+        self.tentative = False
         entry.user = self
         core.inlets.append(self)
 
@@ -42,7 +54,7 @@ class Inlet:
             return None
         self.out += 1
         ends = [unbind(self.engine, attachment) for attachment in parcel.attachments]
-        item = Item(self.core, None, Parcel(parcel.codec, parcel.payload, ends, parcel.flaw))
+        item = Item(self.core, None, Parcel(parcel.codec, parcel.payload, ends, parcel.flaw, headers=parcel.headers))
         item.source = self
         if held:
             item.charge = parcel.charge
@@ -95,7 +107,8 @@ class Inlet:
         if self in self.core.inlets:
             self.core.inlets.remove(self)
         self._answer()
-        self.core.source_ended(entry.close_scope, entry.close_reason)
+        dropped = self.tentative and entry.close_reason.code == codes.NOT_DELIVERED
+        self.core.source_ended(entry.close_scope, NO_REASON if dropped else entry.close_reason)
         self.core.pump()
 
     def _answer(self) -> None:
@@ -112,9 +125,23 @@ class Inlet:
         self.engine.machine.cancel(self.entry, scope, reason)
         self.engine.kick()
 
+    def leave(self) -> None:
+        """The session is closing: what nobody has taken is given back, and the peer is told how much was."""
+        if self.ended:
+            return
+        dropped = [item for item in self.core.queue if item.source is self]
+        for item in dropped:
+            self.core.queue.remove(item)
+            if item.parcel is not None:
+                item.parcel.drop()
+        reason = Reason(codes.SESSION_CLOSED)
+        self.cancel(SCOPE_END, reason)
+        self.core.source_ended(SCOPE_END, reason)
+        self.core.pump()
+
     def on_rejected(self) -> None:
         """The message that brought the receiving end was dropped."""
-        self.core.receivers_gone(SCOPE_END, NO_REASON)
+        self.core.receivers_gone(SCOPE_END, Reason(codes.NOT_DELIVERED))
 
 
 class Outlet:
@@ -126,9 +153,9 @@ class Outlet:
         self.core = core
         #: Sent, and not known to be taken.
         self.flight: Deque[Item] = deque()
-        #: Waits for descriptor credit.
+        #: Waits for its turn, or for credit for its bytes or descriptors.
         self.pending: Item | None = None
-        self.leaving = self.cancelled = False
+        self.cancelled = False
         entry.user = self
         core.outlets.append(self)
 
@@ -165,13 +192,14 @@ class Outlet:
             parcel = item.parcel
             self._check(len(parcel.payload), len(parcel.ends))
             passed = count_descriptors(self.engine, parcel.ends)
-            if self.engine.machine.blocked(self.entry, passed):
+            cost = charge(len(parcel.payload), len(parcel.ends), len(parcel.headers))
+            if self.engine.machine.blocked(self.entry, passed, cost):
                 if passed > self.engine.machine.limits.max_descriptors:
                     raise Limit("more descriptors than the session allows in all (max_descriptors)")
                 self.pending = item
                 return
             spare = self._spare(parcel)
-            order = bind(self.engine, parcel.ends)
+            order = bind(self.engine, parcel.ends, tentative=spare is not None)
             parcel.ends = spare or []
             if spare is None:
                 item.parcel = None
@@ -180,7 +208,7 @@ class Outlet:
             return
         parcel.settle()
         item.fresh = False
-        self._send(item, Parts(parcel.codec, parcel.payload, order, parcel.flaw))
+        self._send(item, Parts(parcel.codec, parcel.payload, order, parcel.flaw, headers=parcel.headers))
 
     def _send(self, item: Item, parts: Parts) -> None:
         self.flight.append(item)
@@ -199,7 +227,7 @@ class Outlet:
             item.fail(error)
             return
         if item.parcel is not None:
-            item.parcel.drop()
+            item.parcel.drop(Reason(codes.NOT_DELIVERED, str(error)))
         flaw = frames.NOT_ENCODED if item.source is None else frames.NOT_FORWARDED
         self._send(item, Parts(self.engine.machine.codecs[0], frames.cut_text(str(error)), (), flaw))
 
@@ -213,7 +241,8 @@ class Outlet:
     def _settle(self, item: Item) -> None:
         item.taken()
         if item.parcel is not None:
-            item.parcel.drop()
+            # The other clones are in the receiver's hands.
+            item.parcel.drop(NO_REASON)
 
     def on_writable(self) -> None:
         if self.entry.cancelled is not None:
@@ -225,12 +254,16 @@ class Outlet:
             item, self.pending = self.pending, None
             self.ship(item)
         self.core.pump()
-        self.check_leave()
 
     def _cancelled(self, reason: Reason) -> None:
         """The receiver is gone; what it has not taken is another's, if there is one."""
-        lost = reason.code in (codes.DISCONNECTED, codes.GOING_AWAY)
+        # One that leaves in good order says what it has taken; of all others that is not known.
+        lost = reason.code == codes.DISCONNECTED or self.entry.lost
         core = self.core
+        if self.entry.lost or reason.code == codes.SESSION_CLOSED:
+            self.engine.unsent += self.has_unsent()
+        if reason.code == codes.GOING_AWAY:
+            self.engine.peer_is_going()
         left = list(self.flight) + ([self.pending] if self.pending else [])
         self.flight.clear()
         self.pending = None
@@ -240,7 +273,11 @@ class Outlet:
             core.queue.extendleft(reversed([item for item in left if self._serve_again(item)]))
             core.pump()
             return
-        error = Disconnected("the link was lost after the message had left", True) if lost else why_closed(reason)
+        error: SendError = why_closed(reason)
+        if lost and reason.code == codes.DISCONNECTED:
+            error = Disconnected("the link was lost after the message had left", True)
+        elif isinstance(error, CutShort):
+            error.outcome_unknown = lost
         for item in left:
             if item.done is not None or whole:
                 item.fail(error)
@@ -271,19 +308,12 @@ class Outlet:
                 self._settle(self.flight.popleft())
         self.engine.kick()
 
-    def leave(self) -> None:
-        """The session is closing: what was accepted goes out, then the channel ends."""
-        self.leaving = True
-        self.core.pump()
-        self.check_leave()
-
-    def check_leave(self) -> None:
-        if self.leaving and self in self.core.outlets and not self.core.queue and self.pending is None:
-            if self.core.capacity == 0 and self.flight:
-                return
-            self.close(SCOPE_END, NO_REASON)
-            if not self.core.outlets and self.core.receivers == 0:
-                self.core.receivers_gone(SCOPE_END, Reason(codes.GOING_AWAY))
+    def has_unsent(self) -> bool:
+        """Whether something that was accepted, and can go nowhere else, has not left."""
+        if self.entry.large or (self.pending is not None and not self.pending.fresh):
+            return True
+        elsewhere = self.core.receivers > 0 or len(self.core.outlets) > 1
+        return not elsewhere and any(item.counted or item.source is not None for item in self.core.queue)
 
 
 # ---- attachments
@@ -295,8 +325,9 @@ def count_descriptors(engine: Engine, ends: list[Any]) -> int:
     return sum(isinstance(end, Fd) and engine.passes_descriptors for end in ends)
 
 
-def bind(engine: Engine, ends: list[Any]) -> list[Entry | int]:
-    """Gives the ends of a message their entries on the session. All of them, or it raises and nothing has changed."""
+def bind(engine: Engine, ends: list[Any], tentative: bool) -> list[Entry | int]:
+    """Gives the ends of a message their entries on the session. All of them, or it raises and nothing has changed.
+    ``tentative``: if it is left untaken it goes to another receiver."""
     from .fd import Fd
 
     machine = engine.machine
@@ -329,12 +360,12 @@ def bind(engine: Engine, ends: list[Any]) -> list[Entry | int]:
             order[at] = engine.post_descriptor(end)
         elif isinstance(end, Sender):
             assert isinstance(entry, RecvEntry)
-            Inlet(engine, entry, end._core)
-            end.drop()
+            Inlet(engine, entry, end._core).tentative = tentative
+            end._end(NO_REASON)
         elif isinstance(end, Receiver):
             assert isinstance(entry, SendEntry)
             Outlet(engine, entry, end._core)
-            end.drop()
+            end._end(NO_REASON)
         else:
             engine.attach_stream(entry, end)
     return order

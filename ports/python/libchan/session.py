@@ -17,7 +17,7 @@ from .proto import codes, frames
 from .proto.entries import RecvEntry
 from .proto.errors import OpenError as ProtoOpenError
 from .proto.errors import Reason, SessionOver
-from .proto.limits import Limits
+from .proto.limits import MAX_COUNT, Limits
 
 #: Metadata as a program gives it: keys and texts or bytes.
 Said = Union[Mapping[str, Union[bytes, str]], Iterable[Tuple[str, Union[bytes, str]]]]
@@ -118,12 +118,13 @@ class Session:
     def open(self, name: str, capacity: int = DEFAULT_CAPACITY, metadata: Said | None = None) -> Sender[Any]:
         """Opens a named channel, of which the peer has the receiving end. No round trip: if the peer refuses it, sends
         fail. Raises `OpenError`."""
-        if not 0 <= capacity <= 0xFFFF_FFFF:
-            raise ValueError("a capacity is 0 to 4,294,967,295")
+        if not 0 <= capacity <= MAX_COUNT:
+            raise ValueError("a capacity is 0 to 2,147,483,647")
         try:
             entry = self._engine.machine.open(name, capacity, pairs(metadata or {}))
         except ProtoOpenError as error:
             raise open_error(error) from None
+        self._engine.named.add(entry)
         core = Core(capacity)
         core.loop = self._engine.loop
         Outlet(self._engine, entry, core)
@@ -131,8 +132,8 @@ class Session:
         return Sender(core)
 
     async def accept(self) -> Incoming | None:
-        """The next named channel that the peer opens; None when it has said goodbye. Raises `SessionError` if the
-        session was lost. Cancelling it loses nothing."""
+        """The next named channel that the peer opens; None when the session was closed, or drains. Raises
+        `SessionError` if it was lost. Cancelling it loses nothing."""
         engine = self._engine
         while True:
             while engine.incoming:
@@ -143,7 +144,7 @@ class Session:
             over = engine.machine.over
             if over is not None and over.kind != SessionOver.CLOSED:
                 raise SessionError(over)
-            if over is not None or engine.machine.peer_goodbye is not None:
+            if over is not None or engine.draining:
                 return None
             engine.news.clear()
             await engine.news.wait()
@@ -160,10 +161,11 @@ class Session:
     # ---- the end
 
     async def close(self) -> None:
-        """Sends what was accepted, says goodbye and waits for the peer's, within the close timeout. Channels that live
-        on the session end cleanly on both sides; what could not be sent ends its channel as `Disconnected`. What still
-        arrives for descriptors that are carried as streams is waited for first. Raises `SessionError` if the session
-        was lost before or meanwhile."""
+        """Sends what was accepted, says goodbye and waits for the peer's, within the close timeout. Ends that their own
+        side had ended are clean; unfinished ones end as `SessionClosed` on both sides, and messages that were not taken
+        here count as not delivered. What still arrives for descriptors that are carried as streams is waited for first.
+        Raises `SessionError` if the session was lost before or meanwhile; its kind is ``incomplete`` if it was closed,
+        but not all that was accepted had left."""
         if self._engine.carried:
             await asyncio.wait(self._engine.carried, timeout=self._engine.close_timeout)
         self._engine.leave()
@@ -176,6 +178,17 @@ class Session:
         over = await asyncio.shield(self._engine.finished)
         if over.kind != SessionOver.CLOSED:
             raise SessionError(over)
+
+    async def drain(self, deadline: float) -> None:
+        """Takes no more requests and closes: the named channels that are received here are cancelled, senders see
+        `GoingAway`, and requests that nobody has taken come back to them as not delivered. What was taken may be
+        answered, for so many seconds; what is unfinished then ends as `SessionClosed`. Raises as `close`."""
+        self._engine.drain(deadline)
+        await self.closed()
+
+    async def going(self) -> None:
+        """Waits until the peer drains, or the session is over: time to send requests elsewhere."""
+        await self._engine.going.wait()
 
     def abort(self) -> None:
         """Ends the session at once: the peer sees a lost link."""

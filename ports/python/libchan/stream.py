@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, AsyncIterator, Protocol
 
-from .errors import AttachmentInUse, StreamError
+from .errors import AttachmentInUse, StreamError, panicked
 from .proto import codes
 from .proto.entries import StreamEntry
 from .proto.errors import NO_REASON, Reason
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: What one direction of a stream in this process holds, in bytes; also the size of one read.
 BUFFER = 64 * 1024
+_ABANDONED = Reason(codes.ABANDONED)
 
 
 class Half(Protocol):
@@ -39,13 +40,15 @@ class Half(Protocol):
 
 def _cut(reason: Reason) -> StreamError:
     text = reason.text or ("the link was lost" if reason.code == codes.DISCONNECTED else codes.describe(reason.code))
-    return StreamError(f"the stream was cut: {text}", reason.code)
+    return StreamError(f"the stream was cut: {text}", reason.code, reason.text)
 
 
 def _unread(reason: Reason) -> StreamError:
     if reason.code == codes.DISCONNECTED:
-        return StreamError("the link was lost", reason.code)
-    return StreamError(reason.text or "nobody reads the stream any more", reason.code)
+        return StreamError("the link was lost", reason.code, reason.text)
+    if reason.code == codes.NONE:
+        return StreamError("nobody reads the stream any more")
+    return StreamError(f"nobody reads the stream any more: {reason}", reason.code, reason.text)
 
 
 class Waiters:
@@ -77,6 +80,8 @@ class Buffer:
         self.data = bytearray()
         self.ended: Reason | None = None
         self.unread: Reason | None = None
+        #: What was read last is in the hands of who carries it on.
+        self.passing = False
         self.news = Waiters()
 
 
@@ -97,6 +102,7 @@ class LocalHalf:
             await source.news.wait()
         data = bytes(source.data[:most])
         del source.data[: len(data)]
+        source.passing = True
         source.news.wake()
         return data
 
@@ -122,6 +128,14 @@ class LocalHalf:
     def finish(self, reason: Reason) -> None:
         self._out.ended = self._out.ended or reason
         self._out.news.wake()
+
+    def holds(self) -> bool:
+        """Whether something that was written at the other end, or its end, has not been passed on."""
+        return bool(self._in.data) or self._in.passing or self._in.ended is not None
+
+    def passed(self) -> None:
+        """What was read has been passed on."""
+        self._in.passing = False
 
     def stop(self, reason: Reason) -> None:
         self._in.data.clear()
@@ -157,7 +171,7 @@ class RemoteHalf:
             if self._entry.stopped is not None:
                 raise _unread(self._entry.stopped)
             if self._engine.machine.goodbye_said is not None:
-                raise StreamError("the session is closing", codes.GOING_AWAY)
+                raise StreamError("the session is closing", codes.SESSION_CLOSED)
             taken = self._engine.machine.stream_send(self._entry, data)
             self._engine.kick()
             data = data[taken:]
@@ -177,6 +191,9 @@ class RemoteHalf:
     def stop(self, reason: Reason) -> None:
         self._engine.machine.stream_stop(self._entry, reason)
         self._engine.kick()
+
+    def is_unread(self) -> bool:
+        return self._entry.stopped is not None
 
     def on_readable(self) -> None:
         self._readable.wake()
@@ -273,31 +290,41 @@ class ByteStream(Attachable):
     # ---- giving up
 
     def drop(self) -> None:
-        """Ends both directions: what was written goes out, what waits to be read is dropped."""
+        """Gives up both directions: what was written goes out, what waits to be read is dropped. The reader at the
+        other side sees the end as clean only if `finish` was called; else `StreamError` with the code ABANDONED."""
         half, self._half = self._half, None
         if half is not None:
-            half.finish(NO_REASON)
+            half.finish(_ABANDONED)
             half.stop(NO_REASON)
 
     close = drop
 
+    def _end(self, reason: Reason) -> None:
+        half, self._half = self._half, None
+        if half is not None:
+            half.finish(reason)
+            half.stop(reason)
+
     def __enter__(self) -> ByteStream:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.drop()
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self.drop()
+        else:
+            self._end(panicked(kind))
 
     async def __aenter__(self) -> ByteStream:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self.drop()
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.__exit__(kind, error, trace)
 
     def __del__(self) -> None:
         half, loop = getattr(self, "_half", None), getattr(self, "_loop", None)
         if half is not None and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(half.finish, NO_REASON)
-            loop.call_soon_threadsafe(half.stop, NO_REASON)
+            loop.call_soon_threadsafe(half.finish, _ABANDONED)
+            loop.call_soon_threadsafe(half.stop, _ABANDONED)
 
     # ---- travelling
 
@@ -349,7 +376,7 @@ async def carry(source: Half, sink: Half) -> None:
             try:
                 data = reading.result()
             except StreamError as error:
-                sink.finish(Reason(error.code or codes.DISCONNECTED, str(error)))
+                sink.finish(Reason(error.code or codes.DISCONNECTED, error.said))
                 return
             if not data:
                 sink.finish(NO_REASON)
@@ -357,8 +384,10 @@ async def carry(source: Half, sink: Half) -> None:
             try:
                 await sink.write(data)
             except StreamError as error:
-                source.stop(Reason(error.code, ""))
+                source.stop(Reason(error.code, error.said))
                 sink.finish(NO_REASON)
                 return
+            if isinstance(source, LocalHalf):
+                source.passed()
     finally:
         unread.cancel()

@@ -15,6 +15,8 @@ from typing import Any
 
 from .codecs import ATTACHMENT_KEY, CODECS, CodecError, Placeholder
 from .errors import AttachmentInUse, Decode, Encode
+from .proto import codes
+from .proto.errors import NO_REASON, Reason
 
 
 class Attachable:
@@ -47,6 +49,10 @@ class Attachable:
         raise NotImplementedError
 
     def drop(self) -> None:
+        raise NotImplementedError
+
+    def _end(self, reason: Reason) -> None:
+        """Gives it up and says why; `NO_REASON`: another handle goes on, or nothing is to be said."""
         raise NotImplementedError
 
 
@@ -94,7 +100,7 @@ class Collector:
     def settle(self) -> None:
         """The message was accepted: further handles of an end that goes once are given up."""
         for twin in self._spare:
-            twin.drop()
+            twin._end(NO_REASON)
 
 
 def encode(value: Any, codec: int) -> tuple[bytes, Collector]:
@@ -138,24 +144,26 @@ class Claims:
         for index, handles in list(self._claimed.items()):
             keep = mark.get(index, 0)
             for clone in handles[max(keep, 1) :]:
-                clone.drop()
+                clone._end(NO_REASON)
             del handles[keep:]
             if not handles:
                 del self._claimed[index]
 
-    def settle(self, good: bool) -> None:
-        """Closes what was not claimed, or everything."""
-        if not good:
+    def settle(self, why_not: str | None) -> None:
+        """Closes what was not claimed; everything, if the value could not be made."""
+        reason = Reason(codes.UNCLAIMED)
+        if why_not is not None:
             self.back_to({})
+            reason = Reason(codes.NOT_DECODED, why_not)
         for index, end in enumerate(self.ends):
             if index not in self._claimed:
-                end.drop()
+                end._end(reason)
 
 
 def decode(payload: bytes, codec: int, ends: list[Any], wanted: Any = None) -> Any:
     """The value; ends that it does not claim are closed. Raises `Decode`, and then all of them are."""
     claims = Claims(ends)
-    good = False
+    why_not: str | None = "the value could not be made"
     try:
         if codec not in CODECS:
             raise CodecError(f"codec {codec} is not known here")
@@ -166,12 +174,32 @@ def decode(payload: bytes, codec: int, ends: list[Any], wanted: Any = None) -> A
             value = raw
         else:
             value = _convert(raw, wanted, claims, codec)
-        good = True
+        why_not = None
         return value
     except CodecError as error:
+        why_not = str(error)
         raise Decode(f"the message does not decode: {error}") from None
     finally:
-        claims.settle(good)
+        claims.settle(why_not)
+
+
+def end_all(value: Any, reason: Reason) -> None:
+    """Ends the ends in a value of this process that nobody will take."""
+    waiting, seen = [value], set()
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Attachable):
+            if item._is_usable():
+                item._end(reason)
+        elif isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            waiting += item
+        elif dataclasses.is_dataclass(item) and not isinstance(item, type):
+            waiting += [getattr(item, field.name, None) for field in dataclasses.fields(item)]
 
 
 def _raw(raw: bytes, wanted: Any) -> Any:

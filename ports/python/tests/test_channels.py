@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import gc
 import unittest
 from dataclasses import dataclass
 
@@ -135,11 +136,17 @@ class Pipes(AsyncCase):
             with self.assertRaises(libchan.EndOfChannel):
                 await end.recv()
 
-    async def test_garbage_is_an_end(self):
+    async def test_garbage_is_an_end_and_never_a_clean_one(self):
         sender, receiver = libchan.pipe()
         await sender.send(1)
         del sender
-        self.assertEqual([value async for value in receiver], [1])
+        self.assertEqual(await receiver.recv(), 1)
+        with self.assertRaises(libchan.Abandoned):
+            await receiver.recv()
+        sender, receiver = libchan.pipe()
+        del receiver
+        gc.collect()
+        self.assertIsInstance(await sender.closed(), libchan.Abandoned)
 
 
 class Links:
@@ -213,7 +220,9 @@ class Links:
             await settle()
             for session in (dialed, accepted):
                 self.assertEqual(session._engine.machine.entries.open, {})
-                self.assertEqual(session._engine.machine.ours.base, 0)
+                machine = session._engine.machine
+                self.assertEqual((machine.opened_here.count, machine.opened_there.count), (0, 0))
+                self.assertEqual((machine.ours.growth, machine.ours.extra), (0, 0))
 
     async def test_ends_are_used_before_they_travel(self):
         async with sessions(self.carrier) as (dialed, accepted):
@@ -258,7 +267,7 @@ class Links:
             await sender.send({"done": done})
             await settle()
             receiver.close_with(1, "no more")
-            with self.assertRaises(libchan.EndOfChannel):
+            with self.assertRaises(libchan.NotDelivered):
                 await ended.recv()
             self.assertIsInstance(await sender.closed(), libchan.Refused)
 
@@ -273,9 +282,9 @@ class Links:
             more, reading = libchan.pipe()
             await sender.send({"a": 1, "done": done, "reading": reading})
             self.assertEqual(await receiver.recv(), Nothing(1))
-            with self.assertRaises(libchan.EndOfChannel):
+            with self.assertRaises(libchan.Unclaimed):
                 await ended.recv()
-            self.assertIsInstance(await more.closed(), libchan.Dropped)
+            self.assertIsInstance(await more.closed(), libchan.Unclaimed)
 
     async def test_what_does_not_decode_is_one_error(self):
         async with sessions(self.carrier) as (dialed, accepted):
@@ -292,7 +301,7 @@ class Links:
                 with self.assertRaisesRegex(libchan.Decode, wanted):
                     await receiver.recv()
             self.assertEqual((await receiver.recv()).text, "good")
-            with self.assertRaises(libchan.EndOfChannel):
+            with self.assertRaisesRegex(libchan.NotDecoded, "Job.text: expected str, got a number"):
                 await ended.recv()
 
     async def test_what_does_not_encode_is_refused_and_whole(self):
@@ -371,7 +380,10 @@ class Links:
             for n in range(30):
                 await sender.send(n)
             await asyncio.gather(dialed.close(), accepted.closed())
-            self.assertEqual([n async for n in receiver], list(range(30)))
+            for n in range(30):
+                self.assertEqual(await receiver.recv(), n)
+            with self.assertRaises(libchan.SessionClosed):
+                await receiver.recv()
             self.assertIsNone(await accepted.accept())
             self.assertTrue(back.is_closed())
             with self.assertRaises(libchan.Closed):

@@ -11,6 +11,7 @@ from support import AsyncCase, channel, sessions, settle
 
 import libchan
 from libchan import ByteStream, Fd
+from libchan.proto import codes
 
 
 class Local(AsyncCase):
@@ -20,6 +21,7 @@ class Local(AsyncCase):
         one.finish()
         self.assertEqual(await other.read(), b"ping")
         await other.write(b"pong")
+        other.finish()
         other.drop()
         self.assertEqual(await one.read(), b"pong")
         with self.assertRaises(libchan.StreamError):
@@ -68,11 +70,17 @@ class Links:
             sender, receiver = await channel(dialed, accepted)
             near, far = ByteStream.pair()
             await sender.send(far)
-            (await receiver.recv()).drop()
+            there = await receiver.recv()
+            await there.write(b"half")
+            there.drop()
             with self.assertRaises(libchan.StreamError):
                 while True:
                     await near.write(b"x" * 10_000)
-            self.assertEqual(await near.read(), b"")
+            # What was written comes, and then no clean end.
+            self.assertEqual(await near.readexactly(4), b"half")
+            with self.assertRaises(libchan.StreamError) as caught:
+                await near.read()
+            self.assertEqual(caught.exception.code, codes.ABANDONED)
 
     async def test_a_stream_that_is_cut(self):
         async with sessions(self.carrier) as (dialed, accepted):
@@ -140,6 +148,7 @@ class Links:
                 self.assertEqual(arrived.is_passed, self.carrier == "unix")
                 stream = arrived.stream()
                 await stream.write(b"written far away")
+                stream.finish()
                 stream.drop()
                 loop = asyncio.get_running_loop()
                 self.assertEqual(await loop.run_in_executor(None, reading.read), b"written far away")

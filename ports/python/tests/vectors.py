@@ -15,7 +15,7 @@ _HERE = pathlib.Path(__file__).resolve()
 FOLDER = pathlib.Path(os.environ.get("LIBCHAN_VECTORS", _HERE.parents[3] / "spec" / "vectors"))
 _HELLO = {
     "t": "HELLO", "id": 0, "max_frame": 65536, "max_message": 16777216, "max_attachments": 64, "max_channels": 65536,
-    "max_pending_accepts": 256, "initial_window": 1024, "stream_window": 16384, "session_memory": 268435456,
+    "max_pending_accepts": 256, "initial_window": 2048, "stream_window": 16384, "session_memory": 536870912,
     "max_descriptors": 0, "codecs": [1, 2, 3, 0], "features": 0, "metadata": [],
 }  # fmt: skip
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import codes, frames
-from .credit import Pool, Window
-from .entries import Attachment, Entry, RecvEntry, SendEntry, StreamEntry
+from .credit import Window
+from .entries import WRAP, Attachment, Entry, Partial, RecvEntry, SendEntry, StreamEntry
 from .errors import NO_REASON, Misbehaviour, OpenError, Reason
 from .events import DROPPED_DESCRIPTOR, OPENED, READABLE, REJECTED, TAKEN, WRITABLE, Event
 from .frames import SCOPE_CHANNEL, SCOPE_END
 
 if TYPE_CHECKING:
     from .machine import Machine
+
+#: The message that held an end was dropped unread.
+_NOT_DELIVERED = Reason(codes.NOT_DELIVERED)
 
 
 class ChannelRules:
@@ -27,61 +30,54 @@ class ChannelRules:
         entry = self.allocate(frames.RECEIVER, capacity)
         assert isinstance(entry, SendEntry)
         entry.announced = True
-        self.entries.note_announced(entry)
         self._control(frames.Open(entry.id, capacity, name, metadata))
         return entry
 
     def allocate(self: Machine, peer_gets: int, capacity: int = 0, on_demand: bool = False, waiting: int = 0) -> Entry:
         """A new channel or stream, one end of which is to go to the peer in a message. Nothing is sent before a message
         announces it. ``on_demand``: the receiver that the peer gets is not the only one."""
-        if self.over or self.goodbye_said or self.peer_goodbye or not self.established:
+        if self.over or self.goodbye_said or not self.established:
             raise OpenError("the session is over")
-        if len(self.entries.open) >= self.limits.max_channels:
+        if self.opened_here.count >= self.limits.max_channels:
             raise OpenError("too many channels are open (max_channels)")
-        if not all(pool.fits(charge) for pool, charge in self._charges(peer_gets, ours=True)):
-            raise OpenError("the session's memory is used up (session_memory)")
+        if not self.opened_here.has_memory(self._charge(peer_gets), self.limits):
+            raise OpenError("the memory for what this side opens is used up (session_memory)")
         entry = self._new_entry(peer_gets, self.entries.allocate_id(), True, capacity, on_demand)
         entry.announced = False
         if isinstance(entry, RecvEntry):
             entry.waiting, entry.accepted = waiting, True
-        self._enter(entry, self._charges(peer_gets, ours=True))
+        self._enter(entry)
         return entry
 
     def _new_entry(self: Machine, kind: int, id: int, own: bool, capacity: int, on_demand: bool) -> Entry:
         """``kind`` is that of the attachment, as the other side sees it if ``own``."""
-        window = self.limits.initial_window
+        size, floor = self._charge(kind), self.limits.floor
         if kind == frames.STREAM:
-            size = self.limits.stream_window
-            return StreamEntry(id, own, size, Window(size))
+            return StreamEntry(id, own, size, Window(size, 1))
         if (kind == frames.RECEIVER) == own:
-            return SendEntry(id, own, capacity, window, sole=not on_demand)
-        return RecvEntry(id, own, capacity, Window(window), on_demand)
+            return SendEntry(id, own, capacity, size, floor, sole=not on_demand)
+        return RecvEntry(id, own, capacity, Window(size, floor), on_demand)
 
-    def _charges(self: Machine, kind: int, ours: bool) -> list[tuple[Pool, int]]:
-        """What opening it takes, from whose memory (CR-18)."""
-        if kind == frames.STREAM:
-            return [(self.ours, self.limits.stream_window), (self.theirs, self.limits.stream_window)]
-        receiving_here = (kind == frames.SENDER) == ours
-        return [(self.ours if receiving_here else self.theirs, 2 * self.limits.initial_window)]
+    def _charge(self: Machine, kind: int) -> int:
+        """The first window of what has this kind (CR-18)."""
+        return self.limits.stream_window if kind == frames.STREAM else self.limits.initial_window
 
-    def _enter(self: Machine, entry: Entry, charges: list[tuple[Pool, int]]) -> None:
-        for pool, charge in charges:
-            pool.base += charge
+    def _enter(self: Machine, entry: Entry) -> None:
+        opened = self.opened_here if entry.own else self.opened_there
+        opened.add(self._charge(frames.STREAM if isinstance(entry, StreamEntry) else 0))
         self.entries.add(entry)
 
     def _enter_theirs(self: Machine, row: frames.Entry) -> Entry:
         """What the peer has announced: one end of it is here from now on (AT-04)."""
-        # What both sides have opened meanwhile may cross: the peer may not know yet of ours (CH-05).
-        if len(self.entries.open) >= 2 * self.limits.max_channels:
+        if self.opened_there.count >= self.limits.max_channels:
             raise Misbehaviour("too many channels", codes.TOO_MANY_CHANNELS)
         self.entries.check_theirs(row.id, self.limits.max_channels)
-        charges = self._charges(row.kind, ours=False)
-        if not all(pool.admits(charge) for pool, charge in charges):
+        if not self.opened_there.has_memory(self._charge(row.kind), self.limits):
             raise Misbehaviour("the session's memory is used up", codes.MEMORY)
         entry = self._new_entry(row.kind, row.id, False, row.capacity, row.wanted != 0)
         if isinstance(entry, SendEntry):
             entry.sole, entry.wanted = True, row.wanted
-        self._enter(entry, charges)
+        self._enter(entry)
         return entry
 
     def _on_open(self: Machine, opening: frames.Open) -> None:
@@ -118,10 +114,9 @@ class ChannelRules:
             entry: Entry | None
             if row.kind == frames.SENDER_HOME:
                 entry = self.entries.lookup(row.id)
-                if isinstance(entry, RecvEntry):
-                    entry.holds += 1
-                elif entry is not None:
+                if not isinstance(entry, RecvEntry):
                     raise Misbehaviour("a sender comes home to what is no receiving end")
+                entry.holds += 1
             else:
                 entry = self._enter_theirs(row)
             attachments.append(Attachment(row.kind, entry, 0, row.capacity, row.wanted))
@@ -148,16 +143,16 @@ class ChannelRules:
             self._drop(entry)
 
     def _on_cancel(self: Machine, cancel: frames.Cancel) -> None:
-        entry = self.entries.lookup(cancel.id)
-        if entry is None:
+        if self.entries.has_crossed(cancel.id):
             return
+        entry = self.entries.lookup(cancel.id)
         if not isinstance(entry, SendEntry):
             raise Misbehaviour("CANCEL to what is no sending end")
         if entry.cancelled:
             raise Misbehaviour("a second CANCEL")
         if cancel.taken > entry.untaken:
             raise Misbehaviour("more taken than sent", codes.FLOW_CONTROL)
-        entry.taken += cancel.taken
+        entry.taken = (entry.taken + cancel.taken) & WRAP
         entry.cancelled, entry.cancel_scope = cancel.reason, cancel.scope
         self._drop_large(entry)
         if cancel.taken:
@@ -171,6 +166,7 @@ class ChannelRules:
 
     def _lose_sender(self: Machine, entry: SendEntry, code: int) -> None:
         """The session is over: nothing more will leave."""
+        entry.lost = entry.cancelled is None
         entry.cancelled = entry.cancelled or Reason(code)
         entry.large = None
         self.events.append(Event(WRITABLE, entry))
@@ -191,11 +187,10 @@ class ChannelRules:
         dropped = [attachment for parcel in entry.inbox for attachment in parcel.attachments]
         entry.inbox.clear()
         if entry.partial:
-            # What is still to come of a message must be known as such.
             dropped += entry.partial.attachments
-            entry.partial.attachments = []
-            entry.partial.payload.clear()
-        entry.reserving = 0
+            entry.partial = None
+            self._line_up(entry)
+        self._release_window(entry)
         self.reject_all(dropped)
         if self.over:
             self._drop(entry)
@@ -204,28 +199,37 @@ class ChannelRules:
         else:
             self._control(frames.Cancel(entry.id, scope, entry.owed, reason))
             entry.owed = 0
-            self._serve_reservations()
 
     def _on_close(self: Machine, close: frames.Close) -> None:
         entry = self.entries.lookup(close.id)
-        if entry is None:
-            return
         if not isinstance(entry, RecvEntry):
             raise Misbehaviour("CLOSE to what is no receiving end")
-        # Only a message that we have said we do not want may be cut (FR-25).
-        if entry.closed or (entry.partial and not entry.cancelled):
-            raise Misbehaviour("CLOSE twice, or in the middle of a message")
-        entry.closed, entry.partial = True, None
+        if entry.closed or (entry.partial and not close.reason.code):
+            raise Misbehaviour("CLOSE twice, or a clean one in the middle of a message")
+        entry.closed = True
+        if entry.partial:
+            self._cut(entry, entry.partial)
         if entry.cancelled:
-            self._drop_unheld(entry)
+            self._drop(entry)
             return
         entry.close_scope, entry.close_reason = close.scope, close.reason
         self.events.append(Event(READABLE, entry))
         self._note_all_taken(entry)
 
+    def _cut(self: Machine, entry: RecvEntry, partial: Partial) -> None:
+        """The rest of a message will not come: it counts as if it had not begun."""
+        entry.partial = None
+        entry.arrived = (entry.arrived - 1) & WRAP
+        entry.window.held -= partial.charge - partial.total + len(partial.payload)
+        self.ours.extra -= entry.window.extra
+        entry.window.extra = 0
+        self.reject_all(partial.attachments)
+        self._line_up(entry)
+        self._serve_large()
+
     def _note_all_taken(self: Machine, entry: RecvEntry) -> None:
         """Answers CLOSE when the last message was taken, and at once then (CH-16)."""
-        waits = not entry.accepted or entry.cancelled or entry.inbox
+        waits = not entry.accepted or entry.cancelled or entry.inbox or entry.holds
         if entry.closed and not waits and entry.taken == entry.arrived:
             entry.cancelled = True
             self._answer_close(entry)
@@ -234,13 +238,13 @@ class ChannelRules:
         # What had arrived was held until now, and counted: only now may the peer forget it.
         if not entry.own:
             self._control(frames.Cancel(entry.id, SCOPE_END, entry.owed, NO_REASON))
-        self._drop_unheld(entry)
+        self._drop(entry)
 
-    def _lose_receiver(self: Machine, entry: RecvEntry) -> None:
-        """The session is over, or the peer has said goodbye: what had arrived stays, then it is lost."""
+    def _lose_receiver(self: Machine, entry: RecvEntry, code: int) -> None:
+        """The session is over: what had arrived stays, then it is lost."""
         if not entry.closed:
             entry.closed = True
-            entry.close_reason = Reason(codes.DISCONNECTED)
+            entry.close_reason = Reason(code)
         partial, entry.partial = entry.partial, None
         if entry.cancelled:
             self._drop(entry)
@@ -249,16 +253,11 @@ class ChannelRules:
         if partial:
             self.reject_all(partial.attachments)
 
-    def _drop_unheld(self: Machine, entry: RecvEntry) -> None:
-        if not entry.holds:
-            self._drop(entry)
-
     def release_hold(self: Machine, entry: RecvEntry) -> None:
         """A sender that came home was claimed or dropped."""
         entry.holds -= 1
         if entry.holds == 0 and entry.closed:
-            if entry.cancelled:
-                self._drop(entry)
+            self._note_all_taken(entry)
             self.events.append(Event(READABLE, entry))
 
     # ---- both
@@ -266,7 +265,6 @@ class ChannelRules:
     def _announce(self: Machine, entry: Entry) -> frames.Entry:
         """The row of the table that tells the peer of an entry. `_begin` must follow once the message is written."""
         entry.announced = True
-        self.entries.note_announced(entry)
         if isinstance(entry, SendEntry):
             return frames.Entry(frames.RECEIVER, entry.id, entry.capacity, int(not entry.sole or entry.capacity == 0))
         if isinstance(entry, RecvEntry):
@@ -278,7 +276,7 @@ class ChannelRules:
         """The peer has been told of the entry: says what was done with it before."""
         if isinstance(entry, SendEntry):
             self._push_close(entry)
-            if entry.has_room():
+            if entry.has_room() and not entry.finished:
                 self.events.append(Event(WRITABLE, entry))
         elif isinstance(entry, StreamEntry):
             self._begin_stream(entry)
@@ -296,17 +294,17 @@ class ChannelRules:
             entry.ended, entry.stopped = entry.ended or lost, entry.stopped or lost
         self._drop(entry)
 
-    def reject_all(self: Machine, attachments: list[Attachment]) -> None:
+    def reject_all(self: Machine, attachments: list[Attachment], why: Reason = _NOT_DELIVERED) -> None:
         """Closes what nobody will claim (AT-11, AT-12). A loop and no recursion: what is dropped may hold channels that
         hold channels, as deep as the peer likes."""
         idle = not self._rejected
-        self._rejected.extend(attachments)
+        self._rejected.extend((attachment, why) for attachment in attachments)
         while idle and self._rejected:
-            self.reject(self._rejected[0])
+            self.reject(*self._rejected[0])
             self._rejected.popleft()
 
-    def reject(self: Machine, attachment: Attachment) -> None:
-        """Closes an attachment that nobody claims."""
+    def reject(self: Machine, attachment: Attachment, why: Reason = _NOT_DELIVERED) -> None:
+        """Closes an attachment that nobody claims, and says why."""
         entry = attachment.entry
         if attachment.kind == frames.DESCRIPTOR:
             self.events.append(Event(DROPPED_DESCRIPTOR, None, attachment.number))
@@ -315,13 +313,13 @@ class ChannelRules:
             if isinstance(entry, RecvEntry):
                 self.release_hold(entry)
         elif isinstance(entry, SendEntry):
-            self.close(entry)
+            self.close(entry, SCOPE_END, why)
         elif isinstance(entry, RecvEntry):
             self.events.append(Event(REJECTED, entry))
-            self.cancel(entry)
+            self.cancel(entry, SCOPE_END, why)
         elif isinstance(entry, StreamEntry):
-            self.stream_finish(entry)
-            self.stream_stop(entry)
+            self.stream_finish(entry, why)
+            self.stream_stop(entry, why)
 
     def _drop(self: Machine, entry: Entry) -> None:
         """The id is finished: frees the entry and gives back what it was charged."""
@@ -329,14 +327,16 @@ class ChannelRules:
             self._drop_large(entry)
         if not self.entries.remove(entry):
             return
-        if isinstance(entry, SendEntry):
-            self.theirs.base -= 2 * self.limits.initial_window
-        elif isinstance(entry, RecvEntry):
-            self.ours.base -= 2 * self.limits.initial_window
-            self.ours.growth -= entry.window.size - self.limits.initial_window
-            self.ours.extra -= entry.window.extra
-            self._serve_reservations()
-        else:
-            self.ours.base -= self.limits.stream_window
-            self.theirs.base -= self.limits.stream_window
-            self.ours.growth -= entry.window.size - self.limits.stream_window
+        charge = self._charge(frames.STREAM if isinstance(entry, StreamEntry) else 0)
+        (self.opened_here if entry.own else self.opened_there).add(charge, -1)
+        if not isinstance(entry, SendEntry):
+            self._release_window(entry)
+
+    def _release_window(self: Machine, entry: RecvEntry | StreamEntry) -> None:
+        """Nothing more is kept of what arrives: gives back what its window has beyond the first."""
+        window = entry.window
+        first = self._charge(frames.STREAM if isinstance(entry, StreamEntry) else 0)
+        self.ours.growth -= window.size - first
+        self.ours.extra -= window.extra
+        window.size, window.extra = first, 0
+        self._serve_large()

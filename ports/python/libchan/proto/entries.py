@@ -32,28 +32,44 @@ class Attachment:
 
 
 @dataclass
+class Turn:
+    """Where a sender stands among those that write: see `turns`."""
+
+    #: What is left of its turn in the round it wrote last, in bytes; below 0 after a message that was longer.
+    left: int = 0
+    round: int = -1
+    #: It stands in line.
+    waits: bool = False
+    #: When it was told that its turn has come.
+    told: int = -1
+
+
+@dataclass
 class Parcel:
-    """A message that has arrived whole. ``flaw`` is 0, NOT_ENCODED or NOT_FORWARDED."""
+    """A message that has arrived whole. ``flaw`` is 0, NOT_ENCODED or NOT_FORWARDED; ``headers`` as it came."""
 
     codec: int
     flaw: int
     attachments: list[Attachment]
     payload: bytes
     charge: int
+    headers: bytes = b""
 
 
 @dataclass(eq=False)
 class SendEntry:
     """The sending end of a channel.
 
-    unannounced --message--> open --CLOSE sent--> closed (id ours: until CANCEL arrives) --> finished;
-    open --CANCEL arrives--> cancelled --CLOSE sent--> finished.
+    unannounced --message--> open --CLOSE sent--> finished, but if the id is ours: closed --CANCEL arrives--> finished;
+    open --CANCEL arrives, CLOSE sent--> finished.
     """
 
     id: int
     own: bool
     capacity: int
     credit: int
+    #: With so much credit a message of any size may start.
+    floor: int
     #: Whether the receiver is the only one and may hold a channel's worth of messages (window rule).
     sole: bool = True
     announced: bool = True
@@ -62,10 +78,13 @@ class SendEntry:
     wanted: int = 0
     cancelled: Reason | None = None
     cancel_scope: int = SCOPE_END
+    #: ``cancelled`` was not said by the peer: the session is over.
+    lost: bool = False
     #: What the application said last: scope and reason. CLOSE may still wait for the announcement or a large message.
     closing: tuple[int, Reason] | None = None
     closed: bool = False
     large: Outgoing | None = None
+    turn: Turn = field(default_factory=Turn)
     finished: bool = False
     user: Any = None
 
@@ -75,13 +94,9 @@ class SendEntry:
         return (self.sent - self.taken) & WRAP
 
     def has_room(self) -> bool:
-        """Whether a message may start: CR-01 and CR-07."""
-        if self.credit <= 0 or self.large or self.cancelled or self.closing or not self.announced:
+        """Whether one more message may start, by the window or the demand rule (CR-01)."""
+        if self.large or self.cancelled or self.closing or not self.announced:
             return False
-        return self.may_start()
-
-    def may_start(self) -> bool:
-        """Whether the window or the demand rule allows one more message."""
         return self.demand() > 0 or (self.sole and self.untaken < self.capacity)
 
     def demand(self) -> int:
@@ -92,30 +107,30 @@ class SendEntry:
 
 @dataclass(eq=False)
 class Outgoing:
-    """A message that leaves in fragments."""
+    """A message that leaves in parts. ``head`` is flags and codec, ``table`` the attachments and headers."""
 
     head: bytes
     table: bytes
     payload: bytes
-    announced: bool
+    #: The charge of what is no payload.
+    fixed: int
     descriptors: list[int]
     sent: int = 0
     started: bool = False
-    queued: bool = True
 
 
 @dataclass(eq=False)
 class Partial:
-    """A message of which not all has arrived. Its bytes are not kept once nobody wants them."""
+    """A message of which not all has arrived."""
 
     codec: int
     flaw: int
     attachments: list[Attachment]
+    #: Of the whole.
     charge: int
     total: int
-    announced: bool
-    received: int = 0
     payload: bytearray = field(default_factory=bytearray)
+    headers: bytes = b""
 
 
 @dataclass(eq=False)
@@ -130,6 +145,7 @@ class RecvEntry:
     own: bool
     capacity: int
     window: Window
+    #: Receivers elsewhere compete: a message comes only for a receive that waits.
     on_demand: bool = False
     announced: bool = True
     arrived: int = 0
@@ -152,9 +168,6 @@ class RecvEntry:
     accepted: bool = False
     #: A named channel that waits to be accepted.
     opening: tuple[str, tuple[tuple[str, bytes], ...]] | None = None
-    #: Bytes that an announced message waits for, and those granted of which the peer was not told.
-    reserving: int = 0
-    granted: int = 0
     #: Senders that came home and are not claimed or dropped.
     holds: int = 0
     due: bool = False
@@ -189,6 +202,7 @@ class StreamEntry:
     finish: Reason | None = None
     end_sent: bool = False
     stopped: Reason | None = None
+    turn: Turn = field(default_factory=Turn)
     # In.
     arrived: bytearray = field(default_factory=bytearray)
     ended: Reason | None = None
@@ -210,11 +224,8 @@ class Entries:
         self._ours = 0 if dialer else 1
         self._free: list[int] = []
         self._slots = 0
-        # Slots below these were announced at least once: what is not open there is finished, not unknown.
-        self._announced = 0
-        self._their_slots = 0
 
-    def _is_ours(self, id: int) -> bool:
+    def is_ours(self, id: int) -> bool:
         return id & 1 == self._ours
 
     def allocate_id(self) -> int:
@@ -228,29 +239,25 @@ class Entries:
     def add(self, entry: Entry) -> None:
         self.open[entry.id] = entry
 
-    def note_announced(self, entry: Entry) -> None:
-        self._announced = max(self._announced, (entry.id - 1) // 2 + 1)
-
     def check_theirs(self, id: int, most: int) -> None:
         """Whether the peer may give this id now: CH-01 to CH-03."""
-        if id == 0 or self._is_ours(id):
+        if id == 0 or self.is_ours(id):
             raise Misbehaviour(f"id {id} is not the peer's to give")
         if id in self.open:
             raise Misbehaviour(f"id {id} is in use")
-        slot = (id - 1) // 2
-        if slot >= 2 * max(1, most):
+        if (id - 1) // 2 >= most:
             raise Misbehaviour(f"id {id} is too high: tables are dense")
-        self._their_slots = max(self._their_slots, slot + 1)
 
-    def lookup(self, id: int) -> Entry | None:
-        """The entry, or None for a finished id. An id that never was is a broken rule (FR-09)."""
+    def lookup(self, id: int) -> Entry:
+        """The entry. An id that is not in use is a broken rule (FR-09)."""
         entry = self.open.get(id)
-        if entry is not None and entry.announced:
-            return entry
-        slots = self._announced if self._is_ours(id) else self._their_slots
-        if id == 0 or (id - 1) // 2 >= slots:
-            raise Misbehaviour(f"id {id} was never announced", codes.UNKNOWN_ID)
-        return None
+        if entry is None or not entry.announced:
+            raise Misbehaviour(f"id {id} is not in use", codes.UNKNOWN_ID)
+        return entry
+
+    def has_crossed(self, id: int) -> bool:
+        """Whether a CREDIT or CANCEL may be late: of a receiving end whose side gave the id (FR-10)."""
+        return id not in self.open and id != 0 and not self.is_ours(id)
 
     def remove(self, entry: Entry) -> bool:
         """The id is finished. False: it was already."""

@@ -41,6 +41,8 @@ class SessionOver:
 
     CLOSED = "closed"
     LOST = "lost"
+    #: Closed in good order, but not all that was accepted had left.
+    INCOMPLETE = "incomplete"
     PEER_CLOSED = "peer_closed"
     PEER_MISBEHAVED = "peer_misbehaved"
     NOT_LIBCHAN = "not_libchan"

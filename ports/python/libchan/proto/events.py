@@ -22,8 +22,6 @@ STREAM_READABLE = "stream_readable"
 STREAM_WRITABLE = "stream_writable"
 #: The descriptor with this arrival number belongs to a message that was dropped: close it.
 DROPPED_DESCRIPTOR = "dropped_descriptor"
-#: The peer has said goodbye.
-GOODBYE = "goodbye"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Tuple, Union
 
 from . import codes
 from .errors import Misbehaviour, Reason
-from .limits import MAX_ATTACHMENTS, WIRE_LIMITS, Limits
+from .limits import MAX_ATTACHMENTS, MAX_COUNT, WIRE_LIMITS, Limits
 
 PREFACE = b"libchan\x01"
 HEADER = 8
@@ -22,7 +22,7 @@ HELLO, OPEN, MESSAGE, FRAGMENT, CREDIT, CLOSE, CANCEL, DATA, END, STOP, PING, PO
 IGNORABLE = 0x80
 
 # Flags of a MESSAGE; FRAGMENT has only MORE.
-MORE, ATTACHMENTS, NOT_ENCODED, NOT_FORWARDED, ANNOUNCED = 1, 2, 4, 8, 16
+MORE, ATTACHMENTS, NOT_ENCODED, NOT_FORWARDED, HEADERS = 1, 2, 4, 8, 16
 
 # Kinds of attachments, named by what the receiver of the message gets.
 SENDER, RECEIVER, STREAM, DESCRIPTOR, SENDER_HOME = range(1, 6)
@@ -73,6 +73,8 @@ class Message:
     #: The length of the whole payload, with MORE.
     total: int | None
     payload: bytes
+    #: Fields of tag, length and value; there with HEADERS.
+    headers: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,10 @@ def decode(type: int, id: int, body: bytes, max_attachments: int = MAX_ATTACHMEN
             raise Misbehaviour("descriptor credit with other credit")
         return credit
     if type == OPEN:
-        return Open(id, reader.number(4), reader.text(reader.number(2)), reader.metadata())
+        opened = Open(id, reader.number(4), reader.text(reader.number(2)), reader.metadata())
+        if opened.capacity > MAX_COUNT:
+            raise Misbehaviour("a capacity beyond 2,147,483,647")
+        return opened
     if type == FRAGMENT:
         flags = reader.number(1)
         if flags & ~MORE or not reader.rest:
@@ -248,7 +253,7 @@ def _message(id: int, body: bytes, max_attachments: int) -> Message:
     reader = Reader(body)
     flags, codec = reader.number(1), reader.number(1)
     both = NOT_ENCODED | NOT_FORWARDED
-    if flags & 0xE0 or flags & both == both or flags & (MORE | ANNOUNCED) == ANNOUNCED:
+    if flags & 0xE0 or flags & both == both:
         raise Misbehaviour("a MESSAGE has flags that do not go together")
     table: tuple[Entry, ...] = ()
     if flags & ATTACHMENTS:
@@ -259,10 +264,27 @@ def _message(id: int, body: bytes, max_attachments: int) -> Message:
         table = tuple(Entry(*row) for row in _TABLE_ENTRY.iter_unpack(rows))
         for entry in table:
             _check_entry(entry)
+    headers = reader.take(reader.number(1)) if flags & HEADERS else b""
+    if flags & HEADERS:
+        _check_headers(headers)
     total = reader.number(4) if flags & MORE else None
     if total is not None and len(reader.rest) >= total:
         raise Misbehaviour("the first part of a message is all of it, or more")
-    return Message(id, flags, codec, table, total, reader.rest)
+    return Message(id, flags, codec, table, total, reader.rest, headers)
+
+
+def _check_headers(headers: bytes) -> None:
+    """Fields fill the block; what they say is for who knows their tags."""
+    if not headers:
+        raise Misbehaviour("a MESSAGE with headers of no bytes")
+    reader = Reader(headers)
+    while reader.rest:
+        reader.take(1)
+        reader.take(reader.number(1))
+
+
+def encode_headers(headers: bytes) -> bytes:
+    return bytes([len(headers)]) + headers
 
 
 def _check_entry(entry: Entry) -> None:
@@ -274,6 +296,10 @@ def _check_entry(entry: Entry) -> None:
         raise Misbehaviour("a descriptor with an id")
     if entry.kind == RECEIVER and (entry.wanted > 1 or (entry.wanted == 0 and entry.capacity == 0)):
         raise Misbehaviour("a receiving end whose `wanted` is not 0 or 1, or 0 with capacity 0")
+    if entry.kind == SENDER and entry.wanted and entry.capacity:
+        raise Misbehaviour("a sending end with room, and receives that wait")
+    if entry.capacity > MAX_COUNT or entry.wanted > MAX_COUNT:
+        raise Misbehaviour("a capacity, or `wanted`, beyond 2,147,483,647")
 
 
 def _hello(reader: Reader) -> Hello:
@@ -341,6 +367,8 @@ def _parts(frame: Frame) -> tuple[int, int, bytes]:
         head = bytes([frame.flags, frame.codec])
         if frame.flags & ATTACHMENTS:
             head += bytes([len(frame.table)]) + encode_table(frame.table)
+        if frame.flags & HEADERS:
+            head += encode_headers(frame.headers)
         if frame.total is not None:
             head += frame.total.to_bytes(4, "big")
         return MESSAGE, frame.id, head + frame.payload

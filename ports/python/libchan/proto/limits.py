@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MAX_ATTACHMENTS = 253
+#: The headers of a message, in bytes.
+MAX_HEADERS = 255
+#: Capacities, and receives that wait: what 32 bits with a sign hold.
+MAX_COUNT = 0x7FFF_FFFF
 _MAX_WINDOW = 0x1FFF_FFFF
 
 
@@ -17,9 +21,10 @@ class Limits:
     max_attachments: int = 64
     max_channels: int = 65_536
     max_pending_accepts: int = 256
-    initial_window: int = 1024
+    #: Granted at once for every channel, and charged for it.
+    initial_window: int = 2048
     stream_window: int = 16 * 1024
-    session_memory: int = 256 * 1024 * 1024
+    session_memory: int = 512 * 1024 * 1024
     #: 0: the link passes no descriptors. A carrier that passes them sets it.
     max_descriptors: int = 0
     max_window: int = 8 * 1024 * 1024
@@ -37,21 +42,22 @@ class Limits:
 
     def in_range(self) -> Limits:
         """The same with every number in the range that may be in force."""
+        window = min(max(self.initial_window, 512), _MAX_WINDOW)
         return replace(
             self,
             max_frame=min(max(self.max_frame, 4096), 0xFF_FFFF),
             max_message=min(self.max_message, self.session_memory // 4),
-            max_attachments=min(self.max_attachments, MAX_ATTACHMENTS),
-            initial_window=min(max(self.initial_window, 256), _MAX_WINDOW),
+            max_attachments=min(self.max_attachments, MAX_ATTACHMENTS, (window - MAX_HEADERS - 65) // 16),
+            initial_window=window,
             stream_window=min(max(self.stream_window, 256), _MAX_WINDOW),
             max_descriptors=min(self.max_descriptors, MAX_ATTACHMENTS),
-            max_window=min(max(self.max_window, self.initial_window, 256), _MAX_WINDOW),
+            max_window=min(max(self.max_window, window), _MAX_WINDOW),
         )
 
     @property
-    def largest_charge(self) -> int:
-        """The highest charge of a message."""
-        return self.max_message + 16 * self.max_attachments + 32
+    def floor(self) -> int:
+        """What a sender may wait for before it starts: the fixed part of any message, and one byte."""
+        return 33 + MAX_HEADERS + 16 * self.max_attachments
 
 
 #: The limits of the hello; their tags are 1 to 9.

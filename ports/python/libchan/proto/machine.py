@@ -1,7 +1,7 @@
 """One side of a session, without sockets and clocks: bytes in, events and bytes out, the time as an argument.
 
-The machine is one object in four files: this one has input, output and the session as a whole, `channels` has how
-channels begin and end, `messages` what flows on them, `streams` byte streams.
+The machine is one object in five files: this one has input, output and the session as a whole, `channels` has how
+channels begin and end, `messages` what flows on them, `streams` byte streams, `turns` who writes when.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from typing import Callable, Deque
 
 from . import codes, frames
 from .channels import ChannelRules
-from .credit import Pool
-from .entries import Attachment, Entries, Entry, RecvEntry, SendEntry, StreamEntry
+from .credit import Opened, Pool
+from .entries import Attachment, Entries, RecvEntry, SendEntry, StreamEntry
 from .errors import NO_REASON, Misbehaviour, Reason, SessionOver
-from .events import ESTABLISHED, GOODBYE, STREAM_READABLE, STREAM_WRITABLE, WRITABLE, Event
+from .events import ESTABLISHED, STREAM_READABLE, STREAM_WRITABLE, WRITABLE, Event
 from .limits import Limits
 from .messages import MessageRules
 from .streams import StreamRules
+from .turns import Line, TurnRules
 
 #: Pings are counted over so long, in seconds.
 PING_PERIOD = 5.0
-#: Large messages add fragments while less than this waits, in bytes.
-FILL = 256 * 1024
 
 
 @dataclass
@@ -34,7 +33,7 @@ class Chunk:
     descriptors: list[int]
 
 
-class Machine(ChannelRules, MessageRules, StreamRules):
+class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
     """One side of a session. Its preface and hello are ready to be written from the start.
 
     ``codecs`` are ids, the preferred first. ``now`` is any monotonic time in seconds. ``counts_descriptors``: `receive`
@@ -60,7 +59,7 @@ class Machine(ChannelRules, MessageRules, StreamRules):
         self.over: SessionOver | None = None
         self.goodbye_said: Reason | None = None
         self.goodbye_sent = False
-        self.peer_goodbye: Reason | None = None
+        self._hurries = False
         self.events: Deque[Event] = deque()
         self.entries = Entries(dialer)
         self.pending_accepts = 0
@@ -71,12 +70,14 @@ class Machine(ChannelRules, MessageRules, StreamRules):
         #: Control bytes that wait to be written, and how many of them the peer has made us say.
         self._unsent_control = self._answers = 0
         self._due: list[RecvEntry | StreamEntry] = []
-        self._large: Deque[SendEntry] = deque()
-        self._large_open = 0
-        self._reservations: Deque[RecvEntry] = deque()
-        self._rejected: Deque[Attachment] = deque()
-        self._congested: list[Entry] = []
-        self._set_pools()
+        #: Large messages that have begun and are not out; and those that never will be.
+        self._large_open = self.cut = 0
+        self._line = Line()
+        #: Channels whose large message waits for memory, and a receive for it.
+        self._awaited: Deque[RecvEntry] = deque()
+        self._rejected: Deque[tuple[Attachment, Reason]] = deque()
+        self.ours = Pool(self.limits.session_memory)
+        self.opened_here, self.opened_there = Opened(), Opened()
         self._counts_descriptors = counts_descriptors
         self._descriptors_arrived = 0
         self._descriptors_bound = 0
@@ -142,8 +143,6 @@ class Machine(ChannelRules, MessageRules, StreamRules):
         return self._preface_read
 
     def _on_frame(self, type: int, id: int, body: bytes) -> None:
-        if self.peer_goodbye is not None:
-            raise Misbehaviour("a frame after GOODBYE")
         if not self.established and type not in (frames.HELLO, frames.GOODBYE):
             raise Misbehaviour("the first frame is no HELLO")
         if not frames.is_known(type):
@@ -171,14 +170,9 @@ class Machine(ChannelRules, MessageRules, StreamRules):
         self.limits = self.limits.agree(peer.limits)
         self.peer_hello = peer
         self.descriptor_credit = self.limits.max_descriptors
-        self._set_pools()
+        self.ours = Pool(self.limits.session_memory)
         self.established = True
         self.events.append(Event(ESTABLISHED))
-
-    def _set_pools(self) -> None:
-        # What this side may hold as a receiver, and what the peer may.
-        self.ours = Pool(self.limits.session_memory, self.limits.largest_charge)
-        self.theirs = Pool(self.limits.session_memory, self.limits.largest_charge)
 
     def eof(self) -> None:
         """The link has ended or failed."""
@@ -190,27 +184,21 @@ class Machine(ChannelRules, MessageRules, StreamRules):
     def output(self) -> list[Chunk]:
         """What is to be written now; it counts as written."""
         self._flush_credit()
-        while self._size < FILL and self._large:
-            self._write_fragment(self._large.popleft())
         self._flush_goodbye()
         chunks, self._chunks = self._chunks, []
         self._has_said |= self._size > 0
         self._size = 0
         self._unsent_control = self._answers = 0
         self._stuck = False
-        congested, self._congested = self._congested, []
-        for entry in congested:
-            if isinstance(entry, StreamEntry):
-                self._push_stream(entry)
-            else:
-                self.events.append(Event(WRITABLE, entry))
+        self._take_turns()
         return chunks
 
     def has_output(self) -> bool:
-        return bool(self._chunks or self._due or self._large or self._descriptors_owed or self._may_say_goodbye())
+        """Whether `output` has something to do. It may give no bytes, but tell somebody that its turn has come."""
+        return bool(self._chunks or self._due or self._line or self._descriptors_owed or self._may_say_goodbye())
 
     def output_size(self) -> int:
-        """What waits to be written, in bytes; credit and fragments to come are not counted."""
+        """What waits to be written, in bytes; credit, and what waits for its turn, are not counted."""
         return self._size
 
     def _write(self, data: bytes, descriptors: list[int] | None = None) -> None:
@@ -273,28 +261,25 @@ class Machine(ChannelRules, MessageRules, StreamRules):
 
     # ---- goodbye and the end
 
-    def goodbye(self, reason: Reason = NO_REASON) -> None:
-        """Says goodbye: nothing of ours follows. What is queued goes out before it, large messages included."""
-        if self.goodbye_said is None and not self.over:
-            self.goodbye_said = reason
-            self._flush_goodbye()
+    def goodbye(self, reason: Reason = NO_REASON, at_once: bool = False) -> None:
+        """Says goodbye: nothing of ours follows. What is queued goes out before it, large messages included, unless it
+        is to be said ``at_once``: then what waits for credit or for its turn is cut."""
+        if self.over or self.goodbye_sent:
+            return
+        self.goodbye_said = self.goodbye_said or reason
+        self._hurries |= at_once or reason.code != codes.NONE
+        self._flush_goodbye()
 
     def _may_say_goodbye(self) -> bool:
         if self.goodbye_said is None or self.goodbye_sent or self.over:
             return False
-        # After the peer's goodbye no credit comes: a large message that waits for some is cut.
-        return self._large_open == 0 or (self.peer_goodbye is not None and not self._large)
+        return self._hurries or (self._large_open == 0 and not self._line)
 
     def _flush_goodbye(self) -> None:
         if self._may_say_goodbye() and self.goodbye_said is not None:
             self._flush_credit()
             self._control(frames.Goodbye(self.goodbye_said))
             self.goodbye_sent = True
-            self._end_if_both_are_through()
-
-    def _end_if_both_are_through(self) -> None:
-        if self.goodbye_sent and self.peer_goodbye is not None:
-            self._fail(SessionOver(SessionOver.CLOSED, "the session was closed"))
 
     def is_settled(self) -> bool:
         """Whether every sending end and stream has said its last: a goodbye takes nothing away."""
@@ -310,17 +295,16 @@ class Machine(ChannelRules, MessageRules, StreamRules):
         return any(not isinstance(entry, SendEntry) or not entry.closed for entry in self.entries.open.values())
 
     def _on_goodbye(self, goodbye: frames.Goodbye) -> None:
-        self.peer_goodbye = reason = goodbye.reason
+        reason = goodbye.reason
         if reason.code != codes.NONE:
             text = f"the peer ended the session: {reason}"
             self._fail(SessionOver(SessionOver.PEER_CLOSED, text, reason.code, reason.text))
             return
         if not self.established:
             raise Misbehaviour("the first frame is no HELLO")
-        self.events.append(Event(GOODBYE))
-        # What we have sent may still be taken there, and what has credit may still be sent.
-        self._end_receiving()
-        self._end_if_both_are_through()
+        # Behind what is written already; what is not ended by now is cut on both sides.
+        self._control(frames.Goodbye(NO_REASON))
+        self._fail(SessionOver(SessionOver.CLOSED, "the session was closed"))
 
     def _fail(self, why: SessionOver) -> None:
         """The session is over: tells the peer why, if it is to blame, and everybody here."""
@@ -329,26 +313,18 @@ class Machine(ChannelRules, MessageRules, StreamRules):
             self.goodbye_sent = True
         self.over = why
         self._input.clear()
-        self._end_receiving()
-        told = codes.GOING_AWAY if why.kind == SessionOver.CLOSED else codes.DISCONNECTED
+        told = codes.SESSION_CLOSED if why.kind == SessionOver.CLOSED else codes.DISCONNECTED
         for entry in list(self.entries.open.values()):
             if isinstance(entry, SendEntry):
                 self._lose_sender(entry, told)
-            elif isinstance(entry, StreamEntry):
-                entry.stopped = entry.stopped or Reason(codes.DISCONNECTED)
-                self.events.append(Event(STREAM_WRITABLE, entry))
-        self._large.clear()
-        self._large_open = 0
-
-    def _end_receiving(self) -> None:
-        """Nothing more will arrive: what was not closed is lost."""
-        for entry in list(self.entries.open.values()):
-            if isinstance(entry, RecvEntry):
-                self._lose_receiver(entry)
-            elif isinstance(entry, StreamEntry):
-                entry.ended = entry.ended or Reason(codes.DISCONNECTED)
-                self.events.append(Event(STREAM_READABLE, entry))
+            elif isinstance(entry, RecvEntry):
+                self._lose_receiver(entry, told)
+            else:
+                entry.ended, entry.stopped = entry.ended or Reason(told), entry.stopped or Reason(told)
+                self.events += [Event(STREAM_READABLE, entry), Event(STREAM_WRITABLE, entry)]
                 self._finish_stream(entry)
+        self._line.clear()
+        self.cut, self._large_open = self._large_open, 0
 
     # ---- credit that is due
 

@@ -10,18 +10,18 @@ from .entries import WRAP, Entry, Outgoing, Parcel, Partial, RecvEntry, SendEntr
 from .errors import Misbehaviour
 from .events import READABLE, TAKEN, WRITABLE, Event
 from .frames import SENDER_HOME
+from .limits import MAX_COUNT
+from .turns import TURN
 
 if TYPE_CHECKING:
     from .machine import Machine
 
-#: Output from which on no message starts, in bytes.
-HIGH_WATER = 1024 * 1024
 MAX_CREDIT = 0x7FFF_FFFF
 
 
-def charge(payload: int, attachments: int) -> int:
+def charge(payload: int, attachments: int, headers: int = 0) -> int:
     """What a message costs in bytes of credit, the same on every link."""
-    return payload + 16 * attachments + 32
+    return 32 + 16 * attachments + headers + payload
 
 
 @dataclass
@@ -34,6 +34,10 @@ class Parts:
     order: Sequence[Entry | int] = ()
     flaw: int = 0
     home: set[int] = field(default_factory=set)
+    headers: bytes = b""
+
+    def charge(self) -> int:
+        return charge(len(self.payload), len(self.order), len(self.headers))
 
 
 class MessageRules:
@@ -41,15 +45,17 @@ class MessageRules:
 
     # ---- sending
 
-    def blocked(self: Machine, entry: SendEntry, descriptors: int = 0) -> str | None:
-        """Why no message may start now, or None. `WRITABLE` follows when it may have changed."""
+    def blocked(self: Machine, entry: SendEntry, descriptors: int = 0, cost: int = 32) -> str | None:
+        """Why no message may start now, or None. `WRITABLE` follows when it may have changed. ``cost``: its charge, the
+        least if it is not known yet. One of up to half of the first window waits for all of its credit; a sender that
+        waited so with more might wait for ever, so a larger one is split."""
         if self.over or self.goodbye_said or entry.cancelled or entry.closing:
             return "gone"
         if not entry.has_room():
-            return "bytes" if entry.credit <= 0 and not entry.large and entry.may_start() else "messages"
-        if self._size > HIGH_WATER:
-            if not self._congested or self._congested[-1] is not entry:
-                self._congested.append(entry)
+            return "messages"
+        if entry.credit < (cost if cost <= self.limits.initial_window // 2 else min(cost, entry.floor)):
+            return "bytes"
+        if not self._may_write(entry):
             return "congested"
         if descriptors > self.descriptor_credit:
             if entry not in self._descriptor_waiters:
@@ -72,58 +78,51 @@ class MessageRules:
                 rows.append(self._announce(item))
         self.descriptor_credit -= len(descriptors)
         self._descriptors_out += len(descriptors)
-        cost = charge(len(parts.payload), len(rows))
-        announced = cost > max(entry.credit, self.limits.initial_window)
-        if not announced:
-            entry.credit -= cost
-        flags = parts.flaw | (frames.ATTACHMENTS if rows else 0)
+        cost = parts.charge()
+        flags = parts.flaw | (frames.ATTACHMENTS if rows else 0) | (frames.HEADERS if parts.headers else 0)
         table = bytes([len(rows)]) + frames.encode_table(rows) if rows else b""
+        if parts.headers:
+            table += frames.encode_headers(parts.headers)
         length = 2 + len(table) + len(parts.payload)
-        if not announced and length <= self.limits.max_frame:
+        if cost <= entry.credit and length <= min(self.limits.max_frame, max(self._most(entry), TURN)):
+            entry.credit -= cost
             head = frames.header(length, frames.MESSAGE, entry.id) + bytes([flags, parts.codec])
-            self._write(head + table + parts.payload, descriptors)
+            self._write_turn(entry, head + table + parts.payload, descriptors)
         else:
             head = bytes([flags, parts.codec])
-            entry.large = Outgoing(head, table, parts.payload, announced, descriptors)
+            entry.large = Outgoing(head, table, parts.payload, cost - len(parts.payload), descriptors)
             self._large_open += 1
-            if rows:
-                # The message that names a channel goes before what is sent on the channel.
-                self._write_fragment(entry)
-            else:
-                self._large.append(entry)
+            # The message that names a channel goes before what is sent on the channel.
+            self._write_part(entry, entry.large)
+            self._push_large(entry)
         for item in parts.order:
             if not isinstance(item, int) and item.id not in parts.home:
                 self._begin(item)
 
-    def _write_fragment(self: Machine, entry: SendEntry) -> None:
-        """Writes the next frame of a large message; it goes to the end of the line if there is more to send."""
-        large = entry.large
-        if large is None:
-            return
+    def _push_large(self: Machine, entry: SendEntry) -> None:
+        """Goes on with a large message, as far as credit and its turn go."""
+        while entry.large and entry.credit > 0 and self._may_write(entry):
+            self._write_part(entry, entry.large)
+
+    def _write_part(self: Machine, entry: SendEntry, large: Outgoing) -> None:
+        """Writes the next frame of a large message, at least one byte of it."""
         left = len(large.payload) - large.sent
         overhead = 1 if large.started else 6 + len(large.table)
-        size = min(left, self.limits.max_frame - overhead)
-        if large.announced:
-            if entry.credit <= 0:
-                large.queued = False
-                return
-            fixed = 0 if large.started else 32 + 16 * (len(large.table) // 13)
-            size = min(size, max(0, entry.credit - fixed))
-            entry.credit -= size + fixed
+        fixed = 0 if large.started else large.fixed
+        size = min(left, max(1, self._most(entry) - overhead), entry.credit - fixed)
+        entry.credit -= size + fixed
         more = size < left
         part = large.payload[large.sent : large.sent + size]
         if large.started:
-            self._write(frames.header(1 + size, frames.FRAGMENT, entry.id) + bytes([more]) + part)
+            self._write_turn(entry, frames.header(1 + size, frames.FRAGMENT, entry.id) + bytes([more]) + part)
         else:
             total = len(large.payload).to_bytes(4, "big") if more else b""
-            flags = large.head[0] | (frames.MORE | (frames.ANNOUNCED if large.announced else 0) if more else 0)
+            flags = large.head[0] | (frames.MORE if more else 0)
             body = bytes([flags, large.head[1]]) + large.table + total + part
-            self._write(frames.header(len(body), frames.MESSAGE, entry.id) + body, large.descriptors)
+            self._write_turn(entry, frames.header(len(body), frames.MESSAGE, entry.id) + body, large.descriptors)
         large.started = True
         large.sent += size
-        if more:
-            self._large.append(entry)
-        else:
+        if not more:
             self._drop_large(entry)
             self._push_close(entry)
             self.events.append(Event(WRITABLE, entry))
@@ -138,9 +137,9 @@ class MessageRules:
         if credit.id == 0:
             self._on_descriptor_credit(credit)
             return
-        entry = self.entries.lookup(credit.id)
-        if entry is None:
+        if self.entries.has_crossed(credit.id):
             return
+        entry = self.entries.lookup(credit.id)
         if isinstance(entry, StreamEntry) and not credit.taken and not credit.wanted:
             self._on_stream_credit(entry, credit.bytes)
             return
@@ -149,13 +148,13 @@ class MessageRules:
         if credit.taken > entry.untaken:
             raise Misbehaviour("more taken than sent", codes.FLOW_CONTROL)
         entry.taken = (entry.taken + credit.taken) & WRAP
+        if entry.demand() + credit.wanted > MAX_COUNT:
+            raise Misbehaviour("more receives than can wait", codes.FLOW_CONTROL)
         entry.wanted = (entry.wanted + credit.wanted) & WRAP
         entry.credit += credit.bytes
         if entry.credit > MAX_CREDIT:
             raise Misbehaviour("more credit than a channel can have", codes.FLOW_CONTROL)
-        if entry.large and not entry.large.queued and entry.credit > 0:
-            entry.large.queued = True
-            self._large.append(entry)
+        self._push_large(entry)
         if credit.taken:
             self.events.append(Event(TAKEN, entry, credit.taken))
         self.events.append(Event(WRITABLE, entry))
@@ -167,29 +166,28 @@ class MessageRules:
         if size > self.limits.max_message:
             raise Misbehaviour(f"a message of {size} bytes", codes.MESSAGE_TOO_LARGE)
         count = len(message.table)
-        announced = bool(message.flags & frames.ANNOUNCED)
-        cost = charge(len(message.payload) if announced else size, count)
         entry = self.entries.lookup(message.id)
-        if entry is None:
-            self.reject_all(self._take_table(message.table))
-            return
         if not isinstance(entry, RecvEntry):
             raise Misbehaviour("MESSAGE to what is no receiving end")
-        # What may pass the end of the credit: a message that fits the first window, or the fixed part of the others.
-        self._admit(entry, cost, charge(0, count) if announced else self.limits.initial_window)
+        if entry.cancelled:
+            self.reject_all(self._take_table(message.table))
+            return
+        headers = len(message.headers)
+        self._admit(entry, charge(len(message.payload), count, headers))
         attachments = self._take_table(message.table)
         flaw = message.flags & (frames.NOT_ENCODED | frames.NOT_FORWARDED)
-        if entry.cancelled:
-            self.reject_all(attachments)
-            attachments = []
-        if message.total is not None:
-            partial = Partial(message.codec, flaw, attachments, cost, message.total, announced)
-            self._begin_partial(entry, partial, message.payload)
-        elif not entry.cancelled:
-            self._deliver(entry, Parcel(message.codec, flaw, attachments, message.payload, cost))
+        whole = charge(size, count, headers)
+        if message.total is None:
+            parcel = Parcel(message.codec, flaw, attachments, message.payload, whole, message.headers)
+            self._deliver(entry, parcel)
+            return
+        payload = bytearray(message.payload)
+        entry.partial = Partial(message.codec, flaw, attachments, whole, message.total, payload, message.headers)
+        self._line_up(entry)
+        self._mark_due(entry)
 
-    def _admit(self: Machine, entry: RecvEntry, cost: int, overshoot: int) -> None:
-        """Counts the start of a message, which must have been granted: CR-01, CR-07, CR-12."""
+    def _admit(self: Machine, entry: RecvEntry, cost: int) -> None:
+        """Counts the start of a message, which must have been granted: CR-01, CR-07."""
         if entry.closed:
             raise Misbehaviour("a message after CLOSE")
         if entry.partial:
@@ -197,9 +195,8 @@ class MessageRules:
         ahead = (entry.wanted - entry.arrived) & WRAP
         if entry.room_left() == 0 and not 0 < ahead <= WRAP // 2:
             raise Misbehaviour("a message for which there is no room", codes.FLOW_CONTROL)
-        if entry.window.left <= 0 or cost > max(entry.window.left, overshoot):
+        if not entry.window.arrive(cost):
             raise Misbehaviour("more bytes than granted", codes.FLOW_CONTROL)
-        entry.window.arrive(cost)
         entry.arrived = (entry.arrived + 1) & WRAP
 
     def _deliver(self: Machine, entry: RecvEntry, parcel: Parcel) -> None:
@@ -208,71 +205,53 @@ class MessageRules:
         # The arrival may have used up what the sender had, while something is owed already.
         self._mark_due(entry)
 
-    def _begin_partial(self: Machine, entry: RecvEntry, partial: Partial, first: bytes) -> None:
-        partial.received = len(first)
-        entry.partial = partial
-        if entry.cancelled:
-            return
-        partial.payload += first
-        if partial.announced:
-            entry.reserving = entry.window.missing(partial.total - partial.received)
-            if entry.reserving:
-                self._reservations.append(entry)
-                self._serve_reservations()
-            self._mark_due(entry)
-
     def _on_fragment(self: Machine, fragment: frames.Fragment) -> None:
         entry = self.entries.lookup(fragment.id)
-        if entry is None:
-            return
         if not isinstance(entry, RecvEntry):
             raise Misbehaviour("FRAGMENT to what is no receiving end")
+        if entry.cancelled:
+            return
         partial, size = entry.partial, len(fragment.payload)
         if partial is None:
             raise Misbehaviour("a FRAGMENT of nothing")
-        have = partial.received + size
+        have = len(partial.payload) + size
         if have > partial.total or fragment.more == (have == partial.total):
             raise Misbehaviour("fragments that do not add up")
-        partial.received = have
-        if partial.announced:
-            if entry.window.left < size and not entry.cancelled:
-                raise Misbehaviour("more bytes than granted", codes.FLOW_CONTROL)
-            entry.window.arrive(size)
-            partial.charge += size
-        if not entry.cancelled:
-            partial.payload += fragment.payload
+        if not entry.window.arrive(size):
+            raise Misbehaviour("more bytes than granted", codes.FLOW_CONTROL)
+        partial.payload += fragment.payload
         if fragment.more:
-            if not entry.cancelled:
-                self._mark_due(entry)
+            self._mark_due(entry)
             return
         entry.partial = None
-        if not entry.cancelled:
-            parcel = Parcel(partial.codec, partial.flaw, partial.attachments, bytes(partial.payload), partial.charge)
-            self._deliver(entry, parcel)
+        payload = bytes(partial.payload)
+        attachments = partial.attachments
+        parcel = Parcel(partial.codec, partial.flaw, attachments, payload, partial.charge, partial.headers)
+        self._deliver(entry, parcel)
 
-    # ---- memory for announced messages
+    # ---- memory for large messages
 
-    def _serve_reservations(self: Machine) -> None:
-        """Grants memory to announced messages, first come first served; then to those that a receive waits for."""
-        line = self._reservations
-        while line and self._grant_reservation(line[0]):
-            line.popleft()
-        for entry in [entry for entry in line if entry.waiting and not entry.inbox]:
-            if not self._grant_reservation(entry):
-                return
-            line.remove(entry)
+    def _line_up(self: Machine, entry: RecvEntry) -> None:
+        """A message larger than its window stands in line while a receive waits for it and nothing else (CR-13)."""
+        partial, window = entry.partial, entry.window
+        stands = partial and partial.charge > window.size + window.extra and entry.waiting and not entry.inbox
+        if stands and entry not in self._awaited:
+            self._awaited.append(entry)
+            self._serve_large()
+        elif not stands and entry in self._awaited:
+            self._awaited.remove(entry)
+            self._serve_large()
 
-    def _grant_reservation(self: Machine, entry: RecvEntry) -> bool:
-        """False: there is no memory for it now."""
-        if entry.reserving == 0 or entry.closed or entry.cancelled:
-            return True
-        if not self.ours.reserve(entry.reserving, entry.waiting > 0 and not entry.inbox):
-            return False
-        entry.window.grant_extra(entry.reserving)
-        entry.granted += entry.reserving
-        entry.reserving = 0
-        self._mark(entry)
-        return True
+    def _serve_large(self: Machine) -> None:
+        while self._awaited:
+            entry = self._awaited[0]
+            if entry.partial is not None:
+                lacks = entry.partial.charge - entry.window.size
+                if not self.ours.reserve(lacks):
+                    return
+                entry.window.extra = lacks
+                self._mark(entry)
+            self._awaited.popleft()
 
     # ---- what the application takes
 
@@ -294,7 +273,8 @@ class MessageRules:
                 entry.window.grow(grown)
         if freed:
             self.ours.extra -= freed
-            self._serve_reservations()
+            self._serve_large()
+        self._line_up(entry)
         self._mark_due(entry)
         self._note_all_taken(entry)
 
@@ -302,8 +282,7 @@ class MessageRules:
         """So many receives wait now: a level, not a count of calls (CR-03)."""
         if waiting != entry.waiting:
             entry.waiting = waiting
-            if entry.reserving:
-                self._serve_reservations()
+            self._line_up(entry)
             self._mark_due(entry)
 
     def _mark_due(self: Machine, entry: RecvEntry) -> None:
@@ -324,7 +303,6 @@ class MessageRules:
         wanted = entry.want_increment() if entry.serves_demand() else 0
         entry.wanted = (entry.wanted + wanted) & WRAP
         taken, entry.owed = entry.owed, 0
-        extra, entry.granted = entry.granted, 0
-        granted = extra + entry.window.grant()
+        granted = entry.window.grant()
         if taken or wanted or granted:
             self._control(frames.Credit(entry.id, taken, wanted, granted))

@@ -8,14 +8,13 @@ from . import codes, frames
 from .entries import StreamEntry
 from .errors import NO_REASON, Misbehaviour, Reason
 from .events import STREAM_READABLE, STREAM_WRITABLE, Event
+from .turns import FILL
 
 if TYPE_CHECKING:
     from .machine import Machine
 
 #: What a stream keeps that it has no credit for, in bytes.
 UNSENT = 64 * 1024
-#: Output from which on streams keep their bytes, in bytes.
-HIGH_WATER = 256 * 1024
 MAX_CREDIT = 0x7FFF_FFFF
 
 
@@ -32,7 +31,7 @@ class StreamRules:
         if room < kept:
             allowed = room
             if not entry.unsent and entry.announced:
-                allowed += max(0, min(entry.credit, HIGH_WATER - self._size))
+                allowed += max(0, min(entry.credit, FILL - self._size))
             kept = min(kept, allowed)
         entry.unsent += data[:kept]
         self._push_stream(entry)
@@ -43,14 +42,11 @@ class StreamRules:
         if not entry.announced or entry.end_sent or self.goodbye_sent or self.over:
             return
         at = 0
-        while at < len(entry.unsent) and entry.credit > 0:
-            if self._size >= HIGH_WATER:
-                self._congested.append(entry)
-                break
-            part = bytes(entry.unsent[at : at + min(self.limits.max_frame, entry.credit)])
+        while at < len(entry.unsent) and entry.credit > 0 and self._may_write(entry):
+            part = bytes(entry.unsent[at : at + min(self._most(entry), entry.credit)])
             at += len(part)
             entry.credit -= len(part)
-            self._write(frames.encode(frames.Data(entry.id, part)))
+            self._write_turn(entry, frames.encode(frames.Data(entry.id, part)))
         full = len(entry.unsent) >= UNSENT
         del entry.unsent[:at]
         if not entry.unsent and entry.finish is not None:
@@ -59,10 +55,11 @@ class StreamRules:
             self.events.append(Event(STREAM_WRITABLE, entry))
 
     def stream_finish(self: Machine, entry: StreamEntry, reason: Reason = NO_REASON) -> None:
-        """This side writes no more: the end follows what is kept; an error goes before it."""
+        """This side writes no more: the end follows what is kept. An error goes before it, but for those that say that
+        the writer was dropped."""
         if entry.finish is None:
             entry.finish = reason
-            if reason.code != codes.NONE:
+            if reason.code not in (codes.NONE, codes.ABANDONED, codes.PANICKED):
                 entry.unsent.clear()
             self._push_stream(entry)
 
@@ -80,8 +77,6 @@ class StreamRules:
 
     def _on_stop(self: Machine, stop: frames.Stop) -> None:
         entry = self._lookup_stream(stop.id)
-        if entry is None:
-            return
         if entry.stopped is not None:
             raise Misbehaviour("a second STOP")
         entry.stopped = stop.reason
@@ -105,6 +100,8 @@ class StreamRules:
                     window.grow(grown)
             if window.is_due():
                 self._mark(entry)
+        elif data and not entry.arrived:
+            self._send_stop(entry)
         return data
 
     def stream_stop(self: Machine, entry: StreamEntry, reason: Reason = NO_REASON) -> None:
@@ -112,6 +109,7 @@ class StreamRules:
         entry.arrived.clear()
         if entry.stop is None:
             entry.stop = reason
+            self._release_window(entry)
             self._send_stop(entry, reason)
 
     def _send_stop(self: Machine, entry: StreamEntry, reason: Reason = NO_REASON) -> None:
@@ -122,15 +120,12 @@ class StreamRules:
 
     def _on_data(self: Machine, data: frames.Data) -> None:
         entry = self._lookup_stream(data.id)
-        if entry is None:
-            return
         if entry.ended is not None:
             raise Misbehaviour("DATA after END")
-        if len(data.payload) > entry.window.left:
-            raise Misbehaviour("more bytes than granted", codes.FLOW_CONTROL)
-        entry.window.arrive(len(data.payload))
         if entry.stop is not None:
             return
+        if not entry.window.arrive(len(data.payload)):
+            raise Misbehaviour("more bytes than granted", codes.FLOW_CONTROL)
         entry.arrived += data.payload
         if entry.window.is_due():
             self._mark(entry)
@@ -138,12 +133,12 @@ class StreamRules:
 
     def _on_end(self: Machine, end: frames.End) -> None:
         entry = self._lookup_stream(end.id)
-        if entry is None:
-            return
         if entry.ended is not None:
             raise Misbehaviour("a second END")
         entry.ended = end.reason
-        self._send_stop(entry)
+        if not entry.arrived:
+            # What has arrived was counted: STOP says that it was read or dropped (BY-02).
+            self._send_stop(entry)
         self.events.append(Event(STREAM_READABLE, entry))
         self._finish_stream(entry)
 
@@ -156,9 +151,9 @@ class StreamRules:
 
     # ---- both
 
-    def _lookup_stream(self: Machine, id: int) -> StreamEntry | None:
+    def _lookup_stream(self: Machine, id: int) -> StreamEntry:
         entry = self.entries.lookup(id)
-        if entry is not None and not isinstance(entry, StreamEntry):
+        if not isinstance(entry, StreamEntry):
             raise Misbehaviour("a frame of a stream to what is no stream")
         return entry
 
@@ -169,7 +164,6 @@ class StreamRules:
         self._push_stream(entry)
 
     def _finish_stream(self: Machine, entry: StreamEntry) -> None:
-        """Frees the id once nothing more can come for it. What was not read stays with who reads it."""
-        if entry.end_sent and entry.stop_sent and entry.ended is not None:
-            if entry.stopped is not None or not entry.own:
-                self._drop(entry)
+        """Frees the id once END and STOP have gone and have come."""
+        if entry.end_sent and entry.stop_sent and entry.ended is not None and entry.stopped is not None:
+            self._drop(entry)

@@ -10,7 +10,7 @@ from ..proto.entries import Attachment, Entry, RecvEntry, SendEntry, StreamEntry
 from ..proto.errors import OpenError, Reason, SessionOver
 from ..proto.limits import WIRE_LIMITS, Limits
 from ..proto.machine import Machine
-from ..proto.messages import Parts
+from ..proto.messages import Parts, charge
 from .notation import Failure, code_name, limits_of, pairs, unpairs
 
 _LOCAL = {"max_window": "max_window", "max_control": "max_control_bytes", "max_pings": "max_pings"}
@@ -29,6 +29,7 @@ class Application:
         self._lost: set[int] = set()
         # What the last message taken has brought, and nobody has claimed.
         self._unclaimed: list[Attachment] = []
+        self._why = codes.UNCLAIMED
 
     def recv(self, data: bytes) -> None:
         self.machine.receive(data)
@@ -53,7 +54,7 @@ class Application:
 
     def settle(self) -> None:
         unclaimed, self._unclaimed = self._unclaimed, []
-        self.machine.reject_all(unclaimed)
+        self.machine.reject_all(unclaimed, Reason(self._why))
 
     def answer(self, gives: Any = None) -> dict[str, Any]:
         """What came of a request: everything that leaves, and the events."""
@@ -75,8 +76,6 @@ class Application:
             limits = {name: getattr(machine.limits, name) for name in WIRE_LIMITS}
             said = unpairs(machine.peer_hello.metadata) if machine.peer_hello else []
             return {"event": "established", "limits": limits, "codecs": list(machine.codecs), "metadata": said}
-        if event.kind == events.GOODBYE and machine.peer_goodbye is not None:
-            return {"event": "goodbye", "code": machine.peer_goodbye.code, "text": machine.peer_goodbye.text}
         if event.kind == events.OPENED and isinstance(entry, RecvEntry) and entry.opening:
             self._entries[entry.id] = entry
             name, metadata = entry.opening
@@ -114,19 +113,21 @@ class Application:
             return {"err": "MESSAGE_TOO_LARGE"}
         if len(rows) > limits.max_attachments:
             return {"err": "TOO_MANY_ATTACHMENTS"}
-        refused = self._refused(entry, sum(row["kind"] == frames.DESCRIPTOR for row in rows))
+        headers = bytes.fromhex(said.get("headers", ""))
+        cost = charge(len(payload), len(rows), len(headers))
+        refused = self._refused(entry, sum(row["kind"] == frames.DESCRIPTOR for row in rows), cost)
         if refused:
             return refused
         order, home = self._allocate(rows)
-        self.machine.send(entry, Parts(said.get("codec", 0), payload, order, 0, home))
+        self.machine.send(entry, Parts(said.get("codec", 0), payload, order, 0, home, headers))
         ids = [None if isinstance(item, int) or item.id in home else item.id for item in order]
         return {"sent": True, "ids": ids}
 
-    def _refused(self, entry: SendEntry, descriptors: int = 0) -> Any:
+    def _refused(self, entry: SendEntry, descriptors: int, cost: int) -> Any:
         left = self.machine.over is not None or self.machine.goodbye_said is not None
         if entry.cancelled is not None and not left:
             return {"err": "CANCELLED", "cancel": _cancel(entry)}
-        why = self.machine.blocked(entry, descriptors)
+        why = self.machine.blocked(entry, descriptors, cost)
         if why == "gone":
             return {"err": "CLOSED"}
         return {"sent": False, "blocked": why} if why else None
@@ -158,10 +159,11 @@ class Application:
     def op_send_flaw(self, said: dict[str, Any]) -> Any:
         entry = self._entry(said, SendEntry)
         flaw = frames.NOT_ENCODED if said["flaw"] == "not_encoded" else frames.NOT_FORWARDED
-        refused = self._refused(entry)
+        parts = Parts(self.machine.codecs[0], said.get("text", "").encode(), (), flaw)
+        refused = self._refused(entry, 0, parts.charge())
         if refused:
             return refused
-        self.machine.send(entry, Parts(self.machine.codecs[0], said.get("text", "").encode(), (), flaw))
+        self.machine.send(entry, parts)
         return {"sent": True, "ids": []}
 
     def op_status(self, said: dict[str, Any]) -> Any:
@@ -186,9 +188,15 @@ class Application:
             reason = entry.close_reason
             return {"close": {"scope": entry.close_scope, "code": reason.code, "text": reason.text}}
         for attachment in parcel.attachments:
-            if attachment.entry is not None:
-                self._entries[attachment.entry.id] = attachment.entry
+            entry_of = attachment.entry
+            if entry_of is not None:
+                known = self._entries.get(entry_of.id)
+                # The id of one that has ended may have been given again, and be known already.
+                if not entry_of.finished or known is None or known.finished:
+                    self._entries[entry_of.id] = entry_of
         self._unclaimed = list(parcel.attachments)
+        # What stands in the place of a message brings nothing to claim.
+        self._why = codes.NOT_DELIVERED if parcel.flaw else codes.UNCLAIMED
         self.machine.taken(entry, 1, parcel.charge)
         if parcel.flaw:
             name = "not_encoded" if parcel.flaw == frames.NOT_ENCODED else "not_forwarded"
@@ -197,7 +205,10 @@ class Application:
             {"kind": a.kind, "id": a.entry.id if a.entry else 0, "capacity": a.capacity, "wanted": a.wanted}
             for a in parcel.attachments
         ]
-        return {"message": {"codec": parcel.codec, "payload": parcel.payload.hex(), "attachments": rows}}
+        message = {"codec": parcel.codec, "payload": parcel.payload.hex(), "attachments": rows}
+        if parcel.headers:
+            message["headers"] = parcel.headers.hex()
+        return {"message": message}
 
     def op_close(self, said: dict[str, Any]) -> Any:
         self.machine.close(self._entry(said, SendEntry), said.get("scope", 0), _reason(said))

@@ -50,6 +50,8 @@ def frame_to_json(frame: frames.Frame) -> dict[str, Any]:
         made["attachments"] = [dataclasses.asdict(entry) for entry in frame.table]
         if frame.total is not None:
             made["total"] = frame.total
+        if frame.headers:
+            made["headers"] = frame.headers.hex()
         return made
     if isinstance(frame, (frames.Ping, frames.Pong)):
         made["payload"] = frame.number.hex()
@@ -87,7 +89,8 @@ def frame_from_json(said: dict[str, Any]) -> frames.Frame:
         table = tuple(
             frames.Entry(row["kind"], *(row.get(name, 0) for name in ("id", "capacity", "wanted"))) for row in rows
         )
-        return frames.Message(id, get("flags"), get("codec"), table, said.get("total"), payload)
+        headers = bytes.fromhex(said.get("headers", ""))
+        return frames.Message(id, get("flags"), get("codec"), table, said.get("total"), payload, headers)
     makers: dict[str, Callable[[], frames.Frame]] = {
         "OPEN": lambda: frames.Open(id, get("capacity"), said.get("name", ""), pairs(said.get("metadata"))),
         "FRAGMENT": lambda: frames.Fragment(id, bool(get("flags")), payload),
@@ -201,7 +204,7 @@ def decode_value(codec: str, payload: bytes, attachments: int) -> Any:
         def clone(self) -> Index:
             return self
 
-        def drop(self) -> None: ...
+        def _end(self, reason: Reason) -> None: ...
 
     try:
         id = codecs.codec_id(codec)
