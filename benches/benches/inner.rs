@@ -69,7 +69,7 @@ impl Pair {
     fn encode(&mut self) {
         for _ in 0..BATCH {
             let payload = Payload::Copy(&PAYLOAD);
-            let message = Outgoing { codec: 1, flaw: Flaw::None, attachments: &[], payload };
+            let message = Outgoing { codec: 1, flaw: Flaw::None, attachments: &[], headers: &[], payload };
             self.sender.try_send(self.sending, message).expect("has room");
         }
         write(&mut self.sender, &mut self.output, &mut self.link);

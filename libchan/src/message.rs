@@ -39,12 +39,14 @@ pub(crate) struct Encoded {
     pub(crate) codec: AnyCodec,
     pub(crate) ends: Ends,
     pub(crate) kept: Option<PayloadBytes>,
+    /// Of a message that arrived and goes on.
+    pub(crate) headers: Option<Box<[u8]>>,
 }
 
 impl Encoded {
     /// A plain message after all: nothing but the bytes in the caller's buffer.
     pub(crate) fn plain(codec: &AnyCodec) -> Self {
-        Self { codec: codec.clone(), ends: Ends::new(), kept: None }
+        Self { codec: codec.clone(), ends: Ends::new(), kept: None, headers: None }
     }
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct Arrived<'a> {
     /// The payload again, where it can be kept without a copy.
     pub(crate) shared: Option<&'a Bytes>,
     pub(crate) ends: Ends,
+    pub(crate) headers: Option<Box<[u8]>>,
 }
 
 /// As [`encode`].
@@ -108,7 +111,12 @@ fn gather(
 ) -> Result<Encoded, SendFailure> {
     let ends = scope.finish()?;
     result.map_err(|error| SendFailure::Encode(error.to_string()))?;
-    Ok(Encoded { codec: codec.clone(), ends, kept: uncopied.parts(out).map(PayloadBytes::Parts) })
+    Ok(Encoded {
+        codec: codec.clone(),
+        ends,
+        kept: uncopied.parts(out).map(PayloadBytes::Parts),
+        headers: None,
+    })
 }
 
 /// Decodes a message as `T`. Ends that are not claimed by the value, or all of them on failure, are closed.
@@ -140,7 +148,7 @@ fn decode_plain<T: Message>(
 ) -> Result<(), RecvError> {
     if TypeId::of::<T>() == TypeId::of::<Raw>() {
         let codec = codec.clone();
-        *place = Some(decode(Arrived { codec, payload, shared: None, ends: Ends::new() })?);
+        *place = Some(decode(Arrived { codec, payload, shared: None, ends: Ends::new(), headers: None })?);
         return Ok(());
     }
     let scope = attach::DecodeScope::empty(codec.placeholder());

@@ -16,6 +16,8 @@ pub(crate) struct Parcel {
     pub(crate) flaw: Flaw,
     pub(crate) payload: PayloadBytes,
     pub(crate) ends: Ends,
+    /// Headers of the message as it arrived: they go on with it.
+    pub(crate) headers: Option<Box<[u8]>>,
     /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
     pub(crate) bound: Option<Attaches>,
     /// It was encoded elsewhere: what goes wrong with it now is a failure to forward it.
@@ -74,6 +76,7 @@ impl Parcel {
             flaw: Flaw::None,
             payload,
             ends: encoded.ends,
+            headers: encoded.headers,
             bound: None,
             forwarded: false,
             from: None,
@@ -83,7 +86,16 @@ impl Parcel {
     /// A message that stands for one that could not be encoded or forwarded.
     pub(crate) fn flawed(flaw: Flaw, text: String, from: Option<Origin>) -> Self {
         let payload = PayloadBytes::Whole(text.into_bytes().into());
-        Self { codec: AnyCodec::raw(), flaw, payload, ends: Ends::new(), bound: None, forwarded: true, from }
+        Self {
+            codec: AnyCodec::raw(),
+            flaw,
+            payload,
+            ends: Ends::new(),
+            headers: None,
+            bound: None,
+            forwarded: true,
+            from,
+        }
     }
 
     /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
@@ -95,6 +107,7 @@ impl Parcel {
             flaw: self.flaw,
             payload: self.payload.clone(),
             ends,
+            headers: self.headers.clone(),
             bound: None,
             forwarded: self.forwarded,
             from: self.from.clone(),

@@ -34,6 +34,8 @@ pub struct Raw {
     payload: Bytes,
     /// Behind a lock because sending works on `&Raw`: an end that arrived is made shareable at the first send.
     ends: Mutex<Ends>,
+    /// As they arrived: they go on with it.
+    headers: Option<Box<[u8]>>,
 }
 
 impl Raw {
@@ -49,7 +51,7 @@ impl Raw {
         let ends = scope.finish()?;
         result.map_err(|error| SendFailure::Encode(error.to_string()))?;
         let payload = uncopied.parts(&out).map_or_else(|| out.into(), |parts| join(&parts));
-        Ok(Self { codec, payload, ends: Mutex::new(ends) })
+        Ok(Self { codec, payload, ends: Mutex::new(ends), headers: None })
     }
 
     /// Decodes it. Ends in it that `T` does not claim are closed.
@@ -61,6 +63,7 @@ impl Raw {
             codec: self.codec,
             payload: &self.payload,
             shared: Some(&self.payload),
+            headers: None,
             ends: self.ends.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
         })
     }
@@ -84,12 +87,12 @@ impl Raw {
     #[doc(hidden)]
     #[must_use]
     pub fn with_payload(self, codec: AnyCodec, payload: Bytes) -> Self {
-        Self { codec, payload, ends: self.ends }
+        Self { codec, payload, ..self }
     }
 
     pub(crate) fn from_arrived(arrived: Arrived<'_>) -> Self {
         let payload = arrived.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(arrived.payload));
-        Self { codec: arrived.codec, payload, ends: Mutex::new(arrived.ends) }
+        Self { codec: arrived.codec, payload, ends: Mutex::new(arrived.ends), headers: arrived.headers }
     }
 
     pub(crate) fn to_encoded(&self) -> Result<Encoded, SendFailure> {
@@ -99,6 +102,7 @@ impl Raw {
             codec: self.codec.clone(),
             ends: handles,
             kept: Some(PayloadBytes::Whole(self.payload.clone())),
+            headers: self.headers.clone(),
         })
     }
 }
@@ -191,6 +195,7 @@ impl<'de> Deserialize<'de> for Raw {
             codec: AnyCodec::builtin(id).unwrap_or_else(|| AnyCodec::unknown(id)),
             payload: payload.0.into(),
             ends: Mutex::new(ends.into_iter().map(|end| end.0).collect()),
+            headers: None,
         })
     }
 }

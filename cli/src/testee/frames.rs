@@ -63,12 +63,15 @@ fn to_json(frame: &Frame) -> Json {
         Frame::Open { id, capacity, name, metadata } => {
             json!({"t": "OPEN", "id": id, "capacity": capacity, "name": name, "metadata": pairs(metadata)})
         }
-        Frame::Message { id, flags, codec, table, total, payload } => {
+        Frame::Message { id, flags, codec, table, headers, total, payload } => {
             let attachments: Vec<Json> = table.iter().map(entry_to_json).collect();
             let mut json = json!({
                 "t": "MESSAGE", "id": id, "flags": flags, "codec": codec,
                 "attachments": attachments, "payload": hex(payload),
             });
+            if !headers.is_empty() {
+                json["headers"] = hex(headers).into();
+            }
             if let Some(total) = total {
                 json["total"] = (*total).into();
             }
@@ -214,6 +217,7 @@ fn from_json(json: &Json) -> Result<Frame, String> {
             flags: json.small("flags")?,
             codec: json.small("codec")?,
             table: json.list("attachments")?.iter().map(entry_from_json).collect::<Result<_, _>>()?,
+            headers: json.bytes("headers")?,
             total: if json.field("total").is_null() { None } else { Some(json.small("total")?) },
             payload: payload()?,
         },

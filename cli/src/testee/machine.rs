@@ -52,6 +52,8 @@ pub(super) struct Side {
     pub(super) ends: HashMap<u32, End>,
     /// The attachments of the last message taken that nobody has claimed yet.
     pub(super) unclaimed: Vec<(u32, Attachment)>,
+    /// That message stood for one: nobody sees what it carries.
+    pub(super) flawed: bool,
     events: Vec<Json>,
     pub(super) over: Option<SessionError>,
     pub(super) said_goodbye: bool,
@@ -114,6 +116,7 @@ impl Side {
             unread: Vec::new(),
             ends: HashMap::new(),
             unclaimed: Vec::new(),
+            flawed: false,
             events: Vec::new(),
             over: None,
             said_goodbye: false,
@@ -283,6 +286,8 @@ impl Side {
         };
         let (codec, flaw, charge) = (message.codec, message.flaw, message.charge);
         let attachments = message.attachments.to_vec();
+        let headers = message.headers;
+        self.flawed = flaw != Flaw::None;
         let key = end.key;
         self.machine.taken(key, 1, charge);
         let attachments: Vec<Json> = attachments.into_iter().map(|it| self.arrived(it)).collect();
@@ -292,7 +297,11 @@ impl Side {
             Flaw::NotEncoded => json!({"flaw": "not_encoded", "text": text()}),
             Flaw::NotForwarded => json!({"flaw": "not_forwarded", "text": text()}),
             Flaw::None => {
-                json!({"message": {"codec": codec, "payload": hex(&payload), "attachments": attachments}})
+                let mut json = json!({"codec": codec, "payload": hex(&payload), "attachments": attachments});
+                if let Some(headers) = headers {
+                    json["headers"] = hex(&headers).into();
+                }
+                json!({ "message": json })
             }
         })
     }

@@ -70,11 +70,12 @@ fn open_error(why: OpenError) -> Json {
 impl Side {
     /// What nobody has claimed of the last message is closed.
     fn close_unclaimed(&mut self) {
+        let why = Reason::of(if self.flawed { code::NOT_DELIVERED } else { code::UNCLAIMED });
         for (_, attachment) in std::mem::take(&mut self.unclaimed) {
             if attachment.kind == Kind::Descriptor {
                 self.machine.descriptors_released(1);
             } else {
-                self.machine.reject(attachment, &Reason::of(code::UNCLAIMED));
+                self.machine.reject(attachment, &why);
             }
         }
     }
@@ -118,7 +119,7 @@ impl Side {
     }
 
     fn send(&mut self, id: u32, request: &Json) -> Reply {
-        let payload = request.bytes("payload")?;
+        let (payload, headers) = (request.bytes("payload")?, request.bytes("headers")?);
         let codec = request.small("codec")?;
         let asked = request.list("attachments")?;
         let limits = self.machine.limits();
@@ -142,7 +143,8 @@ impl Side {
             }
         }
         let flaw = Flaw::None;
-        self.put(id, Outgoing { codec, flaw, attachments: &attaches, payload: Payload::Copy(&payload) })
+        let payload = Payload::Copy(&payload);
+        self.put(id, Outgoing { codec, flaw, attachments: &attaches, headers: &headers, payload })
     }
 
     fn send_flaw(&mut self, id: u32, request: &Json) -> Reply {
@@ -156,7 +158,7 @@ impl Side {
         }
         let codec = self.machine.established().and_then(|it| it.codecs.first().copied()).unwrap_or(0);
         let payload = Payload::Copy(request.text("text")?.as_bytes());
-        self.put(id, Outgoing { codec, flaw, attachments: &[], payload })
+        self.put(id, Outgoing { codec, flaw, attachments: &[], headers: &[], payload })
     }
 
     /// Why nothing can be sent, before anything is allocated for it.

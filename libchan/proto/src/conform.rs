@@ -30,6 +30,8 @@ pub enum Frame {
         flags: u8,
         codec: u8,
         table: Vec<Entry>,
+        /// Empty: there is none.
+        headers: Vec<u8>,
         total: Option<u32>,
         payload: Vec<u8>,
     },
@@ -132,10 +134,18 @@ fn read(kind: Type, id: u32, body: &[u8], limits: &Limits) -> Result<Frame, Misb
         Type::Message => {
             let head = Head::parse(&mut reader, limits)?;
             head.check_length(reader.0.len(), limits)?;
-            let Head { flags, codec, table, total, .. } = head;
+            let Head { flags, codec, table, headers, total, .. } = head;
             let payload = reader.0;
             let table = table.chunks_exact(ATTACHMENT).map(entry).collect::<Result<_, _>>()?;
-            Frame::Message { id, flags, codec, table, total, payload: payload.to_vec() }
+            Frame::Message {
+                id,
+                flags,
+                codec,
+                table,
+                headers: headers.to_vec(),
+                total,
+                payload: payload.to_vec(),
+            }
         }
         Type::Fragment => {
             let (&flags, part) = body.split_first().ok_or(Misbehaviour::FrameTooShort)?;
@@ -231,7 +241,9 @@ fn whole(out: &mut Vec<u8>, kind: Type, id: u32, body: &[u8]) {
 }
 
 fn message(frame: &Frame) -> Vec<u8> {
-    let Frame::Message { flags, codec, table, total, payload, .. } = frame else { return Vec::new() };
+    let Frame::Message { flags, codec, table, headers, total, payload, .. } = frame else {
+        return Vec::new();
+    };
     let mut body = vec![*flags, *codec];
     if flags & flag::ATTACHMENTS != 0 {
         body.push(table.len() as u8);
@@ -239,6 +251,10 @@ fn message(frame: &Frame) -> Vec<u8> {
             body.push(*kind);
             body.extend([id, capacity, wanted].into_iter().flat_map(|number| number.to_be_bytes()));
         }
+    }
+    if flags & flag::HEADERS != 0 {
+        body.push(headers.len() as u8);
+        body.extend_from_slice(headers);
     }
     body.extend(total.iter().flat_map(|total| total.to_be_bytes()));
     body.extend_from_slice(payload);

@@ -98,8 +98,9 @@ pub(crate) struct Large {
     pub(crate) sent: usize,
     pub(crate) codec: u8,
     pub(crate) flaw: Flaw,
-    /// The attachment table as it is on the wire.
+    /// The attachment table and the block of headers as they are on the wire.
     pub(crate) table: Vec<u8>,
+    pub(crate) headers: Vec<u8>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) started: bool,
     /// In the queue of those that may go on.
@@ -168,6 +169,7 @@ pub(crate) struct Partial {
     pub(crate) codec: u8,
     pub(crate) flaw: Flaw,
     pub(crate) attachments: Vec<Attachment>,
+    pub(crate) headers: Vec<u8>,
     /// `None`: a frame is being read into it.
     pub(crate) payload: Option<Memory>,
     /// Payload bytes that have arrived.

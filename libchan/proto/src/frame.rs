@@ -180,7 +180,8 @@ pub(crate) mod flag {
     pub(crate) const ATTACHMENTS: u8 = 0x02;
     pub(crate) const NOT_ENCODED: u8 = 0x04;
     pub(crate) const NOT_FORWARDED: u8 = 0x08;
-    pub(crate) const ALL: u8 = 0x0f;
+    pub(crate) const HEADERS: u8 = 0x10;
+    pub(crate) const ALL: u8 = 0x1f;
 }
 
 /// Bytes of an attachment in a MESSAGE.

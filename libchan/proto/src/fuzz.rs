@@ -58,7 +58,13 @@ fn act(machine: &mut Machine, event: &Event) {
                             machine.reject(attachment, &Reason::of(code::NOT_DELIVERED));
                         } else if attachment.kind == Kind::Sender {
                             let payload = Payload::Copy(b"answer");
-                            let answer = Outgoing { codec: 1, flaw: Flaw::None, attachments: &[], payload };
+                            let answer = Outgoing {
+                                codec: 1,
+                                flaw: Flaw::None,
+                                attachments: &[],
+                                headers: &[],
+                                payload,
+                            };
                             let _ = machine.try_send(attachment.key, answer);
                         } else if attachment.kind == Kind::Stream {
                             let _ = machine.stream_send(attachment.key, b"answer", false);

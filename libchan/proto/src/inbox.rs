@@ -66,9 +66,11 @@ pub struct Message<'a> {
     pub flaw: Flaw,
     /// What it carries.
     pub attachments: &'a [Attachment],
+    /// The block of headers; `None`: there is none.
+    pub headers: Option<Box<[u8]>>,
     /// The encoded value.
     pub body: Body<'a>,
-    /// What it is charged against windows: payload + 16 per attachment + 32.
+    /// What it is charged against windows: payload, headers, 16 per attachment, 32.
     pub charge: u32,
 }
 
@@ -78,10 +80,17 @@ struct Head {
     attachments: u8,
     codec: u8,
     flaw: Flaw,
-    shared: bool,
+    /// [`SHARED`], [`HEADERS`].
+    beside: u8,
 }
 
+/// The payload is not in the inbox's buffer.
+const SHARED: u8 = 1;
+/// There is a block of headers.
+const HEADERS: u8 = 2;
+
 impl Head {
+    /// What is charged but for the headers.
     fn charge(self) -> u32 {
         charge(self.length as usize, usize::from(self.attachments))
     }
@@ -89,7 +98,7 @@ impl Head {
     /// A small payload and nothing else.
     #[inline]
     fn is_plain(self) -> bool {
-        self.attachments == 0 && !self.shared && self.flaw == Flaw::None
+        self.attachments == 0 && self.beside == 0 && self.flaw == Flaw::None
     }
 }
 
@@ -112,6 +121,7 @@ pub struct Inbox {
     more: VecDeque<Head>,
     attachments: Vec<Attachment>,
     large: VecDeque<Bytes>,
+    headers: VecDeque<Box<[u8]>>,
 }
 
 /// The largest payload that is copied, in bytes.
@@ -145,7 +155,10 @@ impl Inbox {
     /// What the oldest is charged; 0 if none waits.
     #[inline]
     pub(crate) fn first_charge(&self) -> u32 {
-        self.first.map_or(0, Head::charge)
+        let Some(head) = self.first else { return 0 };
+        let headers =
+            if head.beside & HEADERS != 0 { self.headers.front().map_or(0, |block| block.len()) } else { 0 };
+        head.charge() + headers as u32
     }
 
     /// Takes the oldest.
@@ -153,7 +166,9 @@ impl Inbox {
         let head = self.pop_head()?;
         let first = self.attachments_at as usize;
         self.attachments_at += u32::from(head.attachments);
-        let body = if head.shared {
+        let headers = if head.beside & HEADERS != 0 { self.headers.pop_front() } else { None };
+        let charge = head.charge() + headers.as_ref().map_or(0, |block| block.len() as u32);
+        let body = if head.beside & SHARED != 0 {
             Body::Shared(self.large.pop_front().unwrap_or_default())
         } else {
             let from = self.at as usize;
@@ -161,7 +176,7 @@ impl Inbox {
             Body::Slice(&self.bytes[from..self.at as usize])
         };
         let attachments = &self.attachments[first..self.attachments_at as usize];
-        Some(Message { codec: head.codec, flaw: head.flaw, attachments, body, charge: head.charge() })
+        Some(Message { codec: head.codec, flaw: head.flaw, attachments, headers, body, charge })
     }
 
     /// Takes the oldest if it is a small message that carries nothing: its codec and payload.
@@ -192,21 +207,32 @@ impl Inbox {
         self.begin();
         self.bytes.extend_from_slice(payload);
         let length = payload.len() as u32;
-        self.push_head(Head { length, attachments: 0, codec, flaw: Flaw::None, shared: false });
+        self.push_head(Head { length, attachments: 0, codec, flaw: Flaw::None, beside: 0 });
         self.len()
     }
 
-    pub(crate) fn push(&mut self, codec: u8, flaw: Flaw, attachments: &[Attachment], payload: Payload<'_>) {
+    pub(crate) fn push(
+        &mut self,
+        codec: u8,
+        flaw: Flaw,
+        headers: &[u8],
+        attachments: &[Attachment],
+        payload: Payload<'_>,
+    ) {
         self.begin();
         let length = payload.len() as u32;
-        let shared = !matches!(payload, Payload::Copy(_));
+        let mut beside = if matches!(payload, Payload::Copy(_)) { 0 } else { SHARED };
+        if !headers.is_empty() {
+            self.headers.push_back(headers.into());
+            beside |= HEADERS;
+        }
         match payload {
             Payload::Copy(bytes) => self.bytes.extend_from_slice(bytes),
             Payload::Share(bytes) => self.large.push_back(bytes),
             Payload::Parts(parts) => self.large.push_back(parts.concat().into()),
         }
         self.attachments.extend_from_slice(attachments);
-        self.push_head(Head { length, attachments: attachments.len() as u8, codec, flaw, shared });
+        self.push_head(Head { length, attachments: attachments.len() as u8, codec, flaw, beside });
     }
 
     #[inline]
@@ -254,6 +280,7 @@ impl Inbox {
         self.more.clear();
         self.attachments.clear();
         self.large.clear();
+        self.headers.clear();
     }
 }
 
@@ -278,7 +305,7 @@ impl Payload<'_> {
     }
 }
 
-/// What a message is charged, the same on every link.
+/// What a message without headers is charged, the same on every link. A block of headers adds its length.
 pub fn charge(payload: usize, attachments: usize) -> u32 {
     (payload + 16 * attachments + 32) as u32
 }

@@ -47,7 +47,7 @@ pub use self::hello::{Established, Hello};
 pub use self::inbox::{Attachment, Body, Flaw, Inbox, Kind, Message, Payload, charge};
 pub use self::limits::Limits;
 pub use self::machine::{
-    Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead, TakeLone,
+    Attach, Event, Machine, Outgoing, RecvStatus, Rest, SendStatus, StreamRead, TakeLone, are_headers,
 };
 pub use self::output::Output;
 #[doc(hidden)]

@@ -16,7 +16,7 @@ pub const FLAGS: [(&str, u8); 5] = [
     ("ATTACHMENTS", flag::ATTACHMENTS),
     ("NOT_ENCODED", flag::NOT_ENCODED),
     ("NOT_FORWARDED", flag::NOT_FORWARDED),
-    ("HEADERS", 0x10),
+    ("HEADERS", flag::HEADERS),
 ];
 
 /// All flags together: no other is known.

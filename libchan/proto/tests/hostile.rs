@@ -363,6 +363,37 @@ fn a_message_in_pieces_with_more_than_there_is_credit_for() {
     breaks(&mut peer, &message_frame(2, b""), Misbehaviour::ByteCredit);
 }
 
+/// A message on channel 2 with this block of headers.
+fn with_headers(block: &[u8], payload: &[u8]) -> Vec<u8> {
+    frame(MESSAGE, 2, &[&[0x10, 1, block.len() as u8], block, payload].concat())
+}
+
+#[test]
+fn headers_that_are_not_right() {
+    let cases: [&[u8]; 6] = [b"", b"\x01", b"\x01\x01", b"\x01\x02a", b"\x01\x00\x02", b"\x01\x01ab"];
+    for block in cases {
+        breaks(&mut both(limits()).peer, &with_headers(block, b""), Misbehaviour::Field);
+    }
+    let short = frame(MESSAGE, 2, &[0x10, 1, 200, 1, 0]);
+    breaks(&mut both(limits()).peer, &short, Misbehaviour::FrameTooShort);
+}
+
+#[test]
+fn headers_are_charged_and_handed_over_unread() {
+    let Both { mut peer, recv, .. } = both(limits());
+    // A trace, and one of a tag that nobody knows.
+    let block = b"\x01\x03abc\xc8\x02??";
+    peer.feed(&with_headers(block, b"payload")).unwrap();
+    let mut inbox = peer.machine.take_inbox(recv, None).unwrap();
+    let message = inbox.pop().unwrap();
+    assert_eq!(message.headers.as_deref(), Some(&block[..]));
+    assert_eq!(message.charge as usize, 32 + block.len() + 7);
+    // The credit is what is left of 2,048.
+    let charge = message.charge;
+    peer.feed(&with_headers(block, &vec![0; 2016 - charge as usize - block.len()])).unwrap();
+    breaks(&mut peer, &message_frame(2, b""), Misbehaviour::ByteCredit);
+}
+
 #[test]
 fn fragments_that_do_not_add_up() {
     let begin = message(0, &[], Some(100), &[0; 50]);
@@ -396,7 +427,7 @@ fn frames_after_the_end() {
         let reply = peer.machine.allocate(Kind::Sender, 4, false, 0).unwrap();
         let attachments = &[Attach::Channel(reply)];
         let payload = Payload::Copy(b"ask");
-        let outgoing = Outgoing { codec: 1, flaw: Flaw::None, attachments, payload };
+        let outgoing = Outgoing { codec: 1, flaw: Flaw::None, attachments, headers: &[], payload };
         peer.machine.try_send(carrier, outgoing).unwrap();
         peer.said();
         peer.machine.wire_id(reply).unwrap()

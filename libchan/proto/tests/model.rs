@@ -326,11 +326,13 @@ impl World {
             _ => self.rng.range(0, most),
         };
         let payload = payload(uid, seq, &attach, size.min(most));
+        let headers = headers_of(uid, seq);
         let attachments: Vec<Attach> = attach.iter().map(|(attach, ..)| *attach).collect();
         let message = Outgoing {
             codec: 1,
             flaw: Flaw::None,
             attachments: &attachments,
+            headers: &headers,
             payload: if self.rng.one_in(2) { Payload::Copy(&payload) } else { share(payload.clone()) },
         };
         let machine = self.pair.machine(side);
@@ -1118,6 +1120,14 @@ fn payload(uid: u32, seq: u32, attach: &[(Attach, Kind, u32, Option<End>)], size
     payload
 }
 
+/// Every fifth message has some.
+fn headers_of(uid: u32, seq: u32) -> Vec<u8> {
+    match (uid + seq) % 5 {
+        0 => [&[1, 3][..], b"abc", &[200, (seq % 200) as u8], &vec![7; (seq % 200) as usize]].concat(),
+        _ => Vec::new(),
+    }
+}
+
 fn check_payload(message: &Message<'_>, uid: u32, seq: u32) -> (Vec<(u8, u32)>, Vec<Attachment>) {
     let bytes: &[u8] = match &message.body {
         libchan_proto::Body::Slice(bytes) => bytes,
@@ -1126,7 +1136,9 @@ fn check_payload(message: &Message<'_>, uid: u32, seq: u32) -> (Vec<(u8, u32)>, 
     assert_eq!((word(bytes, 0), word(bytes, 4)), (uid, seq), "channel and number of the message");
     let n = usize::from(bytes[8]);
     assert_eq!(n, message.attachments.len());
-    assert_eq!(message.charge as usize, bytes.len() + 16 * n + 32);
+    let headers = headers_of(uid, seq);
+    assert_eq!(message.headers.as_deref().unwrap_or_default(), headers);
+    assert_eq!(message.charge as usize, bytes.len() + headers.len() + 16 * n + 32);
     let named = (0..n).map(|at| (bytes[9 + 5 * at], word(bytes, 10 + 5 * at))).collect();
     for (at, got) in bytes.iter().enumerate().skip(9 + 5 * n) {
         assert_eq!(*got, byte(uid ^ seq, 0, at), "the message is whole");
@@ -1180,7 +1192,9 @@ fn channels(ours: &Audit, theirs: &Audit, going: &[u8], coming: &[u8]) {
                 let n = rows(body).count();
                 let head = if n > 0 { 3 + 13 * n } else { 2 };
                 let more = body[0] & 1 != 0;
-                let payload = body.len() - head - if more { 4 } else { 0 };
+                // Of headers the length byte is not charged.
+                let before = head + if more { 4 } else { 0 } + usize::from(body[0] & 0x10 != 0);
+                let payload = body.len() - before;
                 flow.charge += (payload + 16 * n + 32) as i64;
             }
             FRAGMENT => flow.charge += body.len() as i64 - 1,

@@ -206,6 +206,7 @@ pub(super) fn parcel_of(leg: &Leg, message: Message<'_>, from: Option<Origin>) -
         payload: PayloadBytes::Whole(payload),
         ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
         bound: None,
+        headers: message.headers,
         forwarded: true,
         from,
     }

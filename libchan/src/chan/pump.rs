@@ -214,6 +214,7 @@ impl<T> Chan<T> {
             codec: parcel.codec.id().0,
             flaw: parcel.flaw,
             attachments: &attachments,
+            headers: parcel.headers.as_deref().unwrap_or_default(),
             payload: parcel.payload.to_payload(),
         });
         match sent {

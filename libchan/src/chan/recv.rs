@@ -33,6 +33,7 @@ pub(super) enum Got<T> {
         flaw: Flaw,
         shared: Option<Bytes>,
         ends: Ends,
+        headers: Option<Box<[u8]>>,
     },
     End(Result<Option<T>, RecvError>),
     Nothing,
@@ -124,10 +125,11 @@ impl<T> Chan<T> {
         Poll::Ready(match got {
             Got::Value(value) => Ok(Some(Slot::Value(value))),
             Got::Wire(parcel) => Ok(Some(Slot::Wire(parcel))),
-            Got::Inbox { codec, flaw, shared, ends } => {
+            Got::Inbox { codec, flaw, shared, ends, headers } => {
                 let payload = shared.unwrap_or_else(|| Bytes::copy_from_slice(scratch.bytes()));
                 let payload = PayloadBytes::Whole(payload);
-                let parcel = Parcel { codec, flaw, payload, ends, bound: None, forwarded: true, from: None };
+                let parcel =
+                    Parcel { codec, flaw, payload, ends, headers, bound: None, forwarded: true, from: None };
                 Ok(Some(Slot::Wire(Box::new(parcel))))
             }
             Got::End(end) => end.map(|value| value.map(Slot::Value)),
@@ -197,12 +199,12 @@ impl<T> Chan<T> {
             Got::Wire(parcel) => {
                 let payload = parcel.payload.into_whole();
                 flaw_error(parcel.flaw, &payload)?;
-                self.decode(parcel.codec, &payload, Some(&payload), parcel.ends)
+                self.decode(parcel.codec, &payload, Some(&payload), parcel.ends, parcel.headers)
             }
-            Got::Inbox { codec, flaw, shared, ends } => {
+            Got::Inbox { codec, flaw, shared, ends, headers } => {
                 let payload = shared.as_deref().unwrap_or_else(|| scratch.bytes());
                 flaw_error(flaw, payload)?;
-                self.decode(codec, payload, shared.as_ref(), ends)
+                self.decode(codec, payload, shared.as_ref(), ends, headers)
             }
             Got::End(end) => end,
             Got::Nothing => Ok(None),
@@ -217,7 +219,7 @@ impl<T> Chan<T> {
             Body::Shared(bytes) => (&bytes[..], Some(bytes)),
         };
         flaw_error(message.flaw, payload)?;
-        self.decode(leg.session.codec_by_id(message.codec), payload, shared, ends)
+        self.decode(leg.session.codec_by_id(message.codec), payload, shared, ends, message.headers)
     }
 
     /// `shared` is the payload again, where it can be kept without a copy.
@@ -227,12 +229,13 @@ impl<T> Chan<T> {
         payload: &[u8],
         shared: Option<&Bytes>,
         ends: Ends,
+        headers: Option<Box<[u8]>>,
     ) -> Result<Option<T>, RecvError> {
         if shared.is_some() {
             self.effort.add(payload.len());
         }
         match self.erased() {
-            Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends }).map(Some),
+            Some(erased) => (erased.decode)(Arrived { codec, payload, shared, ends, headers }).map(Some),
             None => Err(no_codec()),
         }
     }
@@ -420,7 +423,7 @@ pub(super) fn pop_inbox<T>(
     };
     let ends = attached_all(&source.leg, message.attachments);
     let codec = source.leg.session.codec_by_id(message.codec);
-    let got = Got::Inbox { codec, flaw: message.flaw, shared, ends };
+    let got = Got::Inbox { codec, flaw: message.flaw, shared, ends, headers: message.headers };
     let half_window = inbox.half_window();
     legs.inbox = Some(inbox);
     legs.put_inbox_aside();

@@ -338,7 +338,8 @@ fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blo
     let codec = encoded.codec.id().0;
     // Limits that are passed are told by the way through the queue.
     let attachments = bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?;
-    let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, payload });
+    let headers = encoded.headers.as_deref().unwrap_or_default();
+    let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, headers, payload });
     match sent {
         Ok(()) => announce_all(leg, &attachments, std::mem::take(&mut encoded.ends)),
         Err(_) => unbind_all(leg, &attachments, &encoded.ends),

@@ -46,7 +46,7 @@ fn parts_of(encoded: Encoded) -> Vec<Bytes> {
 }
 
 fn decode(payload: &Bytes, codec: AnyCodec) -> Chunk {
-    let arrived = Arrived { codec, payload, shared: Some(payload), ends: Ends::new() };
+    let arrived = Arrived { codec, payload, shared: Some(payload), ends: Ends::new(), headers: None };
     message::decode(arrived).unwrap()
 }
 

@@ -162,7 +162,7 @@ impl Machine {
             return None;
         }
         // Nothing is set aside before there is memory for it.
-        let charge = charge(total, head.table.len() / ATTACHMENT);
+        let charge = charge(total + head.headers.len(), head.table.len() / ATTACHMENT);
         let granted = self.entries.lookup(id).is_some_and(|key| self.is_granted(key, charge));
         let memory = self.memory.take(end, total, granted);
         Some(Begun::new(Type::Message, id, &body[..head_length], end, Rest::new(memory, 0..end, total, part)))

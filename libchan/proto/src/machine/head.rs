@@ -6,8 +6,22 @@ use crate::frame::{ATTACHMENT, Reader, flag};
 use crate::inbox::{Flaw, Kind};
 use crate::limits::Limits;
 
-pub(super) fn body_length(payload: usize, attachments: usize) -> usize {
-    2 + if attachments > 0 { 1 + ATTACHMENT * attachments } else { 0 } + payload
+pub(super) fn body_length(payload: usize, attachments: usize, headers: usize) -> usize {
+    let table = if attachments > 0 { 1 + ATTACHMENT * attachments } else { 0 };
+    2 + table + if headers > 0 { 1 + headers } else { 0 } + payload
+}
+
+/// Whether a block of headers is one: fields `tag u8, length u8, value` that fill it, 255 bytes at the most. (An empty one
+/// stands for none.)
+pub fn are_headers(block: &[u8]) -> bool {
+    let mut rest = block;
+    while let [_, length, behind @ ..] = rest {
+        match behind.get(usize::from(*length)..) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
+    rest.is_empty() && block.len() <= 255
 }
 
 pub(super) fn flaw_flag(flaw: Flaw) -> u8 {
@@ -25,6 +39,8 @@ pub(crate) struct Head<'a> {
     pub(super) flaw: Flaw,
     /// The attachments, [`ATTACHMENT`] bytes each.
     pub(crate) table: &'a [u8],
+    /// The block of headers; empty: there is none.
+    pub(crate) headers: &'a [u8],
     /// The length of the whole payload, if fragments follow.
     pub(crate) total: Option<u32>,
 }
@@ -42,8 +58,18 @@ impl<'a> Head<'a> {
         } else {
             &[]
         };
+        let headers = if flags & flag::HEADERS != 0 {
+            let length = usize::from(reader.u8()?);
+            let block = reader.take(length)?;
+            if block.is_empty() || !are_headers(block) {
+                return Err(Misbehaviour::Field);
+            }
+            block
+        } else {
+            &[]
+        };
         let total = if flags & flag::MORE != 0 { Some(reader.u32()?) } else { None };
-        Ok(Self { flags, codec, flaw, table, total })
+        Ok(Self { flags, codec, flaw, table, headers, total })
     }
 
     /// Whether a payload of which `part` bytes are in this frame may be.

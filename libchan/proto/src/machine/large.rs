@@ -35,6 +35,7 @@ impl Machine {
             codec: message.codec,
             flaw: message.flaw,
             table,
+            headers: message.headers.to_vec(),
             tokens,
             started: false,
             queued: true,
@@ -78,13 +79,18 @@ impl Machine {
         let (id, credit) = (half.id, half.credit);
         let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
         let table = if large.table.is_empty() { 0 } else { 1 + large.table.len() };
-        let overhead = if large.started { 1 } else { 6 + table };
+        let headers = if large.headers.is_empty() { 0 } else { 1 + large.headers.len() };
+        let overhead = if large.started { 1 } else { 6 + table + headers };
         let left = large.total - large.sent;
         if credit <= 0 {
             large.queued = false;
             return;
         }
-        let fixed = if large.started { 0 } else { charge(0, large.table.len() / ATTACHMENT) as usize };
+        let fixed = if large.started {
+            0
+        } else {
+            charge(large.headers.len(), large.table.len() / ATTACHMENT) as usize
+        };
         let size = left.min(max - overhead).min((credit as usize).saturating_sub(fixed));
         let cost = (size + fixed) as i32;
         let more = size < left;
@@ -217,7 +223,8 @@ impl Machine {
         if last && let Some(partial) = half.rare.as_mut().and_then(|rare| rare.partial.take()) {
             let payload = self.memory.lend(partial.payload.unwrap_or_default(), have);
             let payload = Payload::Share(payload);
-            self.deliver(key, partial.codec, partial.flaw, &partial.attachments, payload);
+            let Partial { codec, flaw, headers, attachments, .. } = partial;
+            self.deliver(key, codec, flaw, &headers, &attachments, payload);
         } else {
             self.mark_due(key);
         }
@@ -288,6 +295,10 @@ fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: boo
         flags |= flag::ATTACHMENTS;
         length += 1 + large.table.len();
     }
+    if !large.headers.is_empty() {
+        flags |= flag::HEADERS;
+        length += 1 + large.headers.len();
+    }
     if more {
         flags |= flag::MORE;
         length += 4;
@@ -297,6 +308,10 @@ fn write_first(out: &mut Vec<u8>, id: u32, large: &Large, size: usize, more: boo
     if !large.table.is_empty() {
         out.push((large.table.len() / ATTACHMENT) as u8);
         out.extend_from_slice(&large.table);
+    }
+    if !large.headers.is_empty() {
+        out.push(large.headers.len() as u8);
+        out.extend_from_slice(&large.headers);
     }
     if more {
         out.extend_from_slice(&(large.total as u32).to_be_bytes());

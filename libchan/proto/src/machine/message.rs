@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::begun::Part;
-use super::head::{Head, body_length, check_entry, flaw_flag};
+use super::head::{Head, are_headers, body_length, check_entry, flaw_flag};
 use super::{Attach, Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
@@ -32,7 +32,7 @@ impl Machine {
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_send_plain(&mut self, key: Key, codec: u8, payload: &[u8]) -> Result<(), Blocked> {
-        let length = body_length(payload.len(), 0);
+        let length = body_length(payload.len(), 0, 0);
         let cost = charge(payload.len(), 0) as i32;
         let fits = length <= self.limits.max_frame as usize && self.out.len() <= HIGH_WATER;
         if fits
@@ -50,7 +50,7 @@ impl Machine {
             return Ok(());
         }
         let payload = Payload::Copy(payload);
-        self.send(key, Outgoing { codec, flaw: Flaw::None, attachments: &[], payload }, false)
+        self.send(key, Outgoing { codec, flaw: Flaw::None, attachments: &[], headers: &[], payload }, false)
     }
 
     /// The same for the holder of the channel's backlog.
@@ -61,7 +61,10 @@ impl Machine {
         self.send(key, message, true)
     }
 
-    fn send(&mut self, key: Key, message: Outgoing<'_>, backlog: bool) -> Result<(), Blocked> {
+    fn send(&mut self, key: Key, mut message: Outgoing<'_>, backlog: bool) -> Result<(), Blocked> {
+        if !are_headers(message.headers) {
+            message.headers = &[];
+        }
         let congested = self.out.len() > HIGH_WATER;
         let (small, floor) = (self.limits.initial_window as i32 / 2, self.floor);
         let max_frame = self.limits.max_frame as usize;
@@ -73,7 +76,7 @@ impl Machine {
             return Err(if half.cancelled().is_some() { Blocked::Gone } else { Blocked::Backlog });
         }
         let n = message.attachments.len();
-        let cost = charge(message.payload.len(), n) as i32;
+        let cost = charge(message.payload.len() + message.headers.len(), n) as i32;
         // Half of a first window comes back whatever happens; what needs more is cut, once its first frame is worth it.
         let lacks = cost > half.credit && (cost <= small || half.credit < floor);
         let refused = half.refuses().or({
@@ -94,7 +97,7 @@ impl Machine {
             self.stand_in_line(key, why);
             return Err(why);
         }
-        let length = body_length(message.payload.len(), n);
+        let length = body_length(message.payload.len(), n, message.headers.len());
         half.sent = half.sent.wrapping_add(1);
         self.clock.said = true;
         if cost > half.credit || length > max_frame {
@@ -121,7 +124,8 @@ impl Machine {
     }
 
     fn write_message(&mut self, id: u32, length: usize, message: Outgoing<'_>) {
-        let flags = flaw_flag(message.flaw);
+        let headers = message.headers;
+        let flags = flaw_flag(message.flaw) | if headers.is_empty() { 0 } else { flag::HEADERS };
         if message.attachments.is_empty() {
             frame::header_and(&mut self.out.bytes, length, Type::Message, id, [flags, message.codec]);
         } else {
@@ -134,6 +138,10 @@ impl Machine {
             self.write_table(message.attachments, &mut table, &mut tokens);
             self.out.bytes = table;
             self.out.descriptors.extend(tokens.into_iter().map(|token| (start, token)));
+        }
+        if !headers.is_empty() {
+            self.out.bytes.push(headers.len() as u8);
+            self.out.bytes.extend_from_slice(headers);
         }
         match message.payload {
             Payload::Copy(payload) => self.out.bytes.extend_from_slice(payload),
@@ -224,7 +232,7 @@ impl Machine {
     /// The first frame of a message, or all of it.
     pub(super) fn on_head(&mut self, id: u32, head: Head<'_>, part: Part<'_>) -> Result<(), SessionError> {
         head.check_length(part.len(), &self.limits)?;
-        let Head { codec, flaw, table, total, .. } = head;
+        let Head { codec, flaw, table, headers, total, .. } = head;
         let count = table.len() / ATTACHMENT;
         let size = total.map_or(part.len(), |total| total as usize);
         let key = self.lookup(id)?;
@@ -232,7 +240,7 @@ impl Machine {
         let Some(half) = self.entries.recv(key) else { return Err(Misbehaviour::WrongEnd.into()) };
         let wanted = !half.cancelled;
         if wanted {
-            half.admit(charge(part.len(), count), floor)?;
+            half.admit(charge(part.len() + headers.len(), count), floor)?;
         }
         let mut attachments = std::mem::take(&mut self.table);
         attachments.clear();
@@ -242,7 +250,7 @@ impl Machine {
             self.table = attachments;
             return self.check_control();
         }
-        let (received, charge) = (part.len(), charge(size, count));
+        let (received, charge) = (part.len(), charge(size + headers.len(), count));
         match total {
             Some(total) => {
                 let payload = match part {
@@ -254,7 +262,16 @@ impl Machine {
                 };
                 self.begin_partial(
                     key,
-                    Partial { codec, flaw, attachments, payload, received, total, charge },
+                    Partial {
+                        codec,
+                        flaw,
+                        attachments,
+                        headers: headers.to_vec(),
+                        payload,
+                        received,
+                        total,
+                        charge,
+                    },
                 );
             }
             None => {
@@ -263,7 +280,7 @@ impl Machine {
                     Part::Read(bytes) => kept(bytes),
                     Part::Between(_) => Payload::Copy(&[]),
                 };
-                self.deliver(key, codec, flaw, &attachments, payload);
+                self.deliver(key, codec, flaw, headers, &attachments, payload);
                 self.table = attachments;
             }
         }
@@ -285,7 +302,7 @@ impl Machine {
         }
         half.admit(charge(payload.len(), 0), floor)?;
         if payload.len() >= SMALL || half.due || half.is_starved(floor) {
-            self.deliver(key, codec, Flaw::None, &[], kept(payload));
+            self.deliver(key, codec, Flaw::None, &[], &[], kept(payload));
             return Ok(());
         }
         half.starving = false;
@@ -342,6 +359,7 @@ impl Machine {
         key: Key,
         codec: u8,
         flaw: Flaw,
+        headers: &[u8],
         attachments: &[Attachment],
         payload: Payload<'_>,
     ) {
@@ -349,7 +367,7 @@ impl Machine {
         let Some(Entry::Recv(half)) = self.entries.get_mut(key) else { return };
         let inbox = half.inbox.get_or_insert_with(|| spare.pop().unwrap_or_default());
         let was_empty = inbox.is_empty();
-        inbox.push(codec, flaw, attachments, payload);
+        inbox.push(codec, flaw, headers, attachments, payload);
         half.awaited = false;
         let waiting = inbox.len() as u32;
         // The arrival may have used up what the sender had: then what is owed goes out at once (rule 8).

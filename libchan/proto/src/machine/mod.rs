@@ -21,6 +21,7 @@ use std::time::Duration;
 use self::ahead::Run;
 use self::begun::Begun;
 pub use self::begun::Rest;
+pub use self::head::are_headers;
 pub use self::inboxes::TakeLone;
 use crate::credit::{Opened, Pool};
 use crate::entries::Entries;
@@ -55,6 +56,8 @@ pub struct Outgoing<'a> {
     pub flaw: Flaw,
     /// What it carries, in the order of the indexes in the payload.
     pub attachments: &'a [Attach],
+    /// The block of headers, as [`are_headers`] wants it (what is not so is left out); empty: none.
+    pub headers: &'a [u8],
     /// The encoded value.
     pub payload: Payload<'a>,
 }

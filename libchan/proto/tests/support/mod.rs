@@ -270,7 +270,7 @@ impl Pair {
         payload: &[u8],
     ) -> Result<(), Blocked> {
         let payload = Payload::Copy(payload);
-        let message = Outgoing { codec: 1, flaw: Flaw::None, attachments, payload };
+        let message = Outgoing { codec: 1, flaw: Flaw::None, attachments, headers: &[], payload };
         self.machine(side).try_send(key, message)
     }
 
