@@ -21,7 +21,9 @@ def audit(machine: Machine) -> None:
     assert machine.pending_accepts == sum(entry.opening is not None for entry in recvs), "pending accepts"
     assert machine._large_open == sum(entry.large is not None for entry in sends), "large messages on their way out"
     for entry in machine._awaited:
-        assert entry.partial and entry.waiting and not entry.inbox, "in the line for memory, and no receive waits for it"
+        assert entry.partial and entry.waiting and not entry.inbox, (
+            "in the line for memory, and no receive waits for it"
+        )
         assert not entry.finished, "in the line for memory, and finished"
 
 

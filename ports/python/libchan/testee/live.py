@@ -11,6 +11,7 @@ from typing import Any
 from .. import (
     BySender,
     ByteStream,
+    CutShort,
     Decode,
     DialError,
     Disconnected,
@@ -79,10 +80,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure("LIMIT", text)
     if isinstance(error, StreamError):
         names = {codes.DISCONNECTED: "DISCONNECTED", codes.NONE: "CLOSED"}
-        return Failure(names.get(error.code, "ENDED_WITH"), text, code=error.code)
+        return Failure(names.get(error.code, "ENDED_WITH"), error.said or text, code=error.code)
     for kind, name in _NAMES:
         if isinstance(error, kind):
-            said = getattr(error, "text", text)
+            said = getattr(error, "text", "") or text
             return Failure(name, said, code=getattr(error, "code", 0))
     return Failure("IO", f"{type(error).__name__}: {text}")
 
@@ -198,7 +199,10 @@ class Live:
             return self._receiver({kind: number}) if kind == "receiver" else self._get({kind: number}, kind)
 
         sender = self._get(said, "sender")
-        await sender.send(value_from_json(said.get("value"), special))
+        try:
+            await sender.send(value_from_json(said.get("value"), special))
+        except CutShort as error:
+            raise Failure("REFUSED", error.text, code=error.code) from None
         for number in used:
             self._held.pop(number, None)
         return {}
@@ -208,6 +212,8 @@ class Live:
             value = await self._receiver(said).recv()
         except EndOfChannel:
             return {"end": True}
+        except (CutShort, Refused) as error:
+            raise Failure("ENDED_WITH", error.text, code=error.code) from None
         return {"value": value_to_json(value, self._name)}
 
     def _name(self, thing: Any) -> Any:
