@@ -83,7 +83,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure(names.get(error.code, "ENDED_WITH"), error.said or text, code=error.code)
     for kind, name in _NAMES:
         if isinstance(error, kind):
-            said = getattr(error, "text", "") or text
+            said = getattr(error, "text", text)
             return Failure(name, said, code=getattr(error, "code", 0))
     return Failure("IO", f"{type(error).__name__}: {text}")
 
