@@ -341,7 +341,7 @@ async fn fair(role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Re
         let payload = frame.text("payload").unwrap_or_default().len() / 2;
         match frame.text("t") {
             Ok("MESSAGE") => {
-                drop(floods.insert(frame.number("id")?, (payload, frame.number("total")? as usize)))
+                let _ = floods.insert(frame.number("id")?, (payload, frame.number("total")? as usize));
             }
             Ok("FRAGMENT") => floods.entry(frame.number("id")?).or_default().0 += payload,
             Ok("GOODBYE") => return Err(format!("the testee says {frame}")),
