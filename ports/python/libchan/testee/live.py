@@ -79,7 +79,8 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, (Limit, OpenError)):
         return Failure("LIMIT", text)
     if isinstance(error, StreamError):
-        names = {codes.DISCONNECTED: "DISCONNECTED", codes.NONE: "CLOSED"}
+        names = {code: code_name(code) for code in (codes.DISCONNECTED, codes.SESSION_CLOSED)}
+        names[codes.NONE] = "CLOSED"
         return Failure(names.get(error.code, "ENDED_WITH"), error.said or text, code=error.code)
     for kind, name in _NAMES:
         if isinstance(error, kind):
@@ -202,7 +203,7 @@ class Live:
         try:
             await sender.send(value_from_json(said.get("value"), special))
         except CutShort as error:
-            raise Failure("REFUSED", error.text, code=error.code) from None
+            raise Failure(_cut_name(error, "REFUSED"), error.text, code=error.code) from None
         for number in used:
             self._held.pop(number, None)
         return {}
@@ -213,7 +214,7 @@ class Live:
         except EndOfChannel:
             return {"end": True}
         except (CutShort, Refused) as error:
-            raise Failure("ENDED_WITH", error.text, code=error.code) from None
+            raise Failure(_cut_name(error, "ENDED_WITH"), error.text, code=error.code) from None
         return {"value": value_to_json(value, self._name)}
 
     def _name(self, thing: Any) -> Any:
@@ -284,6 +285,10 @@ class Live:
             "descriptors": len(os.listdir(folder)) if os.path.isdir(folder) else None,
             "tasks": len(asyncio.all_tasks()),
         }
+
+
+def _cut_name(error: CutShort | Refused, name: str) -> str:
+    return code_name(error.code) if error.code == codes.SESSION_CLOSED else name
 
 
 def _options(said: dict[str, Any]) -> dict[str, Any]:
