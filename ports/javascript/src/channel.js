@@ -74,7 +74,7 @@ export class Channel {
     if (this.gone) return closedError(this.gone);
     if (this.ending) return new Closed(true);
     const leaving = this.receivers === 0 && this.targets.size > 0 && [...this.targets].every((leg) => leg.leaving);
-    return leaving ? closedError({ code: Code.GOING_AWAY, text: '' }) : null;
+    return leaving ? closedError({ code: Code.SESSION_CLOSED, text: '' }) : null;
   }
 
   /** Withdraws a send that waits. */
@@ -113,9 +113,15 @@ export class Channel {
     else this.receivers++;
   }
 
-  dropHold(sending) {
-    if (sending) this.senders--;
-    else if (--this.receivers === 0 && this.targets.size === 0) this.cancel(CLEAN);
+  /** A fault of one sender sticks: receivers see the first, behind everything that was sent. */
+  dropHold(sending, why = CLEAN) {
+    const reason = { scope: 0, code: why.code, text: why.text };
+    if (sending) {
+      this.senders--;
+      if (why.code !== Code.NONE) this.failed ??= reason;
+    } else if (--this.receivers === 0 && this.targets.size === 0) {
+      this.cancel(reason);
+    }
     wake(this);
   }
 
@@ -208,7 +214,6 @@ export class Channel {
     for (const parcel of this.admitted.splice(0)) parcel.accepted();
     this.#endSources();
     if (this.gone) return;
-    for (const leg of [...this.targets]) if (leg.leaving && this.queue.length === 0) leg.leave();
     if (this.ending && this.#isDrained()) this.#finish();
     const { demand } = this;
     for (const leg of this.sources) leg.want(demand);
@@ -244,6 +249,11 @@ export class Channel {
       if (!leg.isReady) continue;
       const parcel = this.#next();
       if (!parcel) return false;
+      if (!leg.isReadyFor(parcel)) {
+        // It goes before all others as soon as there is credit for it.
+        this.queue.unshift(parcel);
+        continue;
+      }
       // Those that compete take turns.
       this.targets.delete(leg);
       this.targets.add(leg);

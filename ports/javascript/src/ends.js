@@ -1,15 +1,18 @@
 // Sender and Receiver: what a program holds of a channel. `pipe` makes both; `session.open` and messages give one.
 
 import { Channel } from './channel.js';
-import { AttachmentInUse, Closed, LibchanError, applicationReason, endError } from './errors.js';
+import {
+  AttachmentInUse, CallError, Closed, LibchanError, applicationReason, endError, noReplyError, notSentError,
+} from './errors.js';
 import { Parcel, TRAVELS } from './parcel.js';
 import { Code } from './protocol/codes.js';
+import { MAX_COUNT } from './protocol/numbers.js';
 
 const DEFAULT_CAPACITY = 64;
 const CHANNEL = Symbol('libchan.channel');
 
-/** A handle that was forgotten gives up its end, when the garbage collector finds it. */
-const forgotten = new FinalizationRegistry((hold) => hold.release());
+/** A handle that was forgotten gives up its end, when the garbage collector finds it. That is never a clean end. */
+const forgotten = new FinalizationRegistry((hold) => hold.release({ code: Code.ABANDONED, text: '' }));
 
 /** A channel: `[sender, receiver]`. With capacity 0 a send completes when a receiver has taken the message. */
 export function pipe({ capacity = DEFAULT_CAPACITY } = {}) {
@@ -18,8 +21,8 @@ export function pipe({ capacity = DEFAULT_CAPACITY } = {}) {
 }
 
 export function checkCapacity(capacity = DEFAULT_CAPACITY) {
-  if (Number.isInteger(capacity) && capacity >= 0 && capacity <= 0xffff_ffff) return capacity;
-  throw new RangeError(`a capacity is a whole number from 0 to 4,294,967,295, not ${capacity}`);
+  if (Number.isInteger(capacity) && capacity >= 0 && capacity <= MAX_COUNT) return capacity;
+  throw new RangeError(`a capacity is a whole number from 0 to 2,147,483,647, not ${capacity}`);
 }
 
 /** A counted end: a channel ends when the last one of a side is released. */
@@ -35,10 +38,11 @@ export class Hold {
     return new Hold(this.channel, this.sending);
   }
 
-  release() {
+  /** Gives up the end. `why`: what the other side is told if it is the last; without a code it is a clean end. */
+  release(why = { code: Code.NONE, text: '' }) {
     if (this.released) return;
     this.released = true;
-    this.channel.dropHold(this.sending);
+    this.channel.dropHold(this.sending, why);
   }
 
   /** A handle that has this hold. */
@@ -142,6 +146,34 @@ export class Sender extends End {
     }
   }
 
+  /**
+   * Sends a request and waits for its one reply: `make(reply)` gives the request, with the sender for the reply somewhere in it.
+   * Rejects with a CallError, which says how it failed and whether it is safe to ask again. `within`: milliseconds. An abort, and
+   * the end of the time, cancel: the handler's `reply.closed()` resolves.
+   */
+  async call(make, { within, signal } = {}) {
+    const ended = new AbortController();
+    const giveUp = () => ended.abort(signal.reason);
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener('abort', giveUp);
+    let late = false;
+    const timer = within !== undefined && setTimeout(() => { late = true; ended.abort(); }, within);
+    const given = (error, failed) => {
+      if (late) return new CallError('TimedOut', `no reply within ${within} ms`, error);
+      return signal?.aborted ? new CallError('Aborted', 'it was given up', error) : failed(error);
+    };
+    const [reply, answer] = oneshot();
+    try {
+      await this.send(make(reply), { signal: ended.signal }).catch((error) => { throw given(error, notSentError); });
+      return await answer.value({ signal: ended.signal }).catch((error) => { throw given(error, (cause) => cause); });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      reply.drop();
+      answer.drop();
+    }
+  }
+
   /** Ends the channel for all its senders; what was accepted arrives first. */
   close() {
     this[CHANNEL].close({ scope: 1, code: 0, text: '' });
@@ -234,6 +266,40 @@ export class Receiver extends End {
   /** The same with an error, which the senders get. `code`: the application's, 0 to 65,279. */
   closeWith(code, text) {
     this[CHANNEL].cancel(applicationReason(code, text));
+  }
+}
+
+/** A channel for one value: an ordinary `Sender` with room for it, and a `Reply`, which takes it. */
+export function oneshot() {
+  const [sender, receiver] = pipe({ capacity: 1 });
+  return [sender, new Reply(receiver)];
+}
+
+/** The receiving side of a oneshot: it takes one value and then cancels the channel. */
+export class Reply {
+  #receiver;
+
+  constructor(receiver) {
+    this.#receiver = receiver;
+  }
+
+  /** The value. Rejects with a CallError if the channel ends without one, however cleanly; with the signal's reason at an abort. */
+  async value({ signal } = {}) {
+    try {
+      const value = await this.#receiver.recv({ signal });
+      if (value === undefined) throw noReplyError();
+      return value;
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) throw error;
+      throw error instanceof CallError ? error : noReplyError(error);
+    } finally {
+      this.drop();
+    }
+  }
+
+  /** Takes no reply any more: the sender's `closed()` resolves. */
+  drop() {
+    this.#receiver.drop();
   }
 }
 

@@ -35,6 +35,20 @@ export class Disconnected extends LibchanError {
   }
 }
 
+/**
+ * The session was closed in good order, by either side, before this was finished. `outcomeUnknown`: the message had left and may
+ * have been taken.
+ */
+export class SessionClosed extends LibchanError {
+  constructor(outcomeUnknown = false) {
+    super(outcomeUnknown
+      ? 'the session was closed after the message had left: it may have been taken'
+      : 'the session was closed before this was finished');
+    this.outcomeUnknown = outcomeUnknown;
+    setCode(this, Code.SESSION_CLOSED, '');
+  }
+}
+
 /** The value does not encode. */
 export class Encode extends LibchanError {}
 /** A channel end or stream in the value was sent away already or is in use. */
@@ -60,7 +74,7 @@ export class TooManyAttachments extends LibchanError {
   }
 }
 
-// ---- of receiving. After a Disconnected or Remote the channel is over; the others stand for one message.
+// ---- of receiving. After a Disconnected, SessionClosed or Remote the channel is over; the others stand for one message.
 
 /** One message did not decode; the next one is unharmed. */
 export class Decode extends LibchanError {}
@@ -69,12 +83,64 @@ export class NotEncoded extends LibchanError {}
 /** In the place of one message that a relay could not forward. */
 export class NotForwarded extends LibchanError {}
 
-/** A sender ended the channel, or the other side a stream, with this error. */
+/**
+ * A sender ended the channel, or the other side a stream, with this error: the application's (`code`), or one that says why the
+ * end was cut short (`wireCode`: NOT_DECODED, NOT_DELIVERED, UNCLAIMED, PANICKED, ABANDONED, ...).
+ */
 export class Remote extends LibchanError {
   constructor(wireCode, text) {
-    super(text || codeName(wireCode));
+    super(text || MEANINGS[wireCode] || codeName(wireCode));
     setCode(this, wireCode, text);
   }
+}
+
+/**
+ * A call that came to nothing. `reason` says how: NotSent (with the `value`), TimedOut, Aborted, Decode (the reply is of no use),
+ * Remote (the handler's own error), or the name of the code with which the reply channel ended: REFUSED, NOT_DECODED, NOT_DELIVERED,
+ * GOING_AWAY, UNCLAIMED, PANICKED, NO_REPLY, ABANDONED, SESSION_CLOSED, DISCONNECTED.
+ */
+export class CallError extends LibchanError {
+  constructor(reason, text, cause) {
+    super(`the call failed: ${text}`, { cause });
+    this.reason = reason;
+    if (cause && 'value' in cause) this.value = cause.value;
+  }
+
+  /** Whether no handler can have seen the request, so that asking again cannot do it twice. */
+  get isSafeToRetry() {
+    return SAFE.has(this.reason);
+  }
+}
+
+const SAFE = new Set(['NotSent', 'REFUSED', 'NOT_DECODED', 'NOT_DELIVERED', 'GOING_AWAY']);
+
+/** What the codes of ends that were cut short mean, for people. */
+const MEANINGS = {
+  [Code.GOING_AWAY]: 'the receiver is draining and takes no more',
+  [Code.UNCLAIMED]: 'the message was read by a type that has no place for this end',
+  [Code.NOT_DECODED]: 'the message that held this end did not decode',
+  [Code.NOT_DELIVERED]: 'the message that held this end was dropped unread',
+  [Code.PANICKED]: 'the holder of the other end failed',
+  [Code.NO_REPLY]: 'it ended without a reply',
+  [Code.ABANDONED]: 'the other end was dropped before it was finished',
+};
+
+/** The call error for why a request was not accepted. */
+export function notSentError(error) {
+  const unknown = error.outcomeUnknown === true;
+  if (unknown) return new CallError(error instanceof SessionClosed ? 'SESSION_CLOSED' : 'DISCONNECTED', error.message, error);
+  return new CallError('NotSent', error.message, error);
+}
+
+/** The call error for how a reply channel ended. */
+export function noReplyError(error) {
+  if (!error) return new CallError('NO_REPLY', MEANINGS[Code.NO_REPLY]);
+  if (error instanceof Disconnected) return new CallError('DISCONNECTED', error.message, error);
+  if (error instanceof SessionClosed) return new CallError('SESSION_CLOSED', error.message, error);
+  if (error instanceof Remote) {
+    return new CallError(error.wireCode >= Code.APPLICATION ? 'Remote' : codeName(error.wireCode), error.message, error);
+  }
+  return new CallError('Decode', error.message, error);
 }
 
 // ---- of sessions
@@ -125,6 +191,7 @@ export function closedError({ code, text }) {
     case Code.NONE: return new Closed();
     case Code.CLOSED: return new Closed(true);
     case Code.DISCONNECTED: return new Disconnected();
+    case Code.SESSION_CLOSED: return new SessionClosed();
     default: return new Refused(code, text);
   }
 }
@@ -132,6 +199,7 @@ export function closedError({ code, text }) {
 /** The error that a reader gets for how a channel or stream has ended; null for the clean end. */
 export function endError({ code, text }) {
   if (code === Code.NONE) return null;
+  if (code === Code.SESSION_CLOSED) return new SessionClosed();
   return code === Code.DISCONNECTED ? new Disconnected() : new Remote(code, text);
 }
 

@@ -3,7 +3,7 @@
 
 import { Code, LimitError } from './protocol/codes.js';
 import { Flag } from './protocol/frames.js';
-import { Disconnected, LibchanError, Limit, TooLarge, TooManyAttachments, closedError } from './errors.js';
+import { Disconnected, LibchanError, Limit, SessionClosed, TooLarge, TooManyAttachments, closedError } from './errors.js';
 import { Queue } from './protocol/queue.js';
 import { Parcel } from './parcel.js';
 import { wake } from './channel.js';
@@ -28,8 +28,8 @@ export class Source {
     const message = this.end.take();
     if (!message) return undefined;
     const holds = message.attachments.map((attachment) => this.session.adopt(attachment));
-    const { codec, flaw, payload } = message;
-    return new Parcel({ wire: { codec, flaw, payload, holds, spare: [] }, source: this });
+    const { codec, flaw, headers, payload } = message;
+    return new Parcel({ wire: { codec, flaw, headers, payload, holds, spare: [] }, source: this });
   }
 
   count(messages, bytes) {
@@ -79,6 +79,16 @@ export class Target {
     return !this.finishing && this.end.blocked === '';
   }
 
+  /** Whether this message may go now: a small one waits for all of its byte credit. */
+  isReadyFor(parcel) {
+    return !parcel.wire || this.end.blockedFor(parcel.charge) === '';
+  }
+
+  /** Nothing that was accepted waits here to be sent. */
+  get isDrained() {
+    return this.channel.queue.length === 0 && !this.end.large && (!this.finishing || this.end.closeSent);
+  }
+
   /** Receives that wait there; of one that may hold messages, whether it has room. */
   get demand() {
     if (this.finishing || !this.end.announced) return 0;
@@ -120,7 +130,7 @@ export class Target {
     const bound = this.#bind(wire.holds);
     // A message that is not taken may go to another receiver, or back to the send that waits for it.
     const keeps = !this.end.sole || this.channel.capacity === 0;
-    this.end.send({ ...wire, attachments: bound.map(({ attach }) => attach) });
+    this.end.send({ ...wire, headers: wire.headers ?? undefined, attachments: bound.map(({ attach }) => attach) });
     this.untaken.push(parcel);
     parcel.forwarded();
     if (!this.end.sole) this.channel.release(parcel);
@@ -178,7 +188,8 @@ export class Target {
   #lose(parcel, reason, sessionOver) {
     this.channel.release(parcel);
     if (parcel.settle) {
-      parcel.fail(sessionOver || reason.code === Code.DISCONNECTED ? new Disconnected(true) : closedError(reason));
+      if (reason.code === Code.SESSION_CLOSED) parcel.fail(new SessionClosed(true));
+      else parcel.fail(sessionOver || reason.code === Code.DISCONNECTED ? new Disconnected(true) : closedError(reason));
     } else {
       parcel.drop();
     }
@@ -201,25 +212,5 @@ export class Target {
     if (this.end.own && !this.end.finished) return;
     for (const parcel of this.untaken.drain()) this.#settle(parcel);
     this.session.legs.delete(this);
-  }
-
-  /** The session is closing, and nothing that was accepted waits any more. */
-  leave() {
-    this.finish({ scope: 0, code: Code.NONE, text: '' });
-    this.#gone();
-  }
-
-  /** The session is closing, and its deadline has passed. */
-  abandon() {
-    this.finishing ??= { scope: 0, code: Code.DISCONNECTED, text: '' };
-    for (const parcel of this.untaken.drain()) this.#lose(parcel, { scope: 0, code: Code.DISCONNECTED, text: '' }, true);
-    this.end.close(this.finishing);
-    this.#gone();
-  }
-
-  #gone() {
-    if (this.channel.targets.has(this) || this.finishing) {
-      this.channel.targetGone(this, { scope: 0, code: Code.GOING_AWAY, text: '' });
-    }
   }
 }

@@ -6,10 +6,13 @@
 import { codec as findCodec, msgpack } from './codecs/index.js';
 import { DecodeFailure } from './codecs/build.js';
 import { AttachmentInUse, Decode, Encode, NotEncoded, NotForwarded } from './errors.js';
+import { Code } from './protocol/codes.js';
 import { Flag } from './protocol/frames.js';
 import { charge } from './protocol/sending.js';
 
 const utf8 = new TextEncoder();
+/** What ends in a message are told that nobody has read. */
+const NOT_DELIVERED = { code: Code.NOT_DELIVERED, text: '' };
 
 export class Parcel {
   /** `settle`: {resolve, reject} of the send, if one waits for it. */
@@ -28,7 +31,7 @@ export class Parcel {
   }
 
   get charge() {
-    return this.wire ? charge(this.wire.payload.length, this.wire.holds.length) : 0;
+    return this.wire ? charge(this.wire.payload.length, this.wire.holds.length, this.wire.headers?.length) : 0;
   }
 
   /** Encodes the value; the handles in it are spent from now on. Throws what the sender is told. */
@@ -76,29 +79,32 @@ export class Parcel {
     if (!wire) return this.value;
     if (wire.flaw) {
       const text = new TextDecoder().decode(wire.payload);
-      releaseAll(wire.holds);
+      releaseAll(wire.holds, NOT_DELIVERED);
       throw wire.flaw === Flag.NOT_ENCODED ? new NotEncoded(text) : new NotForwarded(text);
     }
     const claims = [];
+    // What nobody claims: the type has no place for it, unless the message does not decode.
+    let why = { code: Code.UNCLAIMED, text: '' };
     try {
       const codec = findCodec(wire.codec);
       if (!codec) throw new DecodeFailure(`the codec ${wire.codec} is not known here`);
       const value = codec.decode(wire.payload, (index, lenient) => claim(wire.holds, claims, index, lenient));
       return value;
     } catch (error) {
-      for (const { handle } of claims) handle[TRAVELS].detach().release();
+      why = { code: Code.NOT_DECODED, text: error.message };
+      for (const { handle } of claims) handle[TRAVELS].detach().release(why);
       if (error instanceof DecodeFailure) throw new Decode(`a message does not decode: ${error.message}`);
       throw error;
     } finally {
       const claimed = new Set(claims.map(({ hold }) => hold));
-      releaseAll(wire.holds.filter((hold) => !claimed.has(hold)));
+      releaseAll(wire.holds.filter((hold) => !claimed.has(hold)), why);
       releaseAll(wire.spare);
     }
   }
 
   /** Turns it into a word that stands for it. */
   spoil(flaw, text) {
-    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare]);
+    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare], NOT_DELIVERED);
     else dropValue(this.value);
     this.wire = { codec: msgpack.id, flaw, payload: utf8.encode(text).slice(0, 1024), holds: [], spare: [] };
     this.handles = [];
@@ -152,7 +158,7 @@ export class Parcel {
   /** Nobody will have it: what it carries is closed. */
   drop() {
     this.taken();
-    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare]);
+    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare], NOT_DELIVERED);
     else dropValue(this.value);
   }
 }
@@ -173,8 +179,9 @@ function claim(holds, claims, index, lenient) {
   return handle;
 }
 
-function releaseAll(holds) {
-  for (const hold of holds) hold.release();
+/** Gives ends up. `why`: what their other sides are told. */
+function releaseAll(holds, why) {
+  for (const hold of holds) hold.release(why);
 }
 
 /** Closes the ends in a value that was never encoded. */
@@ -182,7 +189,7 @@ function dropValue(value) {
   try {
     msgpack.encode(value, (item) => {
       if (!item?.[TRAVELS]) return -1;
-      if (!item[TRAVELS].inspect().why) item[TRAVELS].detach().release();
+      if (!item[TRAVELS].inspect().why) item[TRAVELS].detach().release(NOT_DELIVERED);
       return 0;
     });
   } catch {

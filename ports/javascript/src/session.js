@@ -104,7 +104,7 @@ export class Session {
   /** The next named channel that the peer has opened, or undefined when none will come any more. */
   async accept() {
     if (this.#incoming.length > 0) return this.#incoming.shift();
-    if (this.machine.over || this.machine.peerGoodbye) return undefined;
+    if (this.machine.over) return undefined;
     return new Promise((resolve) => { this.#acceptWaiters.push(resolve); });
   }
 
@@ -114,8 +114,8 @@ export class Session {
   }
 
   /**
-   * Sends what was accepted, says goodbye and waits for the peer's; what cannot leave in time is lost to its receivers
-   * as Disconnected. Resolves when the session is over, however that came about: see `closed`.
+   * Sends what was accepted, says goodbye and waits for the peer's. Ends that this side had ended are clean; what is unfinished
+   * ends as SessionClosed on both sides. Resolves when the session is over, however that came about: see `closed`.
    */
   async close() {
     this.#leave();
@@ -126,7 +126,7 @@ export class Session {
   async closeWith(code, text) {
     this.#closedHere = true;
     this.#farewell = 'said';
-    this.machine.goodbye(applicationReason(code, text));
+    this.machine.goodbye(applicationReason(code, text), { atOnce: true });
     this.#work();
     this.#finish();
     await this.closed;
@@ -227,7 +227,6 @@ export class Session {
     switch (type) {
       case 'established': return this.#ready.resolve(this);
       case 'opened': return this.#opened(end);
-      case 'goodbye': return this.#peerLeaves();
       case 'readable': return end.leg?.onReadable();
       case 'writable': return end.leg?.onWritable();
       case 'taken': return end.leg?.onTaken(value);
@@ -245,14 +244,9 @@ export class Session {
     else this.#incoming.push(incoming);
   }
 
-  #peerLeaves() {
-    for (const waiter of this.#acceptWaiters.splice(0)) waiter(undefined);
-    this.#leave();
-  }
-
   // ---- the end
 
-  /** Asks every channel and stream to end once what was accepted has gone out. */
+  /** Waits until what was accepted has gone out, and accepts no more. */
   #leave() {
     if (this.#farewell || this.machine.over) return;
     this.#farewell = 'draining';
@@ -261,7 +255,6 @@ export class Session {
       leg.leaving = true;
       wake(leg.channel);
     }
-    for (const stream of this.streams) stream.end();
     this.touch();
   }
 
@@ -272,7 +265,7 @@ export class Session {
 
   #late() {
     if (this.#farewell === 'draining') {
-      this.#sayGoodbye();
+      this.#sayGoodbye({ atOnce: true });
       this.#work();
     } else {
       this.#finish();
@@ -282,16 +275,17 @@ export class Session {
   #stepFarewell() {
     const { machine } = this;
     if (this.#farewell !== 'draining' || !machine.peer || machine.over) return;
-    // After the peer's goodbye no credit comes: what cannot leave now never will.
-    const stuck = machine.peerGoodbye && !machine.hasOutput && !this.#flushing;
-    if (machine.isSettled || stuck) this.#sayGoodbye();
+    const drained = [...this.legs].every((leg) => leg.isDrained ?? true);
+    if (drained && [...this.streams].every((stream) => stream.isDrained)) this.#sayGoodbye();
   }
 
-  #sayGoodbye() {
-    for (const leg of [...this.legs]) leg.abandon?.();
-    for (const stream of [...this.streams]) stream.abandon();
+  #sayGoodbye(how) {
+    // The peer learns what was taken: what it sent beyond that was not delivered.
+    for (const leg of [...this.legs]) {
+      if (leg instanceof Source && !leg.end.closed) leg.end.cancel({ scope: 0, code: Code.SESSION_CLOSED, text: '' });
+    }
     this.#farewell = 'said';
-    this.machine.goodbye();
+    this.machine.goodbye({}, how);
     this.#setDeadline();
   }
 

@@ -3,18 +3,20 @@
 // A stream stands on a duplex: {read, write, end, stop}. Here a pair of them in memory (`LocalDuplex`), and one at the
 // end of a session's stream (`RemoteDuplex`). An end that travels is spliced: two loops copy between the two.
 
-import { AttachmentInUse, Closed, Disconnected, applicationReason, endError } from './errors.js';
+import { AttachmentInUse, Closed, SessionClosed, applicationReason, endError } from './errors.js';
 import { TRAVELS } from './parcel.js';
 import { Code } from './protocol/codes.js';
 import { Queue } from './protocol/queue.js';
 
 const CLEAN = { code: Code.NONE, text: '' };
-const LOST = { code: Code.DISCONNECTED, text: '' };
 /** What a direction of a local pair holds, in bytes, before writes wait. */
 const LOCAL_WINDOW = 65_536;
 const utf8 = new TextEncoder();
 
-const forgotten = new FinalizationRegistry((hold) => hold.release());
+const ABANDONED = { code: Code.ABANDONED, text: '' };
+
+/** A stream that the garbage collector finds did not end cleanly. */
+const forgotten = new FinalizationRegistry((hold) => hold.release(ABANDONED));
 
 /** The writer of a direction hears this when nobody reads it any more. */
 const stoppedError = (reason) => endError(reason) ?? new Closed();
@@ -155,7 +157,7 @@ export class RemoteDuplex {
     for (let rest = bytes; ;) {
       if (end.stopped) throw stoppedError(end.stopped);
       if (end.ending) throw new AttachmentInUse('this direction of the stream was ended');
-      if (this.session.machine.isLeaving) throw new Disconnected();
+      if (this.session.machine.isLeaving) throw new SessionClosed();
       rest = rest.subarray(end.write(rest));
       this.#settled();
       if (rest.length === 0) return;
@@ -177,10 +179,9 @@ export class RemoteDuplex {
     this.#settled();
   }
 
-  /** The session is closing, and its deadline has passed. */
-  abandon() {
-    this.end_.end(LOST);
-    this.#settled();
+  /** Nothing that was written waits here to be sent. */
+  get isDrained() {
+    return this.end_.unsent.length === 0 && (!this.end_.ending || this.end_.endSent);
   }
 
   #settled() {
@@ -230,11 +231,12 @@ export class StreamHold {
     return new ByteStream(this);
   }
 
-  release() {
+  /** Gives up both directions. A clean end is said by `end()` alone: without it, `why` follows what was written. */
+  release(why = ABANDONED) {
     if (this.spent) return;
     this.spent = true;
-    this.duplex.end();
-    this.duplex.stop();
+    this.duplex.end(why);
+    this.duplex.stop(why.code === Code.ABANDONED ? CLEAN : why);
   }
 }
 
@@ -286,7 +288,7 @@ export class ByteStream {
     this.#duplex.stop();
   }
 
-  /** Ends both directions: cleanly for what was written. */
+  /** Gives the stream up. The other side reads what was written, and then the clean end only if `end()` was called before. */
   close() {
     if (!this.#hold) return;
     const hold = this.#detach();

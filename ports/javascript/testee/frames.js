@@ -11,6 +11,7 @@ export const metadataFromJson = (metadata = []) => metadata.map(([key, value]) =
 export function frameToJson(frame) {
   const json = { ...frame };
   if (json.payload) json.payload = hex(json.payload);
+  if (json.headers) json.headers = hex(json.headers);
   if (json.metadata) json.metadata = metadataToJson(json.metadata);
   return json;
 }
@@ -30,6 +31,7 @@ const ABSENT = {
 
 export function frameFromJson(json) {
   const frame = { id: 0, ...ABSENT[json.t], ...json, payload: unhex(json.payload), metadata: metadataFromJson(json.metadata) };
+  if (json.headers) frame.headers = unhex(json.headers);
   frame.attachments = json.attachments?.map((entry) => ({ kind: 0, id: 0, capacity: 0, wanted: 0, ...entry })) ?? [];
   return frame;
 }

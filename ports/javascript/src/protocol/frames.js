@@ -3,6 +3,7 @@
 // `decodeFrame` checks what can be checked without a session; `encodeFrame` trusts its caller.
 
 import { Code, ProtocolError } from './codes.js';
+import { MAX_COUNT } from './numbers.js';
 
 /** What both sides send first: the name and the version. */
 export const PREFACE = Uint8Array.of(0x6c, 0x69, 0x62, 0x63, 0x68, 0x61, 0x6e, 0x01);
@@ -21,7 +22,7 @@ const NAMES = Object.fromEntries(Object.entries(TYPES).map(([name, type]) => [ty
 
 /** Flags of MESSAGE; FRAGMENT knows MORE only. */
 export const Flag = Object.freeze({
-  MORE: 0x01, ATTACHMENTS: 0x02, NOT_ENCODED: 0x04, NOT_FORWARDED: 0x08, ANNOUNCED: 0x10,
+  MORE: 0x01, ATTACHMENTS: 0x02, NOT_ENCODED: 0x04, NOT_FORWARDED: 0x08, HEADERS: 0x10,
 });
 /** Kinds of attachments, named by what the receiver of the message gets. */
 export const Kind = Object.freeze({ SENDER: 1, RECEIVER: 2, STREAM: 3, DESCRIPTOR: 4, SENDER_HOME: 5 });
@@ -131,7 +132,11 @@ const justReason = (reader) => reader.reason();
 
 const readers = {
   HELLO: readHello,
-  OPEN: (reader) => ({ capacity: reader.u32(), name: reader.text(reader.u16()), metadata: reader.metadata() }),
+  OPEN(reader) {
+    const frame = { capacity: reader.u32(), name: reader.text(reader.u16()), metadata: reader.metadata() };
+    if (frame.capacity > MAX_COUNT) throw new ProtocolError('a capacity is too high');
+    return frame;
+  },
   MESSAGE: readMessage,
   FRAGMENT(reader) {
     const flags = reader.u8();
@@ -189,7 +194,6 @@ function readMessage(reader, id, limits) {
   const more = flags & Flag.MORE;
   if (flags & 0xe0) throw new ProtocolError('an unknown flag of a MESSAGE');
   if ((flags & flaws) === flaws) throw new ProtocolError('a MESSAGE with two flaws');
-  if (flags & Flag.ANNOUNCED && !more) throw new ProtocolError('ANNOUNCED without MORE');
   const attachments = [];
   if (flags & Flag.ATTACHMENTS) {
     const count = reader.u8();
@@ -199,6 +203,7 @@ function readMessage(reader, id, limits) {
     for (let i = 0; i < count; i++) attachments.push(readAttachment(reader));
   }
   const frame = { flags, codec, attachments };
+  if (flags & Flag.HEADERS) frame.headers = readHeaders(reader);
   if (more) frame.total = reader.u32();
   frame.payload = reader.take();
   const size = more ? frame.total : frame.payload.length;
@@ -207,12 +212,27 @@ function readMessage(reader, id, limits) {
   return frame;
 }
 
+/** The headers as they came: their fields must fill them exactly. What they say is for those who know the tags. */
+function readHeaders(reader) {
+  const bytes = reader.take(reader.u8());
+  if (bytes.length === 0) throw new ProtocolError('headers of no bytes');
+  for (let at = 0; at < bytes.length;) {
+    if (at + 2 > bytes.length || at + 2 + bytes[at + 1] > bytes.length) {
+      throw new ProtocolError('headers that do not add up');
+    }
+    at += 2 + bytes[at + 1];
+  }
+  return bytes.slice();
+}
+
 function readAttachment(reader) {
   const attachment = { kind: reader.u8(), id: reader.u32(), capacity: reader.u32(), wanted: reader.u32() };
   const { kind, id, capacity, wanted } = attachment;
   if (kind < Kind.SENDER || kind > Kind.SENDER_HOME) throw new ProtocolError(`an attachment of kind ${kind}`);
   if (kind >= Kind.STREAM && (capacity || wanted)) throw new ProtocolError(`numbers for an attachment of kind ${kind}`);
   if (kind === Kind.DESCRIPTOR && id) throw new ProtocolError('an id for a descriptor');
+  if (capacity > MAX_COUNT || wanted > MAX_COUNT) throw new ProtocolError('a number of an attachment is too high');
+  if (kind === Kind.SENDER && capacity > 0 && wanted > 0) throw new ProtocolError('receives that wait on a channel with capacity');
   if (kind === Kind.RECEIVER && (wanted > 1 || (capacity === 0 && wanted === 0))) {
     throw new ProtocolError('a receiving end that says neither window nor demand');
   }
@@ -297,12 +317,13 @@ const writers = {
     const bytes = utf8.encode(name);
     writer.u32(capacity).u16(bytes.length).put(bytes).metadata(metadata);
   },
-  MESSAGE(writer, { flags, codec, attachments, total, payload }) {
+  MESSAGE(writer, { flags, codec, attachments, headers, total, payload }) {
     writer.u8(flags).u8(codec);
     if (flags & Flag.ATTACHMENTS) {
       writer.u8(attachments.length);
       for (const { kind, id, capacity, wanted } of attachments) writer.u8(kind).u32(id).u32(capacity).u32(wanted);
     }
+    if (flags & Flag.HEADERS) writer.u8(headers.length).put(headers);
     if (flags & Flag.MORE) writer.u32(total);
     writer.put(payload);
   },

@@ -1,20 +1,15 @@
-// Ids of channels and streams: two dense tables, one a side (spec/4-channels.md).
+// Ids of channels and streams: two dense tables, one a side (spec/4-channels.md). An id that is in no table is not in use.
 
 import { Code, ProtocolError } from './codes.js';
 
 export class Ids {
-  /** `parity`: 0 for the dialer's even ids, 1 for the acceptor's odd ones. */
   constructor(dialer) {
     this.ownOffset = dialer ? 2 : 1;
     this.own = [];
     /** Free slots of ours, the lowest last. */
     this.free = [];
-    /** Slots of ours that the peer has ever been told of. */
-    this.announced = 0;
-    /** By slot; null: finished. What lies beyond was never announced. */
+    /** By slot; null: not in use. */
     this.theirs = [];
-    /** Channels and streams of both sides that are not finished. */
-    this.open = 0;
   }
 
   #isOwn(id) {
@@ -30,42 +25,41 @@ export class Ids {
     const slot = this.free.pop() ?? this.own.length;
     const entry = make(2 * slot + this.ownOffset);
     this.own[slot] = entry;
-    this.open++;
     return entry;
   }
 
-  noteAnnounced(id) {
-    this.announced = Math.max(this.announced, this.#slot(id) + 1);
-  }
-
-  /** Enters what the peer has opened under an id of its own. */
+  /** Enters what the peer has opened under an id of its own: CH-01 to CH-03. */
   insertTheirs(id, entry, maxChannels) {
     if (id === 0 || this.#isOwn(id)) throw new ProtocolError(`the id ${id} is not the peer's to give`);
     const slot = this.#slot(id);
-    if (slot >= 2 * Math.max(maxChannels, 1)) throw new ProtocolError(`the id ${id} is out of range`);
+    if (slot >= maxChannels) throw new ProtocolError(`the id ${id} is out of range`);
     if (this.theirs[slot]) throw new ProtocolError(`the id ${id} is in use`);
     while (this.theirs.length < slot) this.theirs.push(null);
     this.theirs[slot] = entry;
-    this.open++;
     return entry;
   }
 
-  /** What an id names; null if it is finished. */
+  #get(id) {
+    if (id === 0) return null;
+    const entry = (this.#isOwn(id) ? this.own : this.theirs)[this.#slot(id)];
+    return entry?.announced ? entry : null;
+  }
+
+  /** What an id names. One that is not in use is a broken rule (FR-09). */
   find(id) {
-    if (id !== 0 && this.#isOwn(id)) {
-      const slot = this.#slot(id);
-      if (slot < this.announced) return this.own[slot]?.announced ? this.own[slot] : null;
-    } else if (id !== 0) {
-      const slot = this.#slot(id);
-      if (slot < this.theirs.length) return this.theirs[slot];
-    }
-    throw new ProtocolError(`nothing ever had the id ${id}`, Code.UNKNOWN_ID);
+    const entry = this.#get(id);
+    if (!entry) throw new ProtocolError(`the id ${id} is not in use`, Code.UNKNOWN_ID);
+    return entry;
+  }
+
+  /** Whether a CREDIT or CANCEL for the id has crossed our CLOSE: the peer gave the id, and it is not in use (FR-10). */
+  hasCrossed(id) {
+    return id !== 0 && !this.#isOwn(id) && !this.#get(id);
   }
 
   /** The id is finished and may be given again. */
   remove(entry) {
     const slot = this.#slot(entry.id);
-    this.open--;
     if (this.#isOwn(entry.id)) {
       this.own[slot] = null;
       this.#release(slot);

@@ -16,12 +16,10 @@ import { Ids } from './ids.js';
 import { DEFAULT_LIMITS, LOCAL_LIMITS, agreeLimits, saneLimits } from './limits.js';
 import { Queue } from './queue.js';
 import { RecvEnd } from './receiving.js';
-import { SendEnd, charge } from './sending.js';
+import { SendEnd } from './sending.js';
 import { StreamEnd } from './streaming.js';
-import { Pool } from './window.js';
-
-/** Fragments are added while less than this waits to be written, in bytes. */
-const FILL = 262_144;
+import { Turns } from './turns.js';
+import { Opened, Pool } from './window.js';
 
 const utf8 = new TextEncoder();
 
@@ -41,23 +39,28 @@ export class Machine {
     this.over = null;
 
     this.ids = new Ids(this.dialer);
-    this.ours = this.theirs = this.#newPool();
+    /** What this side holds beyond first windows; what it has opened, and what the peer has. */
+    this.ours = new Pool(this.limits.session_memory);
+    this.openedHere = new Opened();
+    this.openedThere = new Opened();
     this.pendingAccepts = 0;
     this.due = new Set();
-    this.reservations = [];
-    this.large = new Queue();
+    /** Receiving ends whose large message waits for memory, and a receive for it. */
+    this.awaited = new Set();
+    this.turns = new Turns();
+    /** Large messages that have begun and are not out. */
     this.largeOpen = 0;
 
     this.events = new Queue();
     this.outQueue = [];
     this.outBytes = 0;
-    this.waiters = new Set();
     this.input_ = new Uint8Array(0);
     this.prefaceRead = false;
     this.rejected = [];
     this.goodbyeState = null;
     this.goodbyeReason = null;
-    this.peerGoodbye = null;
+    /** A goodbye that does not wait for what has no credit or no turn yet. */
+    this.hurries = false;
     this.clock = new Clock(this.local, now);
     /** Control bytes that wait to be written, and those of them that the peer has asked for since the last output. */
     this.unsentControl = 0;
@@ -67,11 +70,6 @@ export class Machine {
 
     this.#append(PREFACE);
     this.#append(encodeFrame(this.hello));
-  }
-
-  #newPool() {
-    const { session_memory, max_message, max_attachments } = this.limits;
-    return new Pool(session_memory, charge(max_message, max_attachments));
   }
 
   // ---- events and output
@@ -85,34 +83,37 @@ export class Machine {
     this.events.push({ type, end, value });
   }
 
-  /** Whether `output` would give something. */
+  /** Whether `output` has something to do. It may give no bytes, but tell somebody that its turn has come. */
   get hasOutput() {
-    return this.outBytes > 0 || this.due.size > 0 || this.large.length > 0 || this.#mayLeave;
+    return this.outBytes > 0 || this.due.size > 0 || this.turns.length > 0 || this.#mayLeave;
   }
 
-  /** All that is to be written now, in chunks. Who waited for room may go on. */
+  /** All that is to be written now, in chunks. Those whose turn it is may go on. */
   output() {
     this.#flushCredit();
-    while (this.outBytes < FILL && this.large.length > 0) this.large.shift().writeFragment();
     this.#flushGoodbye();
     const chunks = this.outQueue;
     this.clock.said ||= chunks.length > 0;
     this.outQueue = [];
     this.outBytes = this.unsentControl = this.answers = 0;
     this.stuck = false;
-    const waiters = [...this.waiters];
-    this.waiters.clear();
-    for (const end of waiters) {
-      if (end instanceof StreamEnd) end.push();
-      else this.emit('writable', end);
-    }
+    this.turns.fill(this);
     return chunks;
   }
 
-  /** Says `writable` once the output was taken. */
-  waitForOutput(end) {
-    this.waiters.add(end);
-    return 'output';
+  /** Whether an end or stream may write now. False: it stands in line, and its turn comes. */
+  mayWrite(writer) {
+    return this.turns.mayWrite(writer, this.outBytes);
+  }
+
+  /** How long a frame it may write now. */
+  most(writer) {
+    return this.turns.most(writer);
+  }
+
+  /** Writes a frame on the writer's turn. */
+  writeTurn(writer, frame) {
+    this.turns.note(writer, this.write(frame));
   }
 
   #append(bytes) {
@@ -168,7 +169,6 @@ export class Machine {
       const body = at + HEADER;
       if (this.input_.length < body + header.length) break;
       at = body + header.length;
-      if (this.peerGoodbye) throw new ProtocolError('a frame after GOODBYE');
       this.#onFrame(decodeFrame(header, this.input_.subarray(body, at), this.limits));
       if (this.answers > this.local.max_control) throw new ProtocolError('answers are not read', Code.PEER_NOT_READING);
     }
@@ -203,8 +203,8 @@ export class Machine {
       case 'CREDIT': if (id === 0) return this.#onDescriptorCredit(frame);
     }
     const [type, method] = HANDLERS[t];
+    if ((t === 'CREDIT' || t === 'CANCEL') && this.ids.hasCrossed(id)) return;
     const end = this.ids.find(id);
-    if (!end) return;
     // A CREDIT is for whoever sends: the sending end of a channel, or a stream.
     const right = type.some((kind) => end instanceof kind);
     if (!right) throw new ProtocolError(`${t} for the wrong end`);
@@ -220,17 +220,12 @@ export class Machine {
     if (this.codecs.length === 0) throw new ProtocolError('no codec in common', Code.NO_COMMON_CODEC);
     this.limits = agreeLimits(this.limits, frame);
     this.features = this.hello.features & frame.features;
-    this.ours = this.#newPool();
-    this.theirs = this.#newPool();
+    this.ours = new Pool(this.limits.session_memory);
     this.peer = frame;
     this.emit('established');
   }
 
   // ---- opening
-
-  get channelCharge() {
-    return 2 * this.limits.initial_window;
-  }
 
   /** No new channel and no new message may leave. */
   get isLeaving() {
@@ -243,35 +238,33 @@ export class Machine {
     if (length > this.limits.max_frame || length > 6 + 65_535) throw new LimitError(Code.FRAME_TOO_LARGE);
     const end = this.allocateSender(capacity);
     end.announced = true;
-    this.ids.noteAnnounced(end.id);
     this.control({ t: 'OPEN', id: end.id, capacity, name, metadata });
     return end;
   }
 
   /** A channel whose receiving end is to go to the peer in a message. `sole`: nobody else receives from it. */
   allocateSender(capacity, sole = true) {
-    this.#mayOpen();
-    if (!this.theirs.open(this.channelCharge)) throw new LimitError(Code.MEMORY);
-    return this.ids.insertOwn((id) => new SendEnd(this, id, { own: true, capacity, sole }));
+    return this.#allocate(this.limits.initial_window, (id) => new SendEnd(this, id, { own: true, capacity, sole }));
   }
 
   /** A channel whose sending end is to go to the peer. `waiting`: receives that wait here. */
   allocateReceiver(capacity, { onDemand = false, waiting = 0 } = {}) {
-    this.#mayOpen();
-    if (!this.ours.open(this.channelCharge)) throw new LimitError(Code.MEMORY);
-    return this.ids.insertOwn((id) => new RecvEnd(this, id, { own: true, capacity, onDemand, waiting }));
+    const make = (id) => new RecvEnd(this, id, { own: true, capacity, onDemand, waiting });
+    return this.#allocate(this.limits.initial_window, make);
   }
 
   /** A stream one end of which is to go to the peer. */
   allocateStream() {
-    this.#mayOpen();
-    const { stream_window: size } = this.limits;
-    if (!this.ours.open(size)) throw new LimitError(Code.MEMORY);
-    if (!this.theirs.open(size)) {
-      this.ours.close(size);
-      throw new LimitError(Code.MEMORY);
-    }
-    return this.ids.insertOwn((id) => new StreamEnd(this, id, { own: true }));
+    return this.#allocate(this.limits.stream_window, (id) => new StreamEnd(this, id, { own: true }));
+  }
+
+  #allocate(window, make) {
+    if (!this.peer || this.isLeaving) throw new LimitError(Code.CLOSED);
+    if (this.openedHere.count >= this.limits.max_channels) throw new LimitError(Code.TOO_MANY_CHANNELS);
+    if (!this.openedHere.hasMemory(window, this.limits)) throw new LimitError(Code.MEMORY);
+    const end = this.ids.insertOwn(make);
+    this.openedHere.add(window);
+    return end;
   }
 
   /** Gives up what was allocated and not announced. */
@@ -280,25 +273,28 @@ export class Machine {
     else end.finish();
   }
 
-  #mayOpen() {
-    if (!this.peer || this.isLeaving || this.peerGoodbye) throw new LimitError(Code.CLOSED);
-    if (this.ids.open >= this.limits.max_channels) throw new LimitError(Code.TOO_MANY_CHANNELS);
+  /** Enters what the peer has opened. */
+  #admit(id, window, end) {
+    const { max_channels } = this.limits;
+    if (this.openedThere.count >= max_channels) throw new ProtocolError('too many channels', Code.TOO_MANY_CHANNELS);
+    if (!this.openedThere.hasMemory(window, this.limits)) {
+      throw new ProtocolError('the memory for what the peer opens is used up', Code.MEMORY);
+    }
+    this.ids.insertTheirs(id, end, max_channels);
+    this.openedThere.add(window);
+    return end;
   }
 
-  /** Enters what the peer has opened. */
-  #admit(id, charges, end) {
-    const { max_channels } = this.limits;
-    // What both sides have opened meanwhile may cross.
-    if (this.ids.open >= 2 * max_channels) throw new ProtocolError('too many channels', Code.TOO_MANY_CHANNELS);
-    for (const [pool, bytes] of charges) {
-      if (!pool.admit(bytes)) throw new ProtocolError('the memory of the session is used up', Code.MEMORY);
-    }
-    return this.ids.insertTheirs(id, end, max_channels);
+  /** A channel or stream is finished: it holds nothing any more. */
+  forget(end, window) {
+    this.ids.remove(end);
+    (end.own ? this.openedHere : this.openedThere).remove(window);
+    this.due.delete(end);
   }
 
   #onOpen({ id, name, capacity, metadata }) {
     const end = new RecvEnd(this, id, { own: false, capacity });
-    this.#admit(id, [[this.ours, this.channelCharge]], end);
+    this.#admit(id, this.limits.initial_window, end);
     if (this.pendingAccepts >= this.limits.max_pending_accepts) {
       return end.cancel({ scope: 1, code: Code.ACCEPT_QUEUE_FULL });
     }
@@ -311,33 +307,31 @@ export class Machine {
 
   #onMessage(frame) {
     const end = this.ids.find(frame.id);
-    if (end && !(end instanceof RecvEnd)) throw new ProtocolError('MESSAGE for the wrong end');
-    end?.admit(frame);
+    if (!(end instanceof RecvEnd)) throw new ProtocolError('MESSAGE for the wrong end');
+    // After our CANCEL nothing is counted: what it brings is ended, that is all (CH-19).
+    const dropped = end.cancelled;
+    if (!dropped) end.admit(frame);
     const attachments = frame.attachments.map((entry) => ({ kind: entry.kind, end: this.#enter(entry), entry }));
-    if (end) end.onMessage(frame, attachments);
-    if (!end || end.cancelled) this.reject(attachments);
+    if (dropped) this.reject(attachments);
+    else end.onMessage(frame, attachments);
   }
 
   /** The end that an entry of a table stands for. */
   #enter({ kind, id, capacity, wanted }) {
     const { stream_window, initial_window } = this.limits;
     switch (kind) {
-      case Kind.SENDER: {
-        const end = new SendEnd(this, id, { own: false, capacity, wanted });
-        return this.#admit(id, [[this.theirs, 2 * initial_window]], end);
-      }
+      case Kind.SENDER:
+        return this.#admit(id, initial_window, new SendEnd(this, id, { own: false, capacity, wanted }));
       case Kind.RECEIVER: {
         const end = new RecvEnd(this, id, { own: false, capacity, onDemand: wanted === 1 });
-        return this.#admit(id, [[this.ours, 2 * initial_window]], end);
+        return this.#admit(id, initial_window, end);
       }
-      case Kind.STREAM: {
-        const charges = [[this.ours, stream_window], [this.theirs, stream_window]];
-        return this.#admit(id, charges, new StreamEnd(this, id, { own: false }));
-      }
+      case Kind.STREAM:
+        return this.#admit(id, stream_window, new StreamEnd(this, id, { own: false }));
       case Kind.SENDER_HOME: {
         const end = this.ids.find(id);
-        if (end && !(end instanceof RecvEnd)) throw new ProtocolError('a sender comes home to the wrong end');
-        if (end) end.holds++;
+        if (!(end instanceof RecvEnd)) throw new ProtocolError('a sender comes home to the wrong end');
+        end.holds++;
         return end;
       }
       default:
@@ -345,19 +339,23 @@ export class Machine {
     }
   }
 
-  /** Closes attachments that nobody has claimed. They may hold messages with attachments, as deep as the peer likes. */
-  reject(attachments) {
+  /**
+   * Ends attachments that nobody has claimed, and says why. They may hold messages with attachments, as deep as the peer likes:
+   * so this is a loop and no recursion.
+   */
+  reject(attachments, { code = Code.NOT_DELIVERED, text = '' } = {}) {
     const busy = this.rejected.length > 0;
-    this.rejected.push(...attachments);
+    const why = { scope: 0, code, text };
+    for (const attachment of attachments) this.rejected.push([attachment, why]);
     if (busy) return;
     for (let at = 0; at < this.rejected.length; at++) {
-      const { kind, end } = this.rejected[at];
-      if (kind === Kind.SENDER) end.close();
-      else if (kind === Kind.RECEIVER) end.cancel();
-      else if (kind === Kind.SENDER_HOME) end?.releaseHold();
+      const [{ kind, end }, reason] = this.rejected[at];
+      if (kind === Kind.SENDER) end.close(reason);
+      else if (kind === Kind.RECEIVER) end.cancel(reason);
+      else if (kind === Kind.SENDER_HOME) end.releaseHold();
       else {
-        end.end();
-        end.stop();
+        end.end(reason);
+        end.stop(reason);
       }
     }
     this.rejected = [];
@@ -367,25 +365,22 @@ export class Machine {
     if (taken > 0) throw new ProtocolError('descriptors given back that were not sent', Code.FLOW_CONTROL);
   }
 
-  // ---- memory for announced messages
+  // ---- memory for large messages
 
-  /** Puts an end in line for the memory of its announced message. */
-  reserve(end) {
-    this.reservations.push(end);
-    this.serveReservations();
+  /** An end stands in line for the memory of its large message, or leaves the line: then the next is served. */
+  lineUp(end, stands) {
+    if (stands === this.awaited.has(end)) return;
+    if (stands) this.awaited.add(end);
+    else this.awaited.delete(end);
+    this.serveLarge();
   }
 
-  /** First come, first served; then those that a receive waits for, past the others. */
-  serveReservations() {
-    const grant = (end) => {
-      if (end.reserving === 0) return true;
-      if (!this.ours.reserve(end.reserving, end.awaited)) return false;
-      end.grantReserved();
-      return true;
-    };
-    while (this.reservations.length > 0 && grant(this.reservations[0])) this.reservations.shift();
-    if (this.reservations.length === 0) return;
-    this.reservations = this.reservations.filter((end) => !(end.awaited && grant(end)));
+  /** First come, first served. */
+  serveLarge() {
+    for (const end of this.awaited) {
+      if (!end.reserve(this.ours)) return;
+      this.awaited.delete(end);
+    }
   }
 
   // ---- time
@@ -412,18 +407,18 @@ export class Machine {
 
   // ---- goodbye and the end
 
-  /** Says goodbye, after what was sent. Nothing follows it. */
-  goodbye({ code = 0, text = '' } = {}) {
-    if (this.isLeaving) return;
+  /** Says goodbye, after what was sent. Nothing follows it. `atOnce`: what has no credit or no turn yet is cut. */
+  goodbye({ code = 0, text = '' } = {}, { atOnce = false } = {}) {
+    if (this.over || this.goodbyeState === 'said') return;
     this.goodbyeState = 'queued';
-    this.goodbyeReason = { code, text };
+    this.goodbyeReason ??= { code, text };
+    this.hurries ||= atOnce || code !== Code.NONE;
     this.#flushGoodbye();
   }
 
   get #mayLeave() {
-    // After the peer's goodbye no credit comes: a large message that waits for some is cut.
-    const settled = this.largeOpen === 0 || (this.peerGoodbye && this.large.length === 0);
-    return this.goodbyeState === 'queued' && settled;
+    if (this.goodbyeState !== 'queued' || this.over) return false;
+    return this.hurries || (this.largeOpen === 0 && this.turns.length === 0);
   }
 
   #flushGoodbye() {
@@ -431,23 +426,13 @@ export class Machine {
     this.#flushCredit();
     this.control({ t: 'GOODBYE', id: 0, ...this.goodbyeReason });
     this.goodbyeState = 'said';
-    if (this.peerGoodbye) this.#fail('closed');
   }
 
   #onGoodbye({ code, text }) {
-    this.peerGoodbye = { code, text };
     if (code !== Code.NONE) return this.#fail('peer', code, text);
-    this.emit('goodbye', undefined, this.peerGoodbye);
-    this.#endReceiving();
-    if (this.goodbyeState === 'said') this.#fail('closed');
-  }
-
-  /** Whether every sending end and every stream has said its last: a goodbye takes nothing away. */
-  get isSettled() {
-    return this.ids.all().every((end) => {
-      if (end instanceof SendEnd) return end.closeSent || !end.announced;
-      return end instanceof RecvEnd || end.endSent || !end.announced;
-    });
+    // Behind what is written already; what is not ended by now is cut on both sides.
+    this.control({ t: 'GOODBYE', id: 0, code: Code.NONE, text: '' });
+    this.#fail('closed');
   }
 
   /** The link has ended or failed. */
@@ -462,20 +447,10 @@ export class Machine {
     }
     this.over = { why, code, text };
     this.input_ = new Uint8Array(0);
-    this.#endReceiving();
-    const told = why === 'closed' ? Code.GOING_AWAY : Code.DISCONNECTED;
-    for (const end of this.ids.all()) {
-      if (end instanceof SendEnd) end.disconnect(told);
-      else if (end instanceof StreamEnd) end.disconnectWriting();
-    }
+    const told = why === 'closed' ? Code.SESSION_CLOSED : Code.DISCONNECTED;
+    for (const end of this.ids.all()) end.disconnect(told);
+    this.turns.clear();
     this.emit('over', undefined, this.over);
-  }
-
-  #endReceiving() {
-    for (const end of this.ids.all()) {
-      if (end instanceof RecvEnd) end.disconnect();
-      else if (end instanceof StreamEnd) end.disconnectReading();
-    }
   }
 }
 

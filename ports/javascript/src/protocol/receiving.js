@@ -4,6 +4,7 @@ import { join } from './bytes.js';
 import { Code, ProtocolError } from './codes.js';
 import { Flag, Kind } from './frames.js';
 import { Queue } from './queue.js';
+import { floorOf } from './limits.js';
 import { charge } from './sending.js';
 import { Window } from './window.js';
 
@@ -25,14 +26,11 @@ export class RecvEnd {
     /** Told in all, and how many receives wait now. */
     this.wanted = 0;
     this.waiting = waiting;
-    this.window = new Window(machine.limits.initial_window);
+    this.window = new Window(machine.limits.initial_window, floorOf(machine.limits));
     /** Whole messages that wait. */
     this.inbox = new Queue();
     /** A message of which not all has arrived. */
     this.partial = null;
-    /** Bytes that the partial message waits for, and bytes granted for it and not yet told. */
-    this.reserving = 0;
-    this.granted = 0;
     /** What CLOSE said. Messages may still wait. */
     this.closed = null;
     this.cancelled = false;
@@ -58,43 +56,31 @@ export class RecvEnd {
 
   // ---- messages
 
-  /** Counts the start of a message, which must have been granted. */
-  admit({ flags, attachments, payload, total }) {
+  /** Counts the start of a message, which must have been granted: CR-01, CR-07. */
+  admit({ attachments, headers, payload }) {
     if (this.closed) throw new ProtocolError('a MESSAGE after CLOSE');
     if (this.partial) throw new ProtocolError('a MESSAGE inside a fragmented one');
     const wanted = (this.wanted - this.arrived) | 0;
     if (this.roomLeft === 0 && wanted <= 0) throw new ProtocolError('a message too many', Code.FLOW_CONTROL);
-    const { initial_window: first } = this.machine.limits;
-    const whole = charge(total ?? payload.length, attachments.length);
-    const announced = flags & Flag.ANNOUNCED;
-    const cost = announced ? charge(payload.length, attachments.length) : whole;
-    const overshoot = announced ? charge(0, attachments.length) : first;
-    const wrong = announced ? whole <= first : false;
-    if (wrong || cost > Math.max(this.window.left, overshoot) || !this.window.arrive(cost, true)) {
+    if (!this.window.arrive(charge(payload.length, attachments.length, headers?.length))) {
       throw new ProtocolError('more bytes than were granted', Code.FLOW_CONTROL);
     }
     this.arrived = (this.arrived + 1) >>> 0;
   }
 
   /** Takes in a message whose attachments are entered. */
-  onMessage({ flags, codec, total, payload }, attachments) {
+  onMessage({ flags, codec, headers, total, payload }, attachments) {
     const flaw = flags & (Flag.NOT_ENCODED | Flag.NOT_FORWARDED);
-    const kept = this.cancelled ? [] : attachments;
-    const message = { codec, flaw, attachments: kept, charge: charge(total ?? payload.length, attachments.length) };
-    if (total === undefined) {
-      if (!this.cancelled) this.#deliver({ ...message, payload: payload.slice() });
-      return;
-    }
-    const parts = this.cancelled ? [] : [payload.slice()];
-    this.partial = { message, parts, received: payload.length, total, announced: (flags & Flag.ANNOUNCED) !== 0 };
-    if (this.partial.announced && !this.cancelled) {
-      this.reserving = this.window.missing(total - payload.length);
-      if (this.reserving > 0) this.machine.reserve(this);
-      this.markDue();
-    }
+    const whole = charge(total ?? payload.length, attachments.length, headers?.length);
+    const message = { codec, flaw, attachments, headers, charge: whole };
+    if (total === undefined) return this.#deliver({ ...message, payload: payload.slice() });
+    this.partial = { message, parts: [payload.slice()], received: payload.length, total };
+    this.#lineUp();
+    this.markDue();
   }
 
   onFragment({ flags, payload }) {
+    if (this.cancelled) return;
     const { partial } = this;
     if (!partial) throw new ProtocolError('a FRAGMENT of nothing');
     const received = partial.received + payload.length;
@@ -102,14 +88,10 @@ export class RecvEnd {
     if (received > partial.total || last !== (received === partial.total)) {
       throw new ProtocolError('fragments that do not add up');
     }
-    partial.received = received;
-    if (this.cancelled) {
-      if (last) this.partial = null;
-      return;
-    }
-    if (partial.announced && !this.window.arrive(payload.length)) {
+    if (!this.window.arrive(payload.length)) {
       throw new ProtocolError('more bytes than were granted', Code.FLOW_CONTROL);
     }
+    partial.received = received;
     partial.parts.push(payload.slice());
     if (!last) return this.markDue();
     this.partial = null;
@@ -119,9 +101,8 @@ export class RecvEnd {
   #deliver(message) {
     this.inbox.push(message);
     this.machine.emit('readable', this);
-    // The arrival may have used up what the sender had while something is owed. A receive that waits has now got
-    // something, so on demand no more is asked for: whoever takes it says how many wait then.
-    if (this.window.left <= 0 || (this.roomLeft === 0 && !this.servesDemand)) this.markDue();
+    // The arrival may have used up what the sender had, while something is owed already.
+    this.markDue();
   }
 
   /** The oldest message, or undefined. It counts as taken when `count` says so. */
@@ -139,8 +120,9 @@ export class RecvEnd {
     this.owed += messages;
     const freed = this.window.take(bytes);
     if (!this.closed) this.window.growFrom(this.machine.ours, this.machine.local.max_window);
-    this.machine.ours.release(freed);
-    if (freed > 0) this.machine.serveReservations();
+    this.machine.ours.extra -= freed;
+    if (freed > 0) this.machine.serveLarge();
+    this.#lineUp();
     this.markDue();
     this.#answerClose();
   }
@@ -150,46 +132,55 @@ export class RecvEnd {
   /** So many receives wait now: a level, not a count of calls. */
   want(waiting) {
     this.waiting = waiting;
+    this.#lineUp();
     this.markDue();
-    if (this.reserving > 0 && waiting > 0) this.machine.serveReservations();
-  }
-
-  /** A receive waits for the next message. */
-  get awaited() {
-    return this.waiting > 0 && this.inbox.length === 0;
   }
 
   get #increment() {
     if (!this.servesDemand) return 0;
-    return Math.max(this.waiting - Math.max((this.wanted - this.arrived) | 0, 0), 0);
+    const ahead = Math.max((this.wanted - this.arrived) | 0, 0);
+    return Math.max(this.waiting - this.inbox.length - ahead, 0);
   }
+
+  // ---- memory for a large message
+
+  /** A message larger than its window stands in line while a receive waits for it and nothing else (CR-13). */
+  #lineUp() {
+    const { partial, window, machine } = this;
+    const large = partial && partial.message.charge > window.size + window.extra;
+    machine.lineUp(this, Boolean(large && this.waiting > 0 && this.inbox.length === 0));
+  }
+
+  /** Adds to the window what the large message lacks. False: there is no room yet. */
+  reserve(pool) {
+    const { partial, window } = this;
+    if (!partial) return true;
+    const lacks = partial.message.charge - window.size;
+    if (!pool.reserve(lacks)) return false;
+    window.extra = lacks;
+    this.markDue();
+    return true;
+  }
+
+  // ---- credit
 
   /** Stands in line to send credit, if any is due. */
   markDue() {
     if (this.closed || this.cancelled || !this.announced) return;
     const half = this.owed >= Math.ceil(this.capacity / 2);
     const told = this.owed > 0 && (this.servesDemand || half || this.roomLeft === 0);
-    if (told || this.#increment > 0 || this.window.isDue || this.granted > 0) this.machine.due.add(this);
+    if (told || this.#increment > 0 || this.window.isDue) this.machine.due.add(this);
   }
 
   /** Sends all that is owed. */
   writeCredit() {
     if (this.closed || this.cancelled || !this.announced) return;
     const wanted = this.#increment;
-    const bytes = this.granted + this.window.grant();
+    const bytes = this.window.grant();
     const taken = this.owed;
     this.wanted = (this.wanted + wanted) >>> 0;
     this.owed = 0;
-    this.granted = 0;
     if (taken || wanted || bytes) this.machine.control({ t: 'CREDIT', id: this.id, taken, wanted, bytes });
-  }
-
-  /** Memory was set aside for the rest of the announced message. */
-  grantReserved() {
-    this.window.grantExtra(this.reserving);
-    this.granted += this.reserving;
-    this.reserving = 0;
-    this.machine.due.add(this);
   }
 
   // ---- the beginning and the end
@@ -197,7 +188,6 @@ export class RecvEnd {
   /** The entry of a table for the sending end that the peer gets. */
   announce() {
     this.announced = true;
-    this.machine.ids.noteAnnounced(this.id);
     this.wanted = this.capacity === 0 ? this.waiting : 0;
     return { kind: Kind.SENDER, id: this.id, capacity: this.capacity, wanted: this.wanted };
   }
@@ -220,16 +210,33 @@ export class RecvEnd {
 
   onClose({ scope, code, text }) {
     if (this.closed) throw new ProtocolError('a second CLOSE');
-    if (this.cancelled) return this.finish();
-    if (this.partial) throw new ProtocolError('a CLOSE inside a fragmented message');
+    if (this.partial && code === Code.NONE) throw new ProtocolError('a clean CLOSE inside a fragmented message');
     this.closed = { scope, code, text };
+    this.#cut();
+    if (this.cancelled) return this.finish();
     this.machine.emit('readable', this);
     this.#answerClose();
   }
 
-  /** A CLOSE is answered once all that had arrived was taken. */
+  /** The rest of a message will not come: it counts as if it had not begun. */
+  #cut() {
+    const { partial, window, machine } = this;
+    if (!partial) return;
+    this.partial = null;
+    this.arrived = (this.arrived - 1) >>> 0;
+    window.held -= partial.message.charge - partial.total + partial.received;
+    machine.ours.extra -= window.extra;
+    window.extra = 0;
+    this.#lineUp();
+    machine.serveLarge();
+    machine.reject(partial.message.attachments);
+  }
+
+  /** A CLOSE is answered once all that had arrived was taken, and no sender that came home is unclaimed. */
   #answerClose() {
-    if (!this.accepted || !this.closed || this.finished || this.inbox.length > 0 || this.arrived !== this.taken) return;
+    if (!this.accepted || !this.closed || this.cancelled || this.holds > 0) return;
+    if (this.inbox.length > 0 || this.arrived !== this.taken) return;
+    this.cancelled = true;
     if (!this.own) this.#sendCancel({ scope: 0, code: Code.NONE, text: '' });
     this.finish();
   }
@@ -248,41 +255,36 @@ export class RecvEnd {
     }
     this.#leaveLine();
     this.cancelled = true;
-    this.reserving = 0;
     this.#dropWhatWaits();
-    if (this.closed) {
-      if (!this.own) this.#sendCancel({ scope: 0, code: Code.NONE, text: '' });
-      this.finish();
-      return;
-    }
-    this.#sendCancel({ scope, code, text });
-    this.machine.serveReservations();
+    if (this.machine.over) return this.finish();
+    if (!this.closed) return this.#sendCancel({ scope, code, text });
+    if (!this.own) this.#sendCancel({ scope: 0, code: Code.NONE, text: '' });
+    this.finish();
   }
 
+  /** Nothing more is kept: memory beyond the first window is free from now on. */
   #dropWhatWaits() {
-    for (const message of this.inbox.drain()) this.machine.reject(message.attachments);
-    if (!this.partial) return;
-    this.machine.reject(this.partial.message.attachments);
-    // The rest of it may still come, and must be known as such.
-    this.partial.message.attachments = [];
-    this.partial.parts = [];
+    const { machine, window } = this;
+    const dropped = [...this.inbox.drain(), ...(this.partial ? [this.partial.message] : [])];
+    this.partial = null;
+    window.releaseTo(machine.ours, machine.limits.initial_window);
+    this.#lineUp();
+    machine.serveLarge();
+    machine.reject(dropped.flatMap(({ attachments }) => attachments));
   }
 
   /** A sender that came home was claimed or dropped. */
   releaseHold() {
     this.holds--;
-    if (this.holds === 0 && this.closed) this.machine.emit('readable', this);
+    if (this.holds > 0 || !this.closed) return;
+    this.machine.emit('readable', this);
+    this.#answerClose();
   }
 
-  /** Nothing more will arrive: the session is over, or the peer has said goodbye. */
-  disconnect() {
-    if (this.partial) {
-      this.machine.reject(this.partial.message.attachments);
-      this.partial = null;
-      // What never came cannot be taken.
-      this.arrived = (this.arrived - 1) >>> 0;
-    }
-    this.closed ??= { scope: 0, code: Code.DISCONNECTED, text: '', lost: this.machine.over !== null };
+  /** Nothing more will arrive: the session is over. */
+  disconnect(code) {
+    this.#cut();
+    this.closed ??= { scope: 0, code, text: '', lost: true };
     if (this.cancelled) return this.finish();
     this.machine.emit('readable', this);
     this.#answerClose();
@@ -292,10 +294,9 @@ export class RecvEnd {
     if (this.finished) return;
     this.finished = true;
     const { machine, window } = this;
-    machine.ids.remove(this);
-    machine.ours.close(machine.channelCharge);
-    machine.ours.shrink(window.size - machine.limits.initial_window);
-    machine.ours.release(window.extra);
-    machine.serveReservations();
+    window.releaseTo(machine.ours, machine.limits.initial_window);
+    machine.lineUp(this, false);
+    machine.forget(this, machine.limits.initial_window);
+    machine.serveLarge();
   }
 }

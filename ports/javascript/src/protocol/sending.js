@@ -1,19 +1,21 @@
 // The sending end of a channel: messages out; CREDIT and CANCEL in.
 
-import { ProtocolError, Code } from './codes.js';
+import { Code, ProtocolError } from './codes.js';
 import { ATTACHMENT, Flag, Kind } from './frames.js';
-import { MAX_CREDIT } from './limits.js';
+import { floorOf } from './limits.js';
+import { MAX_COUNT, MAX_CREDIT } from './numbers.js';
+import { TURN, Turn } from './turns.js';
 
-/** Output from which on messages wait, in bytes. */
-const HIGH_WATER = 1_048_576;
-
-/** What a message is charged, the same on every link. */
-export function charge(payloadLength, attachments) {
-  return payloadLength + 16 * attachments + 32;
+/** What a message costs in bytes of credit, the same on every link. */
+export function charge(payloadLength, attachments, headers = 0) {
+  return 32 + 16 * attachments + headers + payloadLength;
 }
 
-/** Bytes of a table of attachments, its count included. */
-const tableLength = (attachments) => (attachments > 0 ? 1 + ATTACHMENT * attachments : 0);
+/** Bytes of a table of attachments and of headers, their lengths included. */
+const tableLength = (attachments, headers) =>
+  (attachments > 0 ? 1 + ATTACHMENT * attachments : 0) + (headers > 0 ? 1 + headers : 0);
+
+const NO_HEADERS = new Uint8Array(0);
 
 export class SendEnd {
   constructor(machine, id, { own, capacity, sole = true, wanted = 0 }) {
@@ -30,9 +32,10 @@ export class SendEnd {
     this.sent = 0;
     this.taken = 0;
     this.wanted = wanted;
-    /** Bytes granted; a message may start while it is above 0. */
+    /** Bytes granted. */
     this.credit = machine.limits.initial_window;
-    /** A message that leaves in fragments. */
+    this.turn = new Turn();
+    /** A message that leaves in parts. */
     this.large = null;
     /** What CANCEL said. */
     this.cancelled = null;
@@ -55,38 +58,49 @@ export class SendEnd {
     return this.large ? 0 : Math.max((this.wanted - this.sent) | 0, 0);
   }
 
-  /** Why no message may start now; '' if one may. An event `writable` follows when it may have changed. */
+  /** Why no message may start now, for one of the least charge; '' if one may. */
   get blocked() {
-    if (this.closing || this.machine.isLeaving) return 'closed';
-    if (this.cancelled) return 'cancelled';
-    if (!this.announced) return 'unannounced';
-    if (this.room === 0 && this.demand === 0) return 'messages';
-    if (this.credit <= 0) return 'bytes';
-    if (this.machine.outBytes > HIGH_WATER) return this.machine.waitForOutput(this);
-    return '';
+    return this.blockedFor(charge(0, 0));
   }
 
   /**
-   * Sends a message: `{codec, payload, attachments, flaw}`. The attachments are ends from `machine.allocate...`, which
-   * it announces, and `{home: SendEnd}`. Not while `blocked` says why not.
+   * Why a message of this charge may not start now; '' if it may. An event `writable` follows when it may have changed. One of
+   * up to half of the first window waits for all of its credit; a larger one that waited so might wait for ever, so it is cut.
    */
-  send({ codec, payload, attachments = [], flaw = 0 }) {
+  blockedFor(cost) {
     const { machine } = this;
-    const cost = charge(payload.length, attachments.length);
-    const announced = cost > Math.max(this.credit, machine.limits.initial_window);
-    const length = 2 + tableLength(attachments.length) + payload.length;
+    if (machine.isLeaving) return 'closed';
+    if (this.cancelled) return 'cancelled';
+    if (this.closing) return 'closed';
+    if (!this.announced) return 'unannounced';
+    if (this.room === 0 && this.demand === 0) return 'messages';
+    const half = Math.floor(machine.limits.initial_window / 2);
+    if (this.credit < (cost <= half ? cost : Math.min(cost, floorOf(machine.limits)))) return 'bytes';
+    return machine.mayWrite(this) ? '' : 'output';
+  }
+
+  /**
+   * Sends a message: `{codec, payload, attachments, flaw, headers}`. The attachments are ends from `machine.allocate...`, which
+   * it announces, and `{home: SendEnd}`. Not while `blockedFor` its charge says why not.
+   */
+  send({ codec, payload, attachments = [], flaw = 0, headers = NO_HEADERS }) {
+    const { machine } = this;
+    const cost = charge(payload.length, attachments.length, headers.length);
+    const length = 2 + tableLength(attachments.length, headers.length) + payload.length;
     const table = attachments.map((end) => (end.home ? end.home.comeHome() : end.announce()));
-    const flags = flaw | (table.length > 0 ? Flag.ATTACHMENTS : 0);
+    const flags = flaw | (table.length > 0 ? Flag.ATTACHMENTS : 0) | (headers.length > 0 ? Flag.HEADERS : 0);
+    const message = { t: 'MESSAGE', id: this.id, flags, codec, attachments: table, headers, payload };
     this.sent = (this.sent + 1) >>> 0;
-    if (!announced) this.credit -= cost;
-    if (announced || length > machine.limits.max_frame) {
-      this.large = { codec, flags, attachments: table, payload, at: 0, started: false, announced, queued: false };
+    const most = Math.min(machine.limits.max_frame, Math.max(machine.most(this), TURN));
+    if (cost <= this.credit && length <= most) {
+      this.credit -= cost;
+      machine.writeTurn(this, message);
+    } else {
+      this.large = { message, at: 0, started: false, fixed: cost - payload.length };
       machine.largeOpen++;
       // The message that names a channel goes before what is sent on that channel.
-      if (table.length > 0) this.writeFragment();
-      else this.#queueLarge();
-    } else {
-      machine.write({ t: 'MESSAGE', id: this.id, flags, codec, attachments: table, payload });
+      this.#writePart();
+      this.#push();
     }
     for (const end of attachments) end.afterAnnouncement?.();
   }
@@ -94,7 +108,6 @@ export class SendEnd {
   /** The entry of a table for the receiving end that the peer gets. */
   announce() {
     this.announced = true;
-    this.machine.ids.noteAnnounced(this.id);
     const wanted = !this.sole || this.capacity === 0 ? 1 : 0;
     return { kind: Kind.RECEIVER, id: this.id, capacity: this.capacity, wanted };
   }
@@ -109,47 +122,50 @@ export class SendEnd {
     else this.machine.emit('writable', this);
   }
 
-  // ---- fragments
+  // ---- a message in parts
 
-  #queueLarge() {
-    if (!this.large || this.large.queued || (this.large.announced && this.credit <= 0)) return;
-    this.large.queued = true;
-    this.machine.large.push(this);
+  /** Its turn has come. True: its application was told, and sends. */
+  takeTurn() {
+    if (this.large) {
+      this.#push();
+      return false;
+    }
+    this.machine.emit('writable', this);
+    return true;
   }
 
-  /** Writes the next frame of the large message, and stands in line again if there is more. */
-  writeFragment() {
+  /** Goes on with the large message, as far as credit and its turn go. */
+  #push() {
+    while (this.large && this.credit > 0 && this.machine.mayWrite(this)) this.#writePart();
+  }
+
+  /** Writes the next frame of the large message, at least one byte of it. */
+  #writePart() {
     const { large, machine } = this;
-    if (!large) return;
-    large.queued = false;
-    if (large.announced && this.credit <= 0) return;
-    const { payload, attachments } = large;
-    const left = payload.length - large.at;
-    const overhead = large.started ? 1 : 6 + tableLength(attachments.length);
-    let size = Math.min(left, machine.limits.max_frame - overhead);
-    if (large.announced) {
-      const fixed = large.started ? 0 : charge(0, attachments.length);
-      size = Math.min(size, Math.max(this.credit - fixed, 0));
-      this.credit -= size + fixed;
-    }
-    const part = payload.subarray(large.at, large.at + size);
+    const { message } = large;
+    const left = message.payload.length - large.at;
+    const overhead = large.started ? 1 : 6 + tableLength(message.attachments.length, message.headers.length);
+    const fixed = large.started ? 0 : large.fixed;
+    const most = Math.min(machine.limits.max_frame, machine.most(this));
+    const size = Math.min(left, Math.max(most - overhead, 1), this.credit - fixed);
+    this.credit -= size + fixed;
+    const payload = message.payload.subarray(large.at, large.at + size);
     const more = size < left ? Flag.MORE : 0;
     if (large.started) {
-      machine.write({ t: 'FRAGMENT', id: this.id, flags: more, payload: part });
+      machine.writeTurn(this, { t: 'FRAGMENT', id: this.id, flags: more, payload });
     } else {
-      const flags = large.flags | more | (more && large.announced ? Flag.ANNOUNCED : 0);
-      machine.write({ t: 'MESSAGE', id: this.id, flags, codec: large.codec, attachments, total: payload.length, payload: part });
+      const total = message.payload.length;
+      machine.writeTurn(this, { ...message, flags: message.flags | more, total, payload });
     }
     large.started = true;
     large.at += size;
-    if (more) this.#queueLarge();
-    else this.#largeIsOut();
+    if (!more) this.#largeIsOut();
   }
 
   #largeIsOut() {
     this.dropLarge();
     if (this.closing) this.#sendClose();
-    else this.machine.emit('writable', this);
+    this.machine.emit('writable', this);
   }
 
   dropLarge() {
@@ -161,14 +177,15 @@ export class SendEnd {
   // ---- credit
 
   onCredit({ taken, wanted, bytes }) {
-    if (this.cancelled) return;
     if (taken > this.untaken) throw new ProtocolError('more taken than was sent', Code.FLOW_CONTROL);
     this.taken = (this.taken + taken) >>> 0;
+    const ahead = Math.max((this.wanted - this.sent) | 0, 0);
+    if (ahead + wanted > MAX_COUNT) throw new ProtocolError('more receives than can wait', Code.FLOW_CONTROL);
     this.wanted = (this.wanted + wanted) >>> 0;
     this.credit += bytes;
     if (this.credit > MAX_CREDIT) throw new ProtocolError('the credit of a channel overflows', Code.FLOW_CONTROL);
     if (taken > 0) this.machine.emit('taken', this, taken);
-    this.#queueLarge();
+    this.#push();
     if (!this.closing) this.machine.emit('writable', this);
   }
 
@@ -183,13 +200,12 @@ export class SendEnd {
   }
 
   #sendClose() {
-    const reason = this.closing ?? { scope: 0, code: Code.NONE, text: '' };
-    this.machine.control({ t: 'CLOSE', id: this.id, ...reason });
+    this.machine.control({ t: 'CLOSE', id: this.id, ...this.closing });
     this.closeSent = true;
-    this.dropLarge();
     if (!this.own || this.cancelled || this.machine.over) this.finish();
   }
 
+  /** R has left: CLOSE answers at once. */
   onCancel({ scope, taken, code, text }) {
     if (this.cancelled) throw new ProtocolError('a second CANCEL');
     if (taken > this.untaken) throw new ProtocolError('more taken than was sent', Code.FLOW_CONTROL);
@@ -197,6 +213,7 @@ export class SendEnd {
     if (taken > 0) this.machine.emit('taken', this, taken);
     this.#lose({ scope, code, text });
     if (this.closeSent) return this.finish();
+    this.closing ??= { scope: 0, code: Code.NONE, text: '' };
     this.#sendClose();
   }
 
@@ -208,7 +225,7 @@ export class SendEnd {
 
   /** The session is over. */
   disconnect(code) {
-    if (!this.cancelled) this.#lose({ scope: 0, code, text: '' });
+    if (!this.cancelled) this.#lose({ scope: 0, code, text: '', lost: true });
     if (this.closing) this.finish();
   }
 
@@ -216,7 +233,6 @@ export class SendEnd {
     if (this.finished) return;
     this.finished = true;
     this.dropLarge();
-    this.machine.ids.remove(this);
-    this.machine.theirs.close(this.machine.channelCharge);
+    this.machine.forget(this, this.machine.limits.initial_window);
   }
 }

@@ -2,15 +2,14 @@
 
 import { Code, ProtocolError } from './codes.js';
 import { Kind } from './frames.js';
-import { MAX_CREDIT } from './limits.js';
+import { MAX_CREDIT } from './numbers.js';
 import { Queue } from './queue.js';
 import { Window } from './window.js';
 import { concat } from './bytes.js';
+import { Turn } from './turns.js';
 
 /** What is kept without credit, in bytes. */
 const UNSENT = 65_536;
-/** Output from which on streams wait, in bytes. */
-const HIGH_WATER = 262_144;
 
 export class StreamEnd {
   constructor(machine, id, { own }) {
@@ -23,22 +22,22 @@ export class StreamEnd {
     /** What was written and waits for credit. */
     this.unsent = new Uint8Array(0);
     this.credit = machine.limits.stream_window;
+    this.turn = new Turn();
     /** What END says, or will once the peer knows of the stream. */
     this.ending = null;
     this.endSent = false;
     /** What STOP said: nobody reads what this side writes. */
     this.stopped = null;
     // ---- in
-    this.window = new Window(machine.limits.stream_window);
+    this.window = new Window(machine.limits.stream_window, 1);
     this.arrived = new Queue();
     /** What END said. */
     this.ended = null;
     /** What STOP says, or will once the peer knows of the stream. */
     this.stopping = null;
     this.stopSent = false;
-    /** The id is finished; then, what had arrived was read. */
+    /** END and STOP have gone and have come. */
     this.finished = false;
-    this.discharged = false;
   }
 
   // ---- writing
@@ -56,13 +55,9 @@ export class StreamEnd {
   #send(bytes) {
     const { machine } = this;
     let at = 0;
-    while (this.announced && at < bytes.length && this.credit > 0) {
-      if (machine.outBytes > HIGH_WATER) {
-        machine.waitForOutput(this);
-        break;
-      }
-      const size = Math.min(bytes.length - at, this.credit, machine.limits.max_frame);
-      machine.write({ t: 'DATA', id: this.id, payload: bytes.subarray(at, at + size) });
+    while (this.announced && at < bytes.length && this.credit > 0 && machine.mayWrite(this)) {
+      const size = Math.min(bytes.length - at, this.credit, machine.limits.max_frame, machine.most(this));
+      machine.writeTurn(this, { t: 'DATA', id: this.id, payload: bytes.subarray(at, at + size) });
       this.credit -= size;
       at += size;
     }
@@ -76,11 +71,21 @@ export class StreamEnd {
     else if (this.unsent.length < UNSENT) this.machine.emit('stream-writable', this);
   }
 
-  /** This side writes no more: the end follows what was written. With a code it is a cut, and what waits is dropped. */
+  /** Its turn has come: it goes on by itself. */
+  takeTurn() {
+    this.push();
+    return false;
+  }
+
+  /**
+   * This side writes no more: the end follows what was written. With a code it is a cut, and what waits is dropped, unless the
+   * code says that the writer was dropped.
+   */
   end({ code = 0, text = '' } = {}) {
     if (this.ending || this.endSent) return;
     this.ending = { code, text };
-    if (code !== Code.NONE) this.unsent = this.unsent.subarray(0, 0);
+    const behind = code === Code.NONE || code === Code.ABANDONED || code === Code.PANICKED;
+    if (!behind) this.unsent = this.unsent.subarray(0, 0);
     if (this.announced && this.unsent.length === 0) this.#sendEnd();
   }
 
@@ -121,8 +126,10 @@ export class StreamEnd {
     if (!this.ended) {
       this.window.growFrom(this.machine.ours, this.machine.local.max_window);
       this.markDue();
+    } else if (this.arrived.length === 0) {
+      // What had arrived was counted: STOP says that it was read (BY-02).
+      this.#answerEnd();
     }
-    this.#settle();
     return bytes;
   }
 
@@ -138,10 +145,10 @@ export class StreamEnd {
 
   onData({ payload }) {
     if (this.ended) throw new ProtocolError('DATA after END');
+    if (this.stopping) return;
     if (!this.window.arrive(payload.length)) {
       throw new ProtocolError('more bytes than were granted', Code.FLOW_CONTROL);
     }
-    if (this.stopping) return;
     this.arrived.push(payload.slice());
     this.markDue();
     this.machine.emit('stream-readable', this);
@@ -151,16 +158,22 @@ export class StreamEnd {
     if (this.ended) throw new ProtocolError('a second END');
     this.ended = { code, text };
     this.machine.emit('stream-readable', this);
-    if (!this.stopSent) this.#sendStop({ code: Code.NONE, text: '' });
-    else this.#settle();
+    if (this.arrived.length === 0) this.#answerEnd();
+    this.#settle();
+  }
+
+  #answerEnd() {
+    if (!this.stopSent && this.announced) this.#sendStop({ code: Code.NONE, text: '' });
   }
 
   /** This side reads no more: what has arrived is dropped. */
   stop({ code = 0, text = '' } = {}) {
     this.arrived.drain();
-    this.stopping ??= { code, text };
-    if (this.announced && !this.stopSent) this.#sendStop(this.stopping);
-    else this.#settle();
+    if (this.stopping || this.stopSent) return;
+    this.stopping = { code, text };
+    const { machine, window } = this;
+    window.releaseTo(machine.ours, machine.limits.stream_window);
+    if (this.announced) this.#sendStop(this.stopping);
   }
 
   #sendStop(reason) {
@@ -174,7 +187,6 @@ export class StreamEnd {
   /** The entry of a table for the end that the peer gets. */
   announce() {
     this.announced = true;
-    this.machine.ids.noteAnnounced(this.id);
     return { kind: Kind.STREAM, id: this.id, capacity: 0, wanted: 0 };
   }
 
@@ -184,46 +196,28 @@ export class StreamEnd {
     this.push();
   }
 
-  /** Nothing more will arrive. */
-  disconnectReading() {
-    this.ended ??= { code: Code.DISCONNECTED, text: '', lost: this.machine.over !== null };
+  /** The session is over: nothing more will arrive, and nothing leave. */
+  disconnect(code) {
+    this.ended ??= { code, text: '', lost: true };
+    this.stopped ??= { code, text: '' };
     this.machine.emit('stream-readable', this);
-    this.#settle();
-  }
-
-  /** Nothing more will leave. */
-  disconnectWriting() {
-    this.stopped ??= { code: Code.DISCONNECTED, text: '' };
     this.machine.emit('stream-writable', this);
     this.#settle();
   }
 
-  /** Forgets the id when it may, and gives back the charge when nothing waits to be read. */
+  /** Forgets the id once END and STOP have gone and have come. */
   #settle() {
-    const { machine } = this;
-    const said = this.endSent && this.stopSent && this.ended && (this.stopped || !this.own);
-    const lost = machine.over && this.ended && this.stopped;
-    if (!said && !lost) return;
-    if (!this.finished) {
-      this.finished = true;
-      machine.ids.remove(this);
-    }
-    if (!this.discharged && this.arrived.length === 0) this.discharge();
+    const said = this.endSent && this.stopSent && this.ended && this.stopped;
+    if (said || (this.machine.over && this.ended && this.stopped)) this.abandon();
   }
 
-  /** Gives back what the stream was charged. */
-  discharge() {
-    this.discharged = true;
-    const { machine, window } = this;
-    machine.ours.close(machine.limits.stream_window);
-    machine.theirs.close(machine.limits.stream_window);
-    machine.ours.shrink(window.size - machine.limits.stream_window);
-  }
-
-  /** It was not announced and will not be. */
+  /** It is finished, or was not announced and will not be. */
   abandon() {
+    if (this.finished) return;
     this.finished = true;
-    this.machine.ids.remove(this);
-    this.discharge();
+    const { machine, window } = this;
+    window.releaseTo(machine.ours, machine.limits.stream_window);
+    machine.forget(this, machine.limits.stream_window);
+    machine.serveLarge();
   }
 }
