@@ -105,6 +105,8 @@ impl<T: Message> Chan<T> {
         }
         let (key, session) = (leg.key, leg.session.clone());
         state.legs.add_source(Source::new(leg, on_demand || self.capacity == 0));
+        // An end that is claimed under another type than it arrived with has a sink already.
+        track_sinks(&mut state);
         let unread = self.receivers() == 0 && !state.has_sinks();
         let quiet = self.is_direct(&state) && state.waiting_receivers() == 0;
         drop(state);
