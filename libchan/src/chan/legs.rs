@@ -5,8 +5,8 @@ use std::mem;
 
 use libchan_proto::Inbox;
 
+use super::in_hand::InHand;
 use super::standing::Standing;
-use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
 use crate::spare;
 
@@ -69,15 +69,6 @@ pub(super) struct Sink {
     pub(super) sole: bool,
     /// The session says when a message was taken.
     pub(super) tracked: bool,
-}
-
-/// A message that a remote receiver has and has not taken.
-pub(super) struct InHand {
-    /// To be served to another receiver if this one leaves; `None` if it cannot be copied.
-    pub(super) copy: Option<Box<Parcel>>,
-    /// The waiting send that it completes (capacity 0).
-    pub(super) offer: Option<u64>,
-    pub(super) from: Option<Origin>,
 }
 
 impl Legs {

@@ -376,8 +376,8 @@ impl<T> State<T> {
 
     /// The end of the channel, once everything before it was taken.
     fn ending(&self) -> Option<Result<Option<T>, RecvError>> {
-        if self.legs.sinks().iter().any(|sink| sink.has_in_hand()) {
-            // Another receiver may yet leave without taking what it has.
+        if self.legs.pumping || self.legs.sinks().iter().any(|sink| sink.has_in_hand()) {
+            // Another receiver may yet leave without taking what it has, or is just being sent.
             return None;
         }
         match self.end() {

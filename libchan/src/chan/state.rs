@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use super::in_hand::{Dormant, Starts};
 use super::legs::{Legs, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
@@ -149,6 +150,11 @@ impl<T> State<T> {
         !self.legs.sources().is_empty()
     }
 
+    /// Whether messages come only for receivers that wait: the channel's receivers compete with some elsewhere.
+    pub(super) fn is_served_on_demand(&self) -> bool {
+        self.legs.sources().iter().any(|source| source.on_demand)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.is_refused() && matches!(self.end(), End::Open | End::Tentative)
     }
@@ -285,11 +291,17 @@ pub(super) struct Locked<'a, T> {
     wakes: Wakes,
     /// Values that went on in their encoded form.
     spent: Vec<T>,
+    starts: Starts,
 }
 
 impl<'a, T> Locked<'a, T> {
     pub(super) fn wake(&mut self, waker: Option<std::task::Waker>) {
         self.wakes.push(waker);
+    }
+
+    /// Streams and descriptors of a message that was taken are begun once the lock is released.
+    pub(super) fn start(&mut self, dormant: Option<Box<Dormant>>) {
+        self.starts.push(dormant);
     }
 
     /// What waits here, if anything ever did, and where to note whom to wake.
@@ -307,6 +319,14 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn wake_receivers(&mut self) {
         if let Some(local) = &mut self.state.local {
             local.receivers.notify_all(&mut self.wakes);
+        }
+    }
+
+    /// Nobody moves messages to the sinks any more. The end may have waited for that.
+    pub(super) fn stop_pumping(&mut self) {
+        self.state.legs.pumping = false;
+        if self.state.end() != End::Open {
+            self.wake_receivers();
         }
     }
 
@@ -332,7 +352,7 @@ impl<'a, T> Locked<'a, T> {
 impl<'a, T> From<MutexGuard<'a, State<T>>> for Locked<'a, T> {
     #[inline]
     fn from(state: MutexGuard<'a, State<T>>) -> Self {
-        Self { state, wakes: Wakes::default(), spent: Vec::new() }
+        Self { state, wakes: Wakes::default(), spent: Vec::new(), starts: Starts::default() }
     }
 }
 

@@ -305,6 +305,42 @@ fn a_shared_receiver_here_and_there() {
     });
 }
 
+/// Receivers compete here and two sessions away: the one in between asks for the last one.
+#[test]
+fn a_shared_receiver_two_hops_away() {
+    each(4, [0, 1, 2], |pair, capacity| {
+        let next = Pair::new(WIDE);
+        let (tx, rx) = pipe_with::<u32>(capacity);
+        let far = next.carry(pair.carry(rx.clone()));
+        let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 6))).len(), 6));
+        let receivers = [rx, far].map(|rx| spawn(move || block_on(drain(&rx))));
+        assert_once(&join(receivers), of(0, 6));
+        sender.join().unwrap();
+        next.finish();
+    });
+}
+
+/// The far one leaves with a message that it may have been given and has not taken.
+#[test]
+fn a_worker_two_hops_away_leaves_in_good_order() {
+    each(4, [0, 1, 2], |pair, capacity| {
+        let next = Pair::new(WIDE);
+        let (tx, rx) = pipe_with::<u32>(capacity);
+        let far = next.carry(pair.carry(rx.clone()));
+        let cancelled = AtomicUsize::new(0);
+        let early = block_on(poke(&cancelled, far.recv()));
+        assert!(early.is_none());
+        let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 4))).len(), 4));
+        drop(far);
+        // What comes back may come behind what was sent later.
+        let mut all = block_on(drain(&rx));
+        all.sort_unstable();
+        assert!(all.into_iter().eq(of(0, 4)));
+        sender.join().unwrap();
+        next.finish();
+    });
+}
+
 /// Two remote workers, one of which leaves with what it may have been given: the other one gets it.
 #[test]
 fn a_worker_leaves_in_good_order() {
