@@ -19,13 +19,22 @@ pub(super) struct Legs {
     ends: Ends,
     /// Messages taken from the sole source and not yet delivered.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// Somebody is moving messages to the sinks.
-    pub(super) pumping: bool,
+    pub(super) pumping: Pumping,
     pub(super) pump_again: bool,
     /// A remote receiver is served next, where a local one waits too.
     pub(super) remote_turn: bool,
     /// How the channel stands: here, because this is where a byte is free.
     pub(super) standing: Standing,
+}
+
+/// Whether somebody is moving messages to the sinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pumping {
+    #[default]
+    No,
+    Yes,
+    /// And has one in its hand that is still to be counted here: neither the queue nor a session counts it.
+    Carrying,
 }
 
 #[derive(Default)]

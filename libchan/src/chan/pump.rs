@@ -10,7 +10,7 @@ use libchan_proto::{Blocked, Flaw, Outgoing, Scope};
 use super::Chan;
 use super::bind::{Streams, announce_all, bind_all, unbind_all};
 use super::in_hand::InHand;
-use super::legs::Sink;
+use super::legs::{Pumping, Sink};
 use super::queue::Slot;
 use super::relay::share;
 use super::state::{End, Locked, State};
@@ -52,6 +52,17 @@ enum Load<T> {
     Offer(u64, T),
 }
 
+impl<T> Load<T> {
+    /// Whether it takes room of this channel: what came from a remote sender takes room there.
+    fn is_counted_here(&self) -> bool {
+        match self {
+            Self::Wire(parcel) => parcel.from.is_none(),
+            Self::Value(_) => true,
+            Self::Offer(..) => false,
+        }
+    }
+}
+
 /// How it went.
 enum Outcome<T> {
     Sent {
@@ -70,11 +81,11 @@ impl<T> Chan<T> {
         if !state.has_sinks() {
             return self.admit_here(state);
         }
-        if state.legs.pumping {
+        if state.legs.pumping != Pumping::No {
             state.legs.pump_again = true;
             return;
         }
-        state.legs.pumping = true;
+        state.legs.pumping = Pumping::Yes;
         loop {
             let job = self.next_job(&mut state);
             if job.is_none() {
@@ -147,6 +158,9 @@ impl<T> Chan<T> {
                 Load::Offer(id, value)
             }
         };
+        if load.is_counted_here() {
+            state.legs.pumping = Pumping::Carrying;
+        }
         Some(Job { leg, load, fate })
     }
 
@@ -256,6 +270,7 @@ impl<T> Chan<T> {
         if let Some(sink) = state.legs.sink_mut(leg) {
             sink.sending = false;
         }
+        state.legs.pumping = Pumping::Yes;
         let garbage = match outcome {
             Outcome::Sent { hand, offer } => {
                 if let Some(from) = &hand.from {

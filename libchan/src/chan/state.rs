@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::in_hand::{Dormant, Starts};
-use super::legs::{Legs, Sink, Source};
+use super::legs::{Legs, Pumping, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
 use super::standing::{Refused, Standing};
@@ -139,7 +139,7 @@ impl<T> State<T> {
 
     /// Nothing waits here, and nothing is being moved.
     pub(super) fn is_idle(&self) -> bool {
-        !self.has_queued() && self.reserved() == 0 && !self.legs.pumping
+        !self.has_queued() && self.reserved() == 0 && self.legs.pumping == Pumping::No
     }
 
     pub(super) fn has_sinks(&self) -> bool {
@@ -268,12 +268,14 @@ impl<T> State<T> {
         self.check_open().err().map(SendFailure::from)
     }
 
-    /// How many messages of a sole remote receiver count against the room here.
+    /// How many messages count against the room here that are not in the queue: those of a sole remote receiver, and the one
+    /// that the pump has in its hand. (Until it notes that it has sent it, that one counts twice: no more is let in for that.)
     pub(super) fn outside(&self) -> u32 {
-        match self.legs.sinks().first() {
+        let untaken = match self.legs.sinks().first() {
             Some(sink) if sink.sole => sink.leg.untaken(),
             _ => 0,
-        }
+        };
+        untaken + u32::from(self.legs.pumping == Pumping::Carrying)
     }
 
     /// Gives credit back where a message came from, unless that source is gone.
@@ -324,7 +326,7 @@ impl<'a, T> Locked<'a, T> {
 
     /// Nobody moves messages to the sinks any more. The end may have waited for that.
     pub(super) fn stop_pumping(&mut self) {
-        self.state.legs.pumping = false;
+        self.state.legs.pumping = Pumping::No;
         if self.state.end() != End::Open {
             self.wake_receivers();
         }

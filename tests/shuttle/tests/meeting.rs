@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libchan_shuttle::{Closed, Receiver, RecvError, SendFailure, Sender, pipe_with};
 use serde::{Deserialize, Serialize};
-use shuttle::thread::spawn;
+use shuttle::thread::{spawn, yield_now};
 
 use self::support::wire::{DRIVER, NARROW, Pair, WIDE};
 use self::support::{
@@ -302,6 +303,37 @@ fn a_shared_receiver_here_and_there() {
         let there = block_on(drain(&rx));
         sender.join().unwrap();
         assert_once([&there, &here.join().unwrap()], of(0, 6));
+    });
+}
+
+/// No more sends complete than the channel holds and receives have begun, whatever the moment: what is between the queue and the
+/// session counts too.
+#[test]
+fn the_capacity_is_never_passed() {
+    each(24, [1, 2], |pair, capacity| {
+        let (tx, rx) = pair.open::<u32>(capacity);
+        let completed = Arc::new(AtomicUsize::new(0));
+        let sender = {
+            let completed = completed.clone();
+            spawn(move || {
+                for value in of(0, 5) {
+                    block_on(tx.send(value)).unwrap();
+                    completed.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        for (begun, value) in of(0, 5).enumerate() {
+            // Whoever can go on does so before the next receive begins.
+            for _ in 0..100 {
+                yield_now();
+            }
+            let most = begun + capacity;
+            let completed = completed.load(Ordering::SeqCst);
+            assert!(completed <= most, "{completed} are complete, and no more than {most} may be");
+            assert_eq!(block_on(rx.recv()), Ok(Some(value)));
+        }
+        assert_eq!(block_on(rx.recv()), Ok(None));
+        sender.join().unwrap();
     });
 }
 
