@@ -98,20 +98,19 @@ impl Parcel {
         }
     }
 
-    /// A second copy, for when a receiver leaves without taking the first. A stream cannot be in two messages,
-    /// so a parcel with one has no copy, nor one with an end that nobody has taken hold of.
-    pub(crate) fn try_clone(&self) -> Option<Self> {
-        let ends = self.ends.iter().map(Attached::try_clone).collect::<Option<Ends>>()?;
-        Some(Self {
+    /// A second copy, for when a receiver leaves without taking the first, but for what cannot be in two messages: its streams
+    /// and descriptors.
+    pub(crate) fn clone_countable(&self) -> Self {
+        Self {
             codec: self.codec.clone(),
             flaw: self.flaw,
             payload: self.payload.clone(),
-            ends,
+            ends: self.ends.iter().filter_map(Attached::clone_countable).collect(),
             headers: self.headers.clone(),
             bound: None,
             forwarded: self.forwarded,
             from: self.from.clone(),
-        })
+        }
     }
 
     /// The link that it was to leave by is lost: senders and streams in it did not end cleanly, and what waits for receivers

@@ -19,8 +19,12 @@ use crate::sync::block_on;
 /// The receiving end of a channel. Clones compete: each message goes to one of them. Put it in a message, and the
 /// messages of the channel go to whoever gets it.
 ///
-/// What a remote clone has been given and has not taken goes to another one when it leaves in good order. A message with
-/// a [`ByteStream`](crate::ByteStream) in it cannot, because a stream has one end only: it is closed.
+/// What a remote clone has been given and has not taken goes to another one when it leaves in good order, with all that is in
+/// it: nothing is read from a [`ByteStream`](crate::ByteStream) or an [`Fd`](crate::Fd) in it before it is taken. So it is
+/// through any number of sessions. What a clone has in its hand when its link is lost is gone.
+///
+/// A receiver that is sent to a peer and back is not shortened: each crossing leaves a relay, which is one more hop for every
+/// message and one more channel of the session until the channel ends.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
 }

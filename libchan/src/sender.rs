@@ -20,6 +20,9 @@ use crate::sync::block_on;
 ///
 /// The channel ends when its last sender is gone, here and remote; receivers then drain it and see the end.
 /// A clone that is forgotten somewhere keeps the channel open, as in Go.
+///
+/// Each time a sender arrives from a peer it is a channel of its own, with its own room: two arrivals of one sender are not
+/// [the same channel](Self::same_channel). One that comes back to where its channel lives is the channel there.
 pub struct Sender<T> {
     chan: Arc<Chan<T>>,
 }

@@ -2,6 +2,8 @@
 //! ends are.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libchan_tests::*;
 
@@ -198,6 +200,34 @@ async fn promise_02_with_several_receivers_n_are_held_at_home(on: On) {
     assert_eq!(get(&home).await, 2);
 }
 
+async fn promise_02_one_message_taken_makes_room_for_one(on: On) {
+    // On several threads: what is between the queue and the session is held too.
+    let (a, b) = on.pair().await;
+    let probe = Probe::new(&a, &b).await;
+    for n in [1, 2] {
+        for _ in 0..6 {
+            let (sender, receiver) = channel::<u32>(&a, &b, n).await;
+            let completed = Arc::new(AtomicUsize::new(0));
+            let counted = completed.clone();
+            let sending = tokio::spawn(async move {
+                for number in 0..8 {
+                    put(&sender, number).await;
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            for number in 0..8 {
+                let held = (number as usize + n).min(8);
+                eventually(|| completed.load(Ordering::SeqCst) >= held).await;
+                probe.settle().await;
+                assert_eq!(completed.load(Ordering::SeqCst), held, "capacity {n}, {number} taken");
+                assert_eq!(get(&receiver).await, number);
+            }
+            end(&receiver).await;
+            soon(sending).await.unwrap();
+        }
+    }
+}
+
 async fn promise_02_a_message_above_every_window_passes(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<Blob>(&a, &b, 1).await;
@@ -251,6 +281,7 @@ libchan_tests::contract! {
     promise_02_a_sender_through_two_links_has_the_capacity,
     promise_02_several_remote_senders_have_n_each,
     promise_02_with_several_receivers_n_are_held_at_home,
+    promise_02_one_message_taken_makes_room_for_one,
     promise_02_a_message_above_every_window_passes,
     promise_02_large_messages_within_a_small_window_flow,
     promise_02_refilling_one_by_one_never_stalls,

@@ -1,10 +1,12 @@
 //! Promise 3: ends can be cloned. Cloned receivers compete, and a shared receiver is served on demand, so that clones
 //! of it, sent to each of many workers, are a distributed work queue.
 
+use std::io::Write;
 use std::pin::pin;
 
 use libchan_tests::*;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Serialize, Deserialize)]
 struct Job {
@@ -127,6 +129,112 @@ async fn promise_03_the_job_of_a_worker_that_leaves_goes_to_another(on: On) {
         assert_eq!(get(&home).await, 42, "capacity {capacity}");
         soon(sending).await.unwrap();
         end(&home).await;
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Heavy {
+    stream: ByteStream,
+    file: Fd,
+    feed: Receiver<u32>,
+    answer: Sender<u32>,
+}
+
+/// Workers are given the message one after the other and leave without taking it; then one takes it, here or at a peer.
+async fn promise_03_what_workers_leave_untaken_goes_to_the_next_whole(on: On) {
+    for capacity in [0, 1, 4] {
+        for (leavers, taker_is_away) in [(1, false), (1, true), (3, false), (3, true)] {
+            let case = format!("capacity {capacity}, {leavers} leave, taken away {taker_is_away}");
+            let (jobs, home) = pipe_with::<Heavy>(capacity);
+            let mut workers = Vec::new();
+            for _ in 0..leavers {
+                workers.push(worker(on, home.clone()).await);
+            }
+            let (mut here, stream) = ByteStream::pair();
+            let (read, mut write) = std::io::pipe().unwrap();
+            write.write_all(b"in the pipe").unwrap();
+            drop(write);
+            let (fed, feed) = pipe();
+            let (answer, answers) = pipe();
+            put(&fed, 5).await;
+            soon(here.write_all(b"in the stream")).await.unwrap();
+            soon(here.shutdown()).await.unwrap();
+            let job = Heavy { stream, file: read.into(), feed, answer };
+            let sending = tokio::spawn(async move { put(&jobs, job).await });
+            for (receiver, probe, _sessions) in workers {
+                {
+                    let mut asking = pin!(receiver.recv());
+                    // In one process there is no hand to have it in: whoever asks takes it.
+                    if on.encodes() {
+                        assert!(poll_once(asking.as_mut()).await.is_none());
+                    }
+                    probe.settle().await;
+                }
+                drop(receiver);
+                probe.settle().await;
+            }
+            let (taker, _kept) = if taker_is_away {
+                let (receiver, probe, sessions) = worker(on, home).await;
+                (receiver, Some((probe, sessions)))
+            } else {
+                (home, None)
+            };
+            let mut job = soon(taker.recv()).await.unwrap().unwrap_or_else(|| panic!("lost: {case}"));
+            soon(sending).await.unwrap();
+            let mut text = String::new();
+            soon(job.stream.read_to_string(&mut text)).await.unwrap();
+            let mut bytes = String::new();
+            let mut file = job.file.into_stream().unwrap();
+            soon(file.read_to_string(&mut bytes)).await.unwrap();
+            assert_eq!((&*text, &*bytes), ("in the stream", "in the pipe"), "{case}");
+            soon(job.stream.write_all(b"and back")).await.unwrap();
+            soon(job.stream.shutdown()).await.unwrap();
+            let mut text = String::new();
+            soon(here.read_to_string(&mut text)).await.unwrap();
+            assert_eq!(text, "and back", "{case}");
+            put(&job.answer, get(&job.feed).await).await;
+            assert_eq!(get(&answers).await, 5, "{case}");
+            end(&taker).await;
+        }
+    }
+}
+
+/// A receiver at a peer of its own.
+async fn worker<T: Message>(on: On, receiver: Receiver<T>) -> (Receiver<T>, Probe, (Session, Session)) {
+    let (a, b) = on.pair().await;
+    let probe = Probe::new(&a, &b).await;
+    let (ship, shipped) = channel(&a, &b, 1).await;
+    put(&ship, receiver).await;
+    (get(&shipped).await, probe, (a, b))
+}
+
+/// A job whose worker is the last receiver may be read from at once, and its stream ends with it.
+async fn promise_03_a_stream_in_a_job_begins_when_it_is_taken(on: On) {
+    for capacity in [0, 1] {
+        let (jobs, home) = pipe_with::<(ByteStream, u32)>(capacity);
+        let (receiver, probe, _sessions) = worker(on, home.clone()).await;
+        let (mut here, stream) = ByteStream::pair();
+        let mut asking = pin!(receiver.recv());
+        still_pending(asking.as_mut()).await;
+        probe.settle().await;
+        let sending = tokio::spawn(async move { put(&jobs, (stream, 1)).await });
+        probe.settle().await;
+        // The other receivers leave and the channel ends while the job is in the worker's hand.
+        drop(home);
+        probe.settle().await;
+        let (mut stream, _) = soon(asking).await.unwrap().unwrap();
+        soon(sending).await.unwrap();
+        soon(here.write_all(b"to and")).await.unwrap();
+        soon(here.shutdown()).await.unwrap();
+        let mut text = String::new();
+        soon(stream.read_to_string(&mut text)).await.unwrap();
+        assert_eq!(text, "to and", "capacity {capacity}");
+        soon(stream.write_all(b"fro")).await.unwrap();
+        soon(stream.shutdown()).await.unwrap();
+        let mut text = String::new();
+        soon(here.read_to_string(&mut text)).await.unwrap();
+        assert_eq!(text, "fro", "capacity {capacity}");
+        end(&receiver).await;
     }
 }
 
@@ -276,6 +384,8 @@ libchan_tests::contract! {
     promise_03_both_sides_are_served,
     promise_03_a_worker_holds_no_more_than_its_waiting_recvs,
     promise_03_the_job_of_a_worker_that_leaves_goes_to_another,
+    promise_03_what_workers_leave_untaken_goes_to_the_next_whole,
+    promise_03_a_stream_in_a_job_begins_when_it_is_taken,
     promise_03_a_work_queue_over_three_sessions,
     promise_03_the_last_remote_clone_gets_the_window,
     promise_03_a_clone_of_a_clone_competes_too,

@@ -292,6 +292,7 @@ async fn promise_09_backpressure_passes_a_gateway(on: On) {
 
 libchan_tests::contract! {
     promise_09_copy_forwards_everything_type_blind,
+    promise_02_a_relayed_sender_has_room_again,
     promise_09_copy_forwards_typed,
     promise_09_copy_closes_nothing_it_was_not_given,
     promise_09_copy_stops_when_the_destination_does,
@@ -308,4 +309,30 @@ libchan_tests::contract! {
 mod remote {
     use super::promise_10_a_message_too_large_for_the_next_link_is_not_forwarded;
     libchan_tests::contract_links! { promise_10_a_message_too_large_for_the_next_link_is_not_forwarded }
+}
+
+/// A sender that arrived in a `Raw` and is claimed under its type later has room again as the far receiver takes.
+async fn promise_02_a_relayed_sender_has_room_again(on: On) {
+    let (a, b) = on.pair().await;
+    let (c, d) = on.pair().await;
+    let (envelopes, opened) = channel::<Envelope>(&a, &b, 4).await;
+    let (onward, at_d) = channel::<Envelope>(&c, &d, 4).await;
+    let (rows, found) = pipe_with::<u32>(4);
+    let body = Raw::encode(&rows, AnyCodec::msgpack()).unwrap();
+    drop(rows);
+    put(&envelopes, Envelope { topic: "rows".to_owned(), body }).await;
+    let envelope = get(&opened).await;
+    put(&onward, envelope).await;
+    let rows: Sender<u32> = get(&at_d).await.body.decode().unwrap();
+    let reading = tokio::spawn(async move {
+        for row in 0..20 {
+            assert_eq!(get(&found).await, row);
+        }
+        end(&found).await;
+    });
+    for row in 0..20 {
+        put(&rows, row).await;
+    }
+    drop(rows);
+    soon(reading).await.unwrap();
 }

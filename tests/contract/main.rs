@@ -18,6 +18,7 @@ mod memory_bound;
 mod order;
 mod original;
 mod pipe;
+mod relays;
 mod rendezvous;
 mod session_end;
 mod streams;

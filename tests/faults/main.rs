@@ -9,6 +9,7 @@ mod hostile;
 mod killed;
 mod late_writer;
 mod never_reads;
+mod relayed;
 mod rude;
 mod silence;
 

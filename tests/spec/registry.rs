@@ -196,7 +196,8 @@ fn all(number: u32) -> Limits {
 fn limits_and_their_ranges() {
     let lowest = stated(&all(0).agree(&all(0)).sane());
     let highest = stated(&all(u32::MAX).agree(&all(u32::MAX)).sane());
-    let defaults = stated(&Limits::default());
+    // Of a link that passes no descriptors, as most: there the library states 0, whatever is set.
+    let defaults = stated(&Limits { max_descriptors: 0, ..Limits::default() });
     let table = rows("limits");
     assert_eq!(table.len(), defaults.len());
     for (at, row) in table.iter().enumerate() {

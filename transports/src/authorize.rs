@@ -12,6 +12,8 @@ use libchan::{Incoming, LinkInfo, Metadata, Session, SessionError, SessionOption
 #[cfg(any(feature = "unix", feature = "tcp"))]
 use crate::error::AcceptError;
 use crate::listen::ListenOptions;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+use crate::places::Place;
 
 /// The headers of a request; nothing where no transport has requests.
 #[cfg(feature = "_http")]
@@ -261,6 +263,7 @@ impl Refusal {
     }
 
     /// The refusal that a peer has told by its goodbye.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn told(error: &SessionError) -> Option<Self> {
         use libchan::Denial;
         let (denial, reason) = error.denial()?;
@@ -292,12 +295,12 @@ impl std::error::Error for Refusal {}
 
 /// What a listener's peers meet: the hook, if there is one, and the options of their sessions.
 #[derive(Clone)]
-pub(crate) struct Admission {
+pub(crate) struct Gate {
     pub(crate) session: SessionOptions,
     hook: Option<Arc<dyn Authorize>>,
 }
 
-impl Admission {
+impl Gate {
     pub(crate) fn of(options: &ListenOptions) -> Self {
         Self { session: options.session.clone(), hook: options.authorize.clone() }
     }
@@ -330,11 +333,12 @@ impl Admission {
 
     /// A session over a link that was not asked about yet.
     #[cfg(any(feature = "unix", feature = "tcp"))]
-    pub(crate) async fn begin(&self, link: impl Link) -> Result<Session, AcceptError> {
+    pub(crate) async fn begin(&self, link: impl Link, place: &Place) -> Result<Session, AcceptError> {
         let Some(hook) = &self.hook else { return self.start(link).await };
-        let info = link.info();
+        let (info, asking) = (link.info(), place.asking());
         let answer = hook.link(Candidate::new(&info)).await;
-        self.decide(hook, link, None, answer).await
+        drop(asking);
+        self.decide(hook, link, None, answer, place).await
     }
 
     /// A session over the link of a request with these headers, for which the hook has given this answer.
@@ -344,9 +348,10 @@ impl Admission {
         link: impl Link,
         headers: &http::HeaderMap,
         answer: Option<String>,
+        place: &Place,
     ) -> Result<Session, AcceptError> {
         let Some(hook) = &self.hook else { return self.start(link).await };
-        self.decide(hook, link, Some(headers), Ok(answer)).await
+        self.decide(hook, link, Some(headers), Ok(answer), place).await
     }
 
     #[cfg(any(feature = "unix", feature = "tcp"))]
@@ -364,6 +369,7 @@ impl Admission {
         link: impl Link,
         headers: Option<&Headers>,
         answer: Result<Option<String>, Refusal>,
+        place: &Place,
     ) -> Result<Session, AcceptError> {
         let peer = link.info().peer;
         let heard = PendingSession::accept(link, self.session.clone()).await;
@@ -375,6 +381,7 @@ impl Admission {
         let answer = match answer {
             Ok(None) => {
                 let (info, metadata) = (pending.info(), Some(pending.metadata()));
+                let _asking = place.asking();
                 hook.hello(Candidate { info, headers, metadata }).await
             }
             Ok(Some(name)) => Ok(name),

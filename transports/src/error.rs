@@ -140,6 +140,7 @@ impl DialError {
     }
 
     /// Sorts what ended the exchange of hellos with `url`.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn starting(url: String, error: SessionError) -> Self {
         match Refusal::told(&error) {
             Some(refusal) => Self::NotAdmitted { url, refusal },
@@ -433,7 +434,7 @@ impl fmt::Display for AcceptError {
             }
             #[cfg(feature = "_tls")]
             Self::Tls { peer, source } => write!(f, "{peer}: {source}"),
-            Self::Refused { peer, .. } => write!(f, "{peer} was refused"),
+            Self::Refused { peer, refusal } => write!(f, "{peer} was refused: {refusal}"),
             #[cfg(feature = "_http")]
             Self::NotHttp { peer, detail } => write!(f, "{peer} does not speak http: {detail}"),
             Self::Handshake { peer, .. } => write!(f, "{peer} connected, but no session came about"),
@@ -445,7 +446,6 @@ impl std::error::Error for AcceptError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Os(error) | Self::PeerGone { source: error, .. } => Some(error),
-            Self::Refused { refusal, .. } => Some(refusal),
             Self::Handshake { source, .. } => Some(source),
             _ => None,
         }
@@ -487,6 +487,7 @@ impl fmt::Display for OsError {
 impl std::error::Error for OsError {}
 
 /// `EMFILE` and `ENFILE`, which std has no kind for; the numbers are the same on every unix.
+#[cfg(any(feature = "unix", feature = "tcp"))]
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }

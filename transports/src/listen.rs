@@ -1,26 +1,23 @@
 //! Listening: from a URL to sessions. Each transport is one arm of the match and one [`Acceptor`].
 //!
-//! Handshakes run beside each other, so a peer that connects and stays silent delays nobody. There is no task
-//! behind the listener: `accept` itself takes connections, and one that nobody accepts from leaves them to the
-//! kernel's backlog. Only an http connection has a task of its own, because it may carry many sessions.
+//! A task of the listener takes connections and has their handshakes run beside each other, whether or not somebody
+//! waits in `accept`: a peer that connects and stays silent delays nobody, and a dialer gets its session though the
+//! program is busy. What is bounded is how many peers are silent ([`Places`]) and how many have spoken and wait for the
+//! hook or for `accept` ([`Waiting`]); when there are too many of either, further ones wait in the kernel's backlog.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use std::{fmt, io};
 
 use async_trait::async_trait;
 use libchan::{Session, SessionOptions};
-use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
 
 use crate::authorize::Authorize;
-use crate::error::{AcceptError, ListenError, OsError, is_descriptor_limit};
+use crate::error::{AcceptError, ListenError};
 #[cfg(feature = "_http")]
 use crate::http::HttpListenOptions;
-use crate::places::{Place, Places};
+use crate::places::Place;
 #[cfg(feature = "_tls")]
 use crate::tls::TlsServer;
 use crate::url::{Address, UrlError};
@@ -31,12 +28,16 @@ pub(crate) trait Acceptor: Send + Sync {
     /// Where it listens, so that it can be dialed.
     fn url(&self) -> &str;
 
-    /// The next connection. Cancel-safe; waits for nothing but the connection.
-    async fn accept(&self) -> io::Result<Arrival>;
+    /// The next connection, or trouble of the socket that has not been told yet. Cancel-safe.
+    async fn accept(&self) -> Result<Arrival, AcceptError>;
 }
 
-/// The rest of a connection's set-up, which may take as long as the peer likes: a TLS handshake, the hellos.
-pub(crate) type Arrival = Pin<Box<dyn Future<Output = Result<Session, AcceptError>> + Send>>;
+/// The rest of a connection's set-up, which may take as long as the peer likes: a TLS handshake, the hellos. It is given
+/// the peer's place, to step aside from while a hook is asked.
+pub(crate) type Arrival = Box<dyn FnOnce(Arc<Place>) -> Shaking + Send>;
+
+/// A handshake at work.
+pub(crate) type Shaking = Pin<Box<dyn Future<Output = Result<Session, AcceptError>> + Send>>;
 
 /// Called with each failed handshake.
 type OnFailedHandshake = Arc<dyn Fn(&AcceptError) + Send + Sync>;
@@ -47,11 +48,17 @@ type OnFailedHandshake = Arc<dyn Fn(&AcceptError) + Send + Sync>;
 pub struct ListenOptions {
     /// Limits, codecs and metadata of each session; also the deadline for a peer's hello, TLS included.
     pub session: SessionOptions,
-    /// How many connections may be between their arrival and `accept` at a time. Default 128, at least 1. It
-    /// bounds what peers that connect and stay silent can make us hold. Further ones wait in the kernel's backlog:
-    /// while all places are taken, a peer has a second in the place of the hello timeout, hook included, and then
-    /// goes for the next one.
+    /// How many connections may be between their arrival and the end of their handshake at a time. Default 128, at
+    /// least 1. It bounds what peers that connect and stay silent can make us hold. Further ones wait in the kernel's
+    /// backlog: while all places are taken, a peer has a second in the place of the hello timeout, and then goes for the
+    /// next one. A peer that waits for the authorize hook needs no place.
     pub max_handshakes: usize,
+    /// How many peers that have spoken may wait, for the authorize hook's answer or for `accept`. Default 1,024, at
+    /// least 1. While there are as many, no further connection is taken (over http: a request is answered by 503).
+    pub max_waiting: usize,
+    /// How many connections the kernel holds for us. By default as many as the system allows (`net.core.somaxconn` on
+    /// Linux), which also cuts down what is asked for here.
+    pub backlog: Option<u32>,
     /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
     /// the umask decides.
     pub unix_mode: Option<u32>,
@@ -73,11 +80,31 @@ impl ListenOptions {
         self
     }
 
-    /// Sets how many connections may be between their arrival and `accept` at a time.
+    /// Sets how many connections may be between their arrival and the end of their handshake at a time.
     #[must_use]
     pub fn max_handshakes(mut self, count: usize) -> Self {
         self.max_handshakes = count;
         self
+    }
+
+    /// Sets how many peers that have spoken may wait for the hook's answer or for `accept`.
+    #[must_use]
+    pub fn max_waiting(mut self, count: usize) -> Self {
+        self.max_waiting = count;
+        self
+    }
+
+    /// Sets how many connections the kernel holds for us.
+    #[must_use]
+    pub fn backlog(mut self, count: u32) -> Self {
+        self.backlog = Some(count);
+        self
+    }
+
+    /// The backlog as the kernel wants it: it cuts down what is too much.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn kernel_backlog(&self) -> u32 {
+        self.backlog.unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
     }
 
     /// Sets the mode of a unix socket's file.
@@ -112,7 +139,7 @@ impl ListenOptions {
     }
 
     /// Calls `f` with each failed handshake, which `accept` otherwise skips in silence. It should be quick: it
-    /// runs inside `accept`, and anybody who can connect can cause it.
+    /// runs in the listener's task, and anybody who can connect can cause it.
     #[must_use]
     pub fn on_failed_handshake(mut self, f: impl Fn(&AcceptError) + Send + Sync + 'static) -> Self {
         self.on_failed_handshake = Some(Arc::new(f));
@@ -125,6 +152,8 @@ impl Default for ListenOptions {
         Self {
             session: SessionOptions::default(),
             max_handshakes: 128,
+            max_waiting: 1024,
+            backlog: None,
             unix_mode: None,
             #[cfg(feature = "_tls")]
             tls: None,
@@ -146,7 +175,7 @@ impl fmt::Debug for ListenOptions {
     }
 }
 
-/// Listens at `url`.
+/// Listens at `url`. Handshakes happen from now on, in a task of the current tokio runtime.
 ///
 /// # Errors
 /// See [`ListenError`]: one variant a cause.
@@ -182,181 +211,16 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
     }
 }
 
-/// Accepts sessions at a URL. Dropping it stops listening; sessions that were accepted live on.
-pub struct Listener {
-    url: String,
-    on_failed_handshake: Option<OnFailedHandshake>,
-    places: Arc<Places>,
-    closed: watch::Sender<bool>,
-    /// Held by the one `accept` that is at work; others queue for it.
-    state: Mutex<State>,
-}
+mod held;
+mod listener;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+mod trouble;
+mod waiting;
 
-struct State {
-    /// Gone once closed.
-    acceptor: Option<Box<dyn Acceptor>>,
-    handshakes: JoinSet<Result<Session, AcceptError>>,
-    trouble: Trouble,
-}
-
-/// What `accept` waits for.
-enum Event {
-    Closed,
-    Shaken(Result<Result<Session, AcceptError>, JoinError>),
-    Arrived(Place, io::Result<Arrival>),
-}
-
-impl Listener {
-    pub(crate) fn new(acceptor: Box<dyn Acceptor>, options: ListenOptions) -> Self {
-        Self {
-            url: acceptor.url().to_owned(),
-            places: Places::new(options.max_handshakes),
-            on_failed_handshake: options.on_failed_handshake,
-            closed: watch::Sender::new(false),
-            state: Mutex::new(State {
-                acceptor: Some(acceptor),
-                handshakes: JoinSet::new(),
-                trouble: Trouble::default(),
-            }),
-        }
-    }
-
-    /// The address that is listened on, ready to be dialed: with the port that was chosen where 0 was asked for.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The next peer whose handshake succeeded.
-    ///
-    /// A failed handshake is skipped (see [`ListenOptions::on_failed_handshake`]). Trouble of the listener itself,
-    /// such as no descriptor being left, is returned once; call `accept` again: it retries, with pauses, and says
-    /// nothing more until the trouble is over. So a loop over `accept` neither spins nor dies.
-    ///
-    /// # Cancel safety
-    /// Cancel-safe: handshakes that are under way go on, and a later call gets their sessions. Several tasks may
-    /// wait at once; each session goes to one of them.
-    ///
-    /// # Errors
-    /// See [`AcceptError`]; only [`AcceptError::Closed`] is final.
-    pub async fn accept(&self) -> Result<Session, AcceptError> {
-        let mut closed = self.closed.subscribe();
-        let mut state = self.state.lock().await;
-        loop {
-            let State { acceptor, handshakes, trouble } = &mut *state;
-            let Some(acceptor) = acceptor else { return Err(AcceptError::Closed) };
-            let event = tokio::select! {
-                biased;
-                _ = closed.wait_for(|closed| *closed) => Event::Closed,
-                Some(shaken) = handshakes.join_next() => Event::Shaken(shaken),
-                (place, arrival) = next_arrival(acceptor.as_ref(), trouble, &self.places) => {
-                    Event::Arrived(place, arrival)
-                }
-            };
-            match event {
-                Event::Closed => return Err(AcceptError::Closed),
-                Event::Shaken(Ok(Ok(session))) => return Ok(session),
-                Event::Shaken(Ok(Err(error))) => {
-                    if let Some(callback) = &self.on_failed_handshake {
-                        callback(&error);
-                    }
-                }
-                // A panic is a bug: pass it on. Nobody else cancels these tasks, but a runtime that shuts down.
-                Event::Shaken(Err(error)) if error.is_panic() => {
-                    std::panic::resume_unwind(error.into_panic())
-                }
-                Event::Shaken(Err(_)) => return Err(AcceptError::Closed),
-                Event::Arrived(place, Ok(arrival)) => {
-                    trouble.over();
-                    handshakes.spawn(shake(place, arrival));
-                }
-                Event::Arrived(_, Err(error)) => {
-                    if let Some(error) = trouble.meet(error) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Stops listening and drops the peers that nobody has accepted. When it returns the address is free again
-    /// and every waiting [`accept`](Self::accept) has got, or is about to get, [`AcceptError::Closed`].
-    pub async fn close(&self) {
-        self.closed.send_replace(true);
-        let mut state = self.state.lock().await;
-        state.acceptor = None;
-        state.handshakes.shutdown().await;
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// Waits out the pause, if there is one, and for a place, and accepts.
-async fn next_arrival(
-    acceptor: &dyn Acceptor,
-    trouble: &Trouble,
-    places: &Arc<Places>,
-) -> (Place, io::Result<Arrival>) {
-    if let Some(instant) = trouble.resume_at {
-        sleep_until(instant).await;
-    }
-    let place = places.take().await;
-    let arrival = acceptor.accept().await;
-    place.begin();
-    (place, arrival)
-}
-
-/// A handshake, for as long as it has a place.
-async fn shake(place: Place, arrival: Arrival) -> Result<Session, AcceptError> {
-    tokio::select! {
-        biased;
-        shaken = arrival => shaken,
-        () = place.lost() => Err(AcceptError::NoRoom),
-    }
-}
-
-/// The pauses after failures of the listening socket: one such failure is likely to be followed by the same one.
-#[derive(Default)]
-struct Trouble {
-    /// Zero while all is well.
-    pause: Duration,
-    resume_at: Option<Instant>,
-}
-
-impl Trouble {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(1);
-
-    fn over(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Notes a failure; gives the error to report if it is the first of a row.
-    fn meet(&mut self, error: io::Error) -> Option<AcceptError> {
-        use io::ErrorKind as Kind;
-        // Linux passes on what happened to the connection while it waited; the next one may be fine.
-        if let Kind::ConnectionAborted
-        | Kind::ConnectionReset
-        | Kind::Interrupted
-        | Kind::TimedOut
-        | Kind::HostUnreachable
-        | Kind::NetworkDown
-        | Kind::NetworkUnreachable = error.kind()
-        {
-            return None;
-        }
-        let first = self.pause.is_zero();
-        self.pause = (self.pause * 2).clamp(Self::FIRST, Self::LONGEST);
-        self.resume_at = Some(Instant::now() + self.pause);
-        first.then(|| match is_descriptor_limit(&error) {
-            true => AcceptError::DescriptorLimit,
-            false => AcceptError::Os(OsError::from(error)),
-        })
-    }
-}
+pub use self::listener::Listener;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+pub(crate) use self::trouble::Trouble;
+pub(crate) use self::waiting::{Waiting, Waits};
 
 #[cfg(all(test, feature = "unix", feature = "tcp"))]
 mod tests;

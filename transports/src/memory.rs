@@ -16,10 +16,11 @@ use libchan::{
 
 use tokio::sync::oneshot;
 
-use crate::authorize::{Admission, Refusal};
+use crate::authorize::{Gate, Refusal};
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::places::Place;
 
 /// Named channels of one side that wait to be accepted.
 const MAX_PENDING: usize = 256;
@@ -280,7 +281,7 @@ fn call(
 struct MemoryListener {
     name: String,
     url: String,
-    admission: Admission,
+    gate: Gate,
     backlog: Arc<Mutex<Backlog>>,
 }
 
@@ -290,7 +291,7 @@ impl Acceptor for MemoryListener {
         &self.url
     }
 
-    async fn accept(&self) -> io::Result<Arrival> {
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
         let caller = poll_fn(|cx| {
             let mut backlog = lock(&self.backlog);
             if let Some(caller) = backlog.callers.pop_front() {
@@ -302,10 +303,10 @@ impl Acceptor for MemoryListener {
         .await;
         Ok(match caller {
             // Both sides are here: there is nothing to agree on.
-            Caller::Connected(session) => Box::pin(ready(Ok(session))),
+            Caller::Connected(session) => Box::new(|_| Box::pin(ready(Ok(session)))),
             Caller::Asking(said, answer) => {
-                let (admission, info) = (self.admission.clone(), info(&self.name));
-                Box::pin(admit(admission, info, said, answer))
+                let (gate, info) = (self.gate.clone(), info(&self.name));
+                Box::new(|place| Box::pin(admit(gate, info, said, answer, place)))
             }
         })
     }
@@ -313,13 +314,16 @@ impl Acceptor for MemoryListener {
 
 /// Asks the hook about a dialer that waits for the answer.
 async fn admit(
-    admission: Admission,
+    gate: Gate,
     info: LinkInfo,
     said: Metadata,
     answer: oneshot::Sender<Result<Session, Refusal>>,
+    place: Arc<Place>,
 ) -> Result<Session, AcceptError> {
-    let peer = info.peer.clone();
-    let principal = match admission.local(&info, &said).await {
+    let (peer, asking) = (info.peer.clone(), place.asking());
+    let asked = gate.local(&info, &said).await;
+    drop(asking);
+    let principal = match asked {
         Ok(principal) => principal,
         Err(refusal) => {
             let _ = answer.send(Err(refusal.clone()));
@@ -328,9 +332,9 @@ async fn admit(
     };
     let mut named = info.clone();
     named.principal = principal;
-    let (ours, theirs) = connect([(info, admission.session.metadata.clone()), (named, said)]);
+    let (ours, theirs) = connect([(info, gate.session.metadata.clone()), (named, said)]);
     match answer.send(Ok(ours)) {
-        Ok(()) => Ok(admission.guard(theirs)),
+        Ok(()) => Ok(gate.guard(theirs)),
         Err(_) => {
             Err(AcceptError::PeerGone { peer, source: io::Error::from(io::ErrorKind::TimedOut).into() })
         }
@@ -339,16 +343,16 @@ async fn admit(
 
 /// Listens on a name.
 pub(crate) fn listen(name: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
-    let (admission, url) = (Admission::of(options), format!("mem:{name}"));
+    let (gate, url) = (Gate::of(options), format!("mem:{name}"));
     let mut names = names();
     if names.get(name).is_some_and(|known| known.strong_count() > 0) {
         return Err(ListenError::AddressInUse { url });
     }
     let metadata = options.session.metadata.clone();
-    let backlog = Backlog { metadata, asks: admission.asks(), ..Backlog::default() };
+    let backlog = Backlog { metadata, asks: gate.asks(), ..Backlog::default() };
     let backlog = Arc::new(Mutex::new(backlog));
     names.insert(name.to_owned(), Arc::downgrade(&backlog));
-    Ok(Box::new(MemoryListener { name: name.to_owned(), url, admission, backlog }))
+    Ok(Box::new(MemoryListener { name: name.to_owned(), url, gate, backlog }))
 }
 
 impl Drop for MemoryListener {

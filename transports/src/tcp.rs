@@ -12,13 +12,14 @@ use async_trait::async_trait;
 use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::authorize::Admission;
+use crate::authorize::Gate;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
-use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::listen::{Acceptor, Arrival, ListenOptions, Trouble};
+use crate::places::Place;
 use crate::transfer::transfer;
 use crate::url::{TcpAddress, UrlError};
 use crate::writing::refuse_descriptors;
@@ -200,27 +201,48 @@ fn host_not_found(host: &str, error: io::Error) -> DialError {
 /// Listens on what follows `tcp:`.
 pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
     let address = TcpAddress::parse(rest)?;
-    let (listener, local) = bind(&address.host, address.port, &address.to_string()).await?;
-    let admission = Admission::of(options);
-    Ok(Box::new(TcpAcceptor { listener, url: format!("tcp://{local}"), admission }))
+    let (listener, local) = bind(&address.host, address.port, &address.to_string(), options).await?;
+    let (url, gate) = (format!("tcp://{local}"), Gate::of(options));
+    Ok(Box::new(TcpAcceptor { listener, url, gate, trouble: Trouble::default() }))
 }
 
 /// A listening socket on the first address of the host that can be had, and that address. `url` is what errors name.
-pub(crate) async fn bind(host: &str, port: u16, url: &str) -> Result<(TcpListener, SocketAddr), ListenError> {
+pub(crate) async fn bind(
+    host: &str,
+    port: u16,
+    url: &str,
+    options: &ListenOptions,
+) -> Result<(TcpListener, SocketAddr), ListenError> {
     let found = tokio::net::lookup_host((host, port))
         .await
         .map_err(|error| ListenError::HostNotFound { host: host.to_owned(), source: error.into() })?;
     let found: Vec<_> = found.collect();
     let failed = |error| ListenError::binding(url.to_owned(), error);
-    let listener = TcpListener::bind(&*found).await.map_err(failed)?;
+    let mut outcome = Err(io::ErrorKind::NotFound.into());
+    for address in found {
+        outcome = bind_one(address, options.kernel_backlog());
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    let listener = outcome.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, local))
+}
+
+fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again must not wait for the last connections of the one before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 struct TcpAcceptor {
     listener: TcpListener,
     url: String,
-    admission: Admission,
+    gate: Gate,
+    trouble: Trouble,
 }
 
 #[async_trait]
@@ -229,22 +251,25 @@ impl Acceptor for TcpAcceptor {
         &self.url
     }
 
-    async fn accept(&self) -> io::Result<Arrival> {
-        let (stream, peer) = self.listener.accept().await?;
-        let (peer, admission) = (format!("tcp://{peer}"), self.admission.clone());
-        Ok(Box::pin(async move {
-            // A peer that has reset the connection already is that peer's failure, not the listener's.
-            let link = match TcpLink::new(stream) {
-                Err(error) => return Err(AcceptError::PeerGone { peer, source: error.into() }),
-                Ok(link) => link,
-            };
-            match admission.begin(link).await {
-                Err(AcceptError::Handshake { source, .. }) if speaks_tls(&source) => {
-                    Err(AcceptError::SpeaksTls { peer })
-                }
-                begun => begun,
-            }
-        }))
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
+        let (stream, peer) = self.trouble.accept(|| self.listener.accept()).await?;
+        let (peer, gate) = (format!("tcp://{peer}"), self.gate.clone());
+        Ok(Box::new(|place| Box::pin(async move { arrive(stream, peer, gate, &place).await })))
+    }
+}
+
+/// The handshake of one client.
+async fn arrive(stream: TcpStream, peer: String, gate: Gate, place: &Place) -> Result<Session, AcceptError> {
+    // A peer that has reset the connection already is that peer's failure, not the listener's.
+    let link = match TcpLink::new(stream) {
+        Err(error) => return Err(AcceptError::PeerGone { peer, source: error.into() }),
+        Ok(link) => link,
+    };
+    match gate.begin(link, place).await {
+        Err(AcceptError::Handshake { source, .. }) if speaks_tls(&source) => {
+            Err(AcceptError::SpeaksTls { peer })
+        }
+        begun => begun,
     }
 }
 

@@ -16,10 +16,10 @@ use libchan::{Role, Session};
 use tokio::net::{UnixListener, UnixStream};
 
 pub use self::link::UnixLink;
-use crate::authorize::Admission;
+use crate::authorize::Gate;
 use crate::dial::DialOptions;
-use crate::error::{DialError, ListenError};
-use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::error::{AcceptError, DialError, ListenError};
+use crate::listen::{Acceptor, Arrival, ListenOptions, Trouble};
 use crate::url::UnixAddress;
 
 /// The most bytes of a path: the kernel's `sun_path` less the zero at its end.
@@ -112,15 +112,15 @@ pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dy
     let url = address.to_string();
     let (listener, file) = match &address {
         UnixAddress::Path(path) => {
-            let (listener, file) = bind::bind(path, options.unix_mode, &url).await?;
+            let (listener, file) = bind::bind(path, options, &url).await?;
             (listener, Some(file))
         }
         UnixAddress::Abstract(_) => {
-            let bound = address.to_socket_addr().and_then(|address| UnixListener::bind_addr(&address.into()));
+            let bound = address.to_socket_addr().and_then(|address| bind::bind_name(&address, options));
             (bound.map_err(|error| ListenError::binding(url.clone(), error))?, None)
         }
     };
-    Ok(Box::new(UnixAcceptor { _file: file, listener, url, admission: Admission::of(options) }))
+    Ok(Box::new(UnixAcceptor::new(listener, file, url, options)))
 }
 
 struct UnixAcceptor {
@@ -128,7 +128,19 @@ struct UnixAcceptor {
     _file: Option<bind::SocketFile>,
     listener: UnixListener,
     url: String,
-    admission: Admission,
+    gate: Gate,
+    trouble: Trouble,
+}
+
+impl UnixAcceptor {
+    fn new(
+        listener: UnixListener,
+        file: Option<bind::SocketFile>,
+        url: String,
+        options: &ListenOptions,
+    ) -> Self {
+        Self { _file: file, listener, url, gate: Gate::of(options), trouble: Trouble::default() }
+    }
 }
 
 #[async_trait]
@@ -137,11 +149,11 @@ impl Acceptor for UnixAcceptor {
         &self.url
     }
 
-    async fn accept(&self) -> io::Result<Arrival> {
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
         // The peer's end has no name of its own, so it goes by ours.
-        let (stream, _) = self.listener.accept().await?;
-        let (peer, admission) = (self.url.clone(), self.admission.clone());
-        Ok(Box::pin(async move { admission.begin(UnixLink::new(stream, peer)).await }))
+        let (stream, _) = self.trouble.accept(|| self.listener.accept()).await?;
+        let (peer, gate) = (self.url.clone(), self.gate.clone());
+        Ok(Box::new(|place| Box::pin(async move { gate.begin(UnixLink::new(stream, peer), &place).await })))
     }
 }
 

@@ -76,8 +76,8 @@ const LIMITS: [&str; 9] = [
 pub(super) fn default_hello(fields: &Json) -> Json {
     let mut hello = json!({
         "t": "HELLO", "id": 0, "max_frame": 65_536, "max_message": 16_777_216, "max_attachments": 64,
-        "max_channels": 65_536, "max_pending_accepts": 256, "initial_window": 1024, "stream_window": 16_384,
-        "session_memory": 268_435_456, "max_descriptors": 0, "codecs": [1, 2, 3, 0], "features": 0, "metadata": [],
+        "max_channels": 65_536, "max_pending_accepts": 256, "initial_window": 2048, "stream_window": 16_384,
+        "session_memory": 536_870_912, "max_descriptors": 0, "codecs": [1, 2, 3, 0], "features": 0, "metadata": [],
     });
     if let (Some(all), Some(stated)) = (hello.as_object_mut(), fields.as_object()) {
         all.extend(stated.iter().map(|(name, value)| (name.clone(), value.clone())));

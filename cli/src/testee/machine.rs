@@ -99,7 +99,8 @@ impl Side {
             other => return Err(format!("`role` is dialer or acceptor, not \"{other}\"").into()),
         };
         let local = request.field("local");
-        let mut limits = Limits::default();
+        // As on a link that passes no descriptors, unless the hello says otherwise.
+        let mut limits = Limits { max_descriptors: 0, ..Limits::default() };
         let numbers: [(&str, &mut u32); 3] = [
             ("max_window", &mut limits.max_window),
             ("max_control", &mut limits.max_control_bytes),

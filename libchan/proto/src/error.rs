@@ -61,6 +61,8 @@ pub enum Misbehaviour {
     AttachmentKind,
     /// A descriptor beyond what was granted.
     DescriptorBudget,
+    /// A message names a descriptor that has not arrived with it.
+    DescriptorMissing,
     /// Fields of a frame that must be zero are not, or a flag is not known.
     Field,
     /// More bytes than were granted.
@@ -108,7 +110,7 @@ impl Misbehaviour {
     pub fn code(self) -> u16 {
         match self {
             Self::ByteCredit | Self::MessageCredit | Self::CreditOverflow => code::FLOW_CONTROL,
-            Self::DescriptorBudget => code::DESCRIPTORS,
+            Self::DescriptorBudget | Self::DescriptorMissing => code::DESCRIPTORS,
             Self::FrameTooLarge => code::FRAME_TOO_LARGE,
             Self::MessageTooLarge => code::MESSAGE_TOO_LARGE,
             Self::Memory => code::MEMORY,
@@ -195,6 +197,10 @@ impl fmt::Display for SessionError {
                 write!(f, "the peer ended the session: {}", code::describe(reason.code))
             }
             Self::PeerClosed(reason) => write!(f, "the peer ended the session: {}", reason.text),
+            Self::PeerMisbehaved(Misbehaviour::DescriptorMissing) => f.write_str(
+                "a descriptor did not arrive with its message: what forwards the link (ssh -L, socat) passes bytes \
+                 alone; set Limits::max_descriptors to 0, and descriptors travel as streams",
+            ),
             Self::PeerMisbehaved(what) => write!(f, "the peer broke a rule of the protocol: {what:?}"),
             Self::PeerNotReading => f.write_str("the peer does not read what it asks for"),
             Self::PeerSilent => f.write_str("nothing was heard of the peer for too long"),

@@ -26,7 +26,8 @@ pub struct Limits {
     /// All that may wait here unread, in bytes; 512 MiB: a quarter each for what this side has opened, what the
     /// peer has opened, windows that grow, large messages. Stops a peer from filling our memory through many channels.
     pub session_memory: u32,
-    /// Descriptors that may be on their way to us at once; 0 on links that pass none. Stops descriptor floods.
+    /// Descriptors that may be on their way to us at once; 253. 0 switches their passing off: then they travel as
+    /// streams, as on links that pass none, where this is 0 whatever is set. Stops descriptor floods.
     pub max_descriptors: u32,
     /// *Local.* The most that one channel's window grows to, in bytes; 8 MiB.
     pub max_window: u32,
@@ -56,7 +57,7 @@ impl Default for Limits {
             initial_window: 2048,
             stream_window: 16 * 1024,
             session_memory: 512 * 1024 * 1024,
-            max_descriptors: 0,
+            max_descriptors: MAX_ATTACHMENTS,
             max_window: 8 * 1024 * 1024,
             max_hello: 16 * 1024,
             hello_timeout: Duration::from_secs(10),

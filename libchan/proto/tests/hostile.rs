@@ -11,8 +11,9 @@ use libchan_proto::{
 };
 use support::*;
 
+/// As on a link that passes no descriptors.
 fn limits() -> Limits {
-    Limits::default()
+    Limits { max_descriptors: 0, ..Limits::default() }
 }
 
 /// The peer says `bytes`, which break the rule `what`, and is told so.

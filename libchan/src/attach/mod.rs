@@ -79,14 +79,11 @@ impl Drop for Unclaimed {
 }
 
 impl Attached {
-    /// Another handle on the same channel end, a duplicate of a descriptor; a stream has neither.
-    pub(crate) fn try_clone(&self) -> Option<Self> {
+    /// Another handle on the same channel end; a stream or descriptor has none.
+    pub(crate) fn clone_countable(&self) -> Option<Self> {
         match self {
             Self::Sender(sender) => Some(Self::Sender(sender.clone())),
             Self::Receiver(receiver) => Some(Self::Receiver(receiver.clone())),
-            Self::Descriptor(_, Some(hold)) => {
-                Some(Self::Descriptor(Fd::new(hold.dup_for_passing().ok()?).into_core(), None))
-            }
             Self::Stream(..) | Self::Descriptor(..) | Self::Unclaimed(_) => None,
         }
     }

@@ -117,10 +117,13 @@ impl<T> Chan<T> {
             let why = if state.has_lost_receiver() { Closed::Disconnected } else { why };
             return self.refuse_with(state, why, Scope::End);
         }
-        // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages.
+        // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages, unless it competes
+        // with receivers that are elsewhere.
+        let competes = state.is_served_on_demand();
         if let [sink] = state.legs.sinks_mut()
             && !sink.sole
             && self.capacity > 0
+            && !competes
         {
             sink.sole = true;
             sink.leg.set_sole(true);
@@ -150,6 +153,9 @@ impl<T> Chan<T> {
         let mut state = self.lock();
         for sink in state.legs.take_sinks() {
             sink.leg.close(Scope::Channel, Some(why.clone().into_reason()));
+            for hand in sink.into_in_hand() {
+                state.start(hand.dormant);
+            }
         }
         self.refuse_with(state, why, Scope::Channel);
     }

@@ -5,8 +5,8 @@ use std::mem;
 
 use libchan_proto::Inbox;
 
+use super::in_hand::InHand;
 use super::standing::Standing;
-use crate::parcel::{Origin, Parcel};
 use crate::session::Leg;
 use crate::spare;
 
@@ -19,13 +19,22 @@ pub(super) struct Legs {
     ends: Ends,
     /// Messages taken from the sole source and not yet delivered.
     pub(super) inbox: Option<Box<Inbox>>,
-    /// Somebody is moving messages to the sinks.
-    pub(super) pumping: bool,
+    pub(super) pumping: Pumping,
     pub(super) pump_again: bool,
     /// A remote receiver is served next, where a local one waits too.
     pub(super) remote_turn: bool,
     /// How the channel stands: here, because this is where a byte is free.
     pub(super) standing: Standing,
+}
+
+/// Whether somebody is moving messages to the sinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pumping {
+    #[default]
+    No,
+    Yes,
+    /// And has one in its hand that is still to be counted here: neither the queue nor a session counts it.
+    Carrying,
 }
 
 #[derive(Default)]
@@ -69,15 +78,6 @@ pub(super) struct Sink {
     pub(super) sole: bool,
     /// The session says when a message was taken.
     pub(super) tracked: bool,
-}
-
-/// A message that a remote receiver has and has not taken.
-pub(super) struct InHand {
-    /// To be served to another receiver if this one leaves; `None` if it cannot be copied.
-    pub(super) copy: Option<Box<Parcel>>,
-    /// The waiting send that it completes (capacity 0).
-    pub(super) offer: Option<u64>,
-    pub(super) from: Option<Origin>,
 }
 
 impl Legs {

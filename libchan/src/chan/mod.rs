@@ -20,8 +20,10 @@
 //! Locks: a channel's lock may be held while a session's is taken, never the other way round, and never two of a
 //! kind. User code (`Serialize`, `Deserialize`, `Drop` of values, wakers) runs under neither.
 
+mod bind;
 mod end;
 mod here;
+mod in_hand;
 mod legs;
 mod lent;
 mod news;

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use libchan_proto::{Attach, Blocked, Flaw, Outgoing, Scope};
+use libchan_proto::{Blocked, Flaw, Outgoing, Scope};
 
 use super::Chan;
-use super::legs::{InHand, Sink};
+use super::bind::{Streams, announce_all, bind_all, unbind_all};
+use super::in_hand::InHand;
+use super::legs::{Pumping, Sink};
 use super::queue::Slot;
 use super::relay::share;
 use super::state::{End, Locked, State};
-use crate::attach::{Attached, Attaches, Ends};
+use crate::attach::Attaches;
 use crate::error::{Closed, RemoteError, SendFailure};
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
@@ -22,8 +24,24 @@ use crate::session::Leg;
 struct Job<T> {
     leg: Leg,
     load: Load<T>,
-    /// Keep a copy until it is taken: another receiver may have to get it.
+    fate: Fate,
+}
+
+/// What may become of a message that a remote receiver leaves without taking.
+#[derive(Clone, Copy)]
+struct Fate {
+    /// Another receiver of this channel may have to get it: a copy is kept until it is taken.
     keep: bool,
+    streams: Streams,
+}
+
+impl Fate {
+    fn of<T>(sink: &Sink, state: &State<T>, receivers: u32) -> Self {
+        let shared = sink.tracked && !sink.sole;
+        // Where all others are elsewhere, they are served from there.
+        let keep = shared && (receivers > 0 || state.legs.sinks().len() > 1);
+        Self { keep, streams: if shared { Streams::Stay } else { Streams::Go } }
+    }
 }
 
 enum Load<T> {
@@ -32,6 +50,17 @@ enum Load<T> {
     Value(T),
     /// Capacity 0: lent by the send that waits with it.
     Offer(u64, T),
+}
+
+impl<T> Load<T> {
+    /// Whether it takes room of this channel: what came from a remote sender takes room there.
+    fn is_counted_here(&self) -> bool {
+        match self {
+            Self::Wire(parcel) => parcel.from.is_none(),
+            Self::Value(_) => true,
+            Self::Offer(..) => false,
+        }
+    }
 }
 
 /// How it went.
@@ -52,11 +81,11 @@ impl<T> Chan<T> {
         if !state.has_sinks() {
             return self.admit_here(state);
         }
-        if state.legs.pumping {
+        if state.legs.pumping != Pumping::No {
             state.legs.pump_again = true;
             return;
         }
-        state.legs.pumping = true;
+        state.legs.pumping = Pumping::Yes;
         loop {
             let job = self.next_job(&mut state);
             if job.is_none() {
@@ -67,8 +96,7 @@ impl<T> Chan<T> {
                 if again {
                     continue;
                 }
-                state.legs.pumping = false;
-                return;
+                return state.stop_pumping();
             };
             drop(state);
             let leg = job.leg.clone();
@@ -80,8 +108,7 @@ impl<T> Chan<T> {
             // unless the sink has gone meanwhile. Then the message is back in the queue, and somebody here may wait for it.
             let again = std::mem::take(&mut state.legs.pump_again) || again;
             if refused && !again && state.legs.sink_mut(&leg).is_some() {
-                state.legs.pumping = false;
-                return;
+                return state.stop_pumping();
             }
         }
     }
@@ -119,8 +146,9 @@ impl<T> Chan<T> {
             state.legs.sinks().iter().position(open)
         });
         let sink = state.legs.rotate_sinks(found?);
-        let (leg, keep) = (sink.leg.clone(), sink.tracked && !sink.sole);
         sink.sending = true;
+        let leg = sink.leg.clone();
+        let fate = state.legs.sinks().last().map(|sink| Fate::of(sink, state, self.receivers()))?;
         let queue = &mut state.local().queue;
         let load = match queue.pop() {
             Some(Slot::Wire(parcel)) => Load::Wire(parcel),
@@ -130,21 +158,24 @@ impl<T> Chan<T> {
                 Load::Offer(id, value)
             }
         };
-        Some(Job { leg, load, keep })
+        if load.is_counted_here() {
+            state.legs.pumping = Pumping::Carrying;
+        }
+        Some(Job { leg, load, fate })
     }
 
     /// Encodes, binds and sends, under no lock.
     fn carry(self: &Arc<Self>, job: Job<T>) -> Outcome<T> {
-        let Job { leg, load, keep } = job;
+        let Job { leg, load, fate } = job;
         match load {
-            Load::Wire(parcel) => match self.transmit(&leg, parcel, keep) {
+            Load::Wire(parcel) => match self.transmit(&leg, parcel, fate) {
                 Ok(hand) => Outcome::Sent { hand, offer: None },
                 Err(parcel) => Outcome::Refused(Load::Wire(parcel)),
             },
             Load::Value(value) => {
                 let parcel = self.encode_late(&leg, &value);
                 drop(value);
-                match self.transmit(&leg, Box::new(parcel), keep) {
+                match self.transmit(&leg, Box::new(parcel), fate) {
                     Ok(hand) => Outcome::Sent { hand, offer: None },
                     Err(parcel) => Outcome::Refused(Load::Wire(parcel)),
                 }
@@ -169,7 +200,8 @@ impl<T> Chan<T> {
             Err(why) => return Outcome::Failed(id, value, why),
         };
         let parcel = Box::new(Parcel::encoded(encoded, scratch.bytes()));
-        match self.transmit(leg, parcel, false) {
+        // The value itself is the copy: what is in it stays until it is taken.
+        match self.transmit(leg, parcel, Fate { keep: false, streams: Streams::Stay }) {
             Ok(mut hand) => {
                 hand.offer = Some(id);
                 Outcome::Sent { hand, offer: Some((id, value)) }
@@ -179,7 +211,7 @@ impl<T> Chan<T> {
     }
 
     /// Binds what the parcel carries to the session and sends it. `Err`: not now.
-    fn transmit(&self, leg: &Leg, mut parcel: Box<Parcel>, keep: bool) -> Result<InHand, Box<Parcel>> {
+    fn transmit(&self, leg: &Leg, mut parcel: Box<Parcel>, fate: Fate) -> Result<InHand, Box<Parcel>> {
         let limits = leg.session.limits();
         if parcel.payload.len() > limits.max_message as usize
             || parcel.ends.len() > limits.max_attachments as usize
@@ -187,17 +219,17 @@ impl<T> Chan<T> {
             let text = "the message passes a limit of the next link".to_owned();
             *parcel = Parcel::flawed(Flaw::NotForwarded, text, parcel.from.take());
         }
-        if keep {
+        if fate.keep {
             parcel.ends.iter_mut().for_each(share);
         }
-        let mut copy = if keep { parcel.try_clone().map(Box::new) } else { None };
+        let mut copy = if fate.keep { Some(Box::new(parcel.clone_countable())) } else { None };
         if let Some(from) = copy.as_mut().and_then(|copy| copy.from.as_mut()) {
             // Its bytes are given back when the first copy leaves.
             from.charge = 0;
         }
         let attachments = match parcel.bound.take() {
             Some(bound) => bound,
-            None => match bind_all(leg, &mut parcel.ends) {
+            None => match bind_all(leg, &mut parcel.ends, fate.streams) {
                 Ok(attachments) => attachments,
                 Err(why) => {
                     let flaw = if parcel.forwarded { Flaw::NotForwarded } else { Flaw::NotEncoded };
@@ -219,16 +251,12 @@ impl<T> Chan<T> {
         });
         match sent {
             Ok(()) => {
-                announce_all(leg, &attachments, std::mem::take(&mut parcel.ends));
-                Ok(InHand { copy, offer: None, from: parcel.from.take() })
+                let dormant = announce_all(leg, &attachments, std::mem::take(&mut parcel.ends));
+                Ok(InHand { copy, dormant, offer: None, from: parcel.from.take() })
             }
-            // With a copy, or without a receiver, what is bound to this session is of no more use.
-            Err(why) if why == Blocked::Gone || copy.is_some() => {
+            // Where another receiver may get it, or this one is gone, what is bound to this session is of no more use.
+            Err(why) if why == Blocked::Gone || fate.streams == Streams::Stay => {
                 unbind_all(leg, &attachments, &parcel.ends);
-                if let Some(mut copy) = copy {
-                    copy.from = parcel.from.take();
-                    parcel = copy;
-                }
                 Err(parcel)
             }
             Err(_) => {
@@ -243,6 +271,7 @@ impl<T> Chan<T> {
         if let Some(sink) = state.legs.sink_mut(leg) {
             sink.sending = false;
         }
+        state.legs.pumping = Pumping::Yes;
         let garbage = match outcome {
             Outcome::Sent { hand, offer } => {
                 if let Some(from) = &hand.from {
@@ -300,6 +329,7 @@ impl<T> Chan<T> {
 
     /// A message that a remote receiver had has been taken. Returns a value to drop after unlocking.
     pub(super) fn was_taken(&self, state: &mut Locked<'_, T>, hand: InHand) -> Option<T> {
+        state.start(hand.dormant);
         if let Some(from) = hand.from {
             state.report(&from, 1, 0);
         }
@@ -309,14 +339,22 @@ impl<T> Chan<T> {
     }
 
     /// The remote receiver went away with the message in its hand, untaken. `lost`: with its link.
-    pub(super) fn came_back(&self, state: &mut Locked<'_, T>, hand: InHand, lost: bool) {
+    pub(super) fn came_back(&self, state: &mut Locked<'_, T>, mut hand: InHand, lost: bool) {
+        if lost {
+            // It may have been taken: what it carries is lost with the link.
+            state.start(hand.dormant.take());
+        }
         if let Some(offer) = hand.offer {
             let waker = state.local().queue.returned(offer, lost);
             state.wake(waker);
-        } else if let (false, Some(copy)) = (lost, hand.copy) {
+            return;
+        }
+        if let (true, Some(from)) = (lost, &hand.from) {
+            return state.report(from, 1, 0);
+        }
+        // Without a copy there is no other receiver here: where it came from is told that it was not taken.
+        if let Some(copy) = hand.into_copy().filter(|_| !lost) {
             state.local().queue.put_back(Slot::Wire(copy));
-        } else if let Some(from) = hand.from {
-            state.report(&from, 1, 0);
         }
     }
 
@@ -344,7 +382,7 @@ impl<T> Chan<T> {
 
     /// Everything was sent: says the end to the remote receivers. Where they compete, one of them may yet leave
     /// without taking what it has, so all wait for that.
-    pub(super) fn end_sinks(&self, state: &mut State<T>) {
+    pub(super) fn end_sinks(&self, state: &mut Locked<'_, T>) {
         let sinks = state.legs.sinks();
         let compete = sinks.len() > 1 || sinks.iter().any(|sink| !sink.sole);
         // A send that waits for its message to be taken has to learn of it.
@@ -360,8 +398,12 @@ impl<T> Chan<T> {
         };
         for sink in state.legs.take_sinks() {
             sink.leg.close(scope, reason.clone());
-            for from in sink.into_in_hand().into_iter().filter_map(|hand| hand.from) {
-                state.report(&from, 1, 0);
+            for hand in sink.into_in_hand() {
+                // Nobody else is left to get it.
+                state.start(hand.dormant);
+                if let Some(from) = hand.from {
+                    state.report(&from, 1, 0);
+                }
             }
         }
     }
@@ -379,73 +421,6 @@ impl<T> State<T> {
     pub(super) fn hold_direct(&mut self, hold: bool) {
         for sink in self.legs.sinks().iter().filter(|sink| hold || !sink.tracked) {
             sink.leg.set_backlog(hold);
-        }
-    }
-}
-
-/// Prepares what a message carries for the session of `leg`. On failure nothing is bound.
-pub(super) fn bind_all(leg: &Leg, ends: &mut [Attached]) -> Result<Attaches, SendFailure> {
-    let mut attachments = Attaches::with_capacity(ends.len());
-    for at in 0..ends.len() {
-        match bind(leg, &mut ends[at]) {
-            Ok(attach) => attachments.push(attach),
-            Err(why) => {
-                unbind_all(leg, &attachments, ends);
-                return Err(why);
-            }
-        }
-    }
-    Ok(attachments)
-}
-
-fn bind(leg: &Leg, end: &mut Attached) -> Result<Attach, SendFailure> {
-    share(end);
-    match end {
-        Attached::Sender(sender) => sender.chan().clone().bind_sender(&leg.session),
-        Attached::Receiver(receiver) => receiver.chan().clone().bind_receiver(&leg.session),
-        Attached::Stream(core, hold) => {
-            let hold = match hold.take() {
-                Some(hold) => hold,
-                None => core.hold().map_err(|_| SendFailure::AttachmentInUse)?,
-            };
-            leg.session.bind_stream(hold)
-        }
-        Attached::Descriptor(core, hold) => {
-            let hold = match hold.take() {
-                Some(hold) => hold,
-                None => core.hold().map_err(|_| SendFailure::AttachmentInUse)?,
-            };
-            leg.session.bind_descriptor(hold)
-        }
-        Attached::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
-    }
-}
-
-/// The message has gone out: receivers that it carries may be sent to. (Senders have nothing to wait for.)
-pub(super) fn announce_all(leg: &Leg, attachments: &[Attach], ends: Ends) {
-    for (attach, end) in attachments.iter().zip(ends) {
-        let (Attach::Channel(key), Attached::Receiver(receiver)) = (*attach, end) else { continue };
-        let (bound, chan) = (Leg { session: leg.session.clone(), key }, receiver.chan().clone());
-        // The handle that travelled goes first: what stays here is what is counted.
-        receiver.has_left(&bound);
-        chan.announced(&bound);
-    }
-}
-
-/// The message does not go out.
-pub(super) fn unbind_all(leg: &Leg, attachments: &[Attach], ends: &[Attached]) {
-    for (attach, end) in attachments.iter().zip(ends) {
-        match (attach, end) {
-            (Attach::Channel(key), Attached::Sender(sender)) => {
-                sender.chan().clone().unbind(&Leg { session: leg.session.clone(), key: *key });
-            }
-            (Attach::Channel(key), Attached::Receiver(receiver)) => {
-                receiver.chan().clone().unbind(&Leg { session: leg.session.clone(), key: *key });
-            }
-            (Attach::SenderHome(key), _) => leg.session.unpin(*key),
-            (Attach::Stream(key), _) => leg.session.abandon(*key),
-            (Attach::Descriptor(token), _) => leg.session.forget_descriptor(*token),
-            _ => {}
         }
     }
 }

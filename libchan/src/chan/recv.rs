@@ -9,7 +9,7 @@ use libchan_proto::{Attachment, Body, Flaw, Message, TakeLone};
 
 use super::Chan;
 use super::here::Polled;
-use super::legs::Legs;
+use super::legs::{Legs, Pumping};
 use super::news::parcel_of;
 use super::queue::Slot;
 use super::state::{End, Local, Locked, State};
@@ -386,8 +386,8 @@ impl<T> State<T> {
 
     /// The end of the channel, once everything before it was taken.
     fn ending(&self) -> Option<Result<Option<T>, RecvError>> {
-        if self.legs.sinks().iter().any(|sink| sink.has_in_hand()) {
-            // Another receiver may yet leave without taking what it has.
+        if self.legs.pumping != Pumping::No || self.legs.sinks().iter().any(|sink| sink.has_in_hand()) {
+            // Another receiver may yet leave without taking what it has, or is just being sent.
             return None;
         }
         match self.end() {

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker, ready};
 use libchan_proto::{Blocked, Flaw, Outgoing, Payload};
 
 use super::Chan;
+use super::bind::{Streams, announce_all, bind_all, unbind_all};
 use super::here::{Number, Polled};
 use super::plain::Tried;
-use super::pump::{announce_all, bind_all, unbind_all};
 use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
 use crate::attach::Attached;
@@ -337,11 +337,12 @@ fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blo
     let payload = encoded.kept.as_ref().map_or(Payload::Copy(bytes), PayloadBytes::to_payload);
     let codec = encoded.codec.id().0;
     // Limits that are passed are told by the way through the queue.
-    let attachments = bind_all(leg, &mut encoded.ends).map_err(|_| Blocked::Room)?;
+    let attachments = bind_all(leg, &mut encoded.ends, Streams::Go).map_err(|_| Blocked::Room)?;
     let headers = encoded.headers.as_deref().unwrap_or_default();
     let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, headers, payload });
     match sent {
-        Ok(()) => announce_all(leg, &attachments, std::mem::take(&mut encoded.ends)),
+        // None of them is a stream.
+        Ok(()) => drop(announce_all(leg, &attachments, std::mem::take(&mut encoded.ends))),
         Err(_) => unbind_all(leg, &attachments, &encoded.ends),
     }
     sent

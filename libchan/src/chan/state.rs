@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::legs::{Legs, Sink, Source};
+use super::in_hand::{Dormant, Starts};
+use super::legs::{Legs, Pumping, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
 use super::standing::{Refused, Standing};
@@ -138,7 +139,7 @@ impl<T> State<T> {
 
     /// Nothing waits here, and nothing is being moved.
     pub(super) fn is_idle(&self) -> bool {
-        !self.has_queued() && self.reserved() == 0 && !self.legs.pumping
+        !self.has_queued() && self.reserved() == 0 && self.legs.pumping == Pumping::No
     }
 
     pub(super) fn has_sinks(&self) -> bool {
@@ -147,6 +148,11 @@ impl<T> State<T> {
 
     pub(super) fn has_sources(&self) -> bool {
         !self.legs.sources().is_empty()
+    }
+
+    /// Whether messages come only for receivers that wait: the channel's receivers compete with some elsewhere.
+    pub(super) fn is_served_on_demand(&self) -> bool {
+        self.legs.sources().iter().any(|source| source.on_demand)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -262,12 +268,14 @@ impl<T> State<T> {
         self.check_open().err().map(SendFailure::from)
     }
 
-    /// How many messages of a sole remote receiver count against the room here.
+    /// How many messages count against the room here that are not in the queue: those of a sole remote receiver, and the one
+    /// that the pump has in its hand. (Until it notes that it has sent it, that one counts twice: no more is let in for that.)
     pub(super) fn outside(&self) -> u32 {
-        match self.legs.sinks().first() {
+        let untaken = match self.legs.sinks().first() {
             Some(sink) if sink.sole => sink.leg.untaken(),
             _ => 0,
-        }
+        };
+        untaken + u32::from(self.legs.pumping == Pumping::Carrying)
     }
 
     /// Gives credit back where a message came from, unless that source is gone.
@@ -285,11 +293,17 @@ pub(super) struct Locked<'a, T> {
     wakes: Wakes,
     /// Values that went on in their encoded form.
     spent: Vec<T>,
+    starts: Starts,
 }
 
 impl<'a, T> Locked<'a, T> {
     pub(super) fn wake(&mut self, waker: Option<std::task::Waker>) {
         self.wakes.push(waker);
+    }
+
+    /// Streams and descriptors of a message that was taken are begun once the lock is released.
+    pub(super) fn start(&mut self, dormant: Option<Box<Dormant>>) {
+        self.starts.push(dormant);
     }
 
     /// What waits here, if anything ever did, and where to note whom to wake.
@@ -307,6 +321,14 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn wake_receivers(&mut self) {
         if let Some(local) = &mut self.state.local {
             local.receivers.notify_all(&mut self.wakes);
+        }
+    }
+
+    /// Nobody moves messages to the sinks any more. The end may have waited for that.
+    pub(super) fn stop_pumping(&mut self) {
+        self.state.legs.pumping = Pumping::No;
+        if self.state.end() != End::Open {
+            self.wake_receivers();
         }
     }
 
@@ -332,7 +354,7 @@ impl<'a, T> Locked<'a, T> {
 impl<'a, T> From<MutexGuard<'a, State<T>>> for Locked<'a, T> {
     #[inline]
     fn from(state: MutexGuard<'a, State<T>>) -> Self {
-        Self { state, wakes: Wakes::default(), spent: Vec::new() }
+        Self { state, wakes: Wakes::default(), spent: Vec::new(), starts: Starts::default() }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use libchan_proto::{Attach, Key, Kind, Scope};
 
 use super::Chan;
-use super::legs::{InHand, Sink, Source};
+use super::in_hand::InHand;
+use super::legs::{Sink, Source};
 use super::state::{End, Locked, State};
 use crate::error::{Closed, SendFailure};
 use crate::message::Message;
@@ -39,7 +40,8 @@ impl<T: Message> Chan<T> {
     pub(crate) fn bind_receiver(self: &Arc<Self>, session: &Arc<Shared>) -> Result<Attach, SendFailure> {
         self.erase();
         let mut state = self.lock();
-        let sole = self.receivers() == 1 && !state.has_sinks();
+        // Through a relay too: where its own messages come on demand, the next one has to ask, or nobody would.
+        let sole = self.receivers() == 1 && !state.has_sinks() && !state.is_served_on_demand();
         let on_demand = !sole || self.capacity == 0;
         let port: Arc<dyn AnyChan> = self.clone();
         let key = session.allocate(Kind::Receiver, self.capacity, on_demand, 0, port)?;
@@ -105,6 +107,8 @@ impl<T: Message> Chan<T> {
         }
         let (key, session) = (leg.key, leg.session.clone());
         state.legs.add_source(Source::new(leg, on_demand || self.capacity == 0));
+        // An end that is claimed under another type than it arrived with has a sink already.
+        track_sinks(&mut state);
         let unread = self.receivers() == 0 && !state.has_sinks();
         let quiet = self.is_direct(&state) && state.waiting_receivers() == 0;
         drop(state);
@@ -163,7 +167,7 @@ fn track_sinks<T>(state: &mut State<T>) {
     for sink in state.legs.sinks_mut().iter_mut().filter(|sink| !sink.tracked) {
         sink.tracked = true;
         for _ in 0..sink.leg.track_taken() {
-            sink.hand(InHand { copy: None, offer: None, from: None });
+            sink.hand(InHand::passed());
         }
     }
 }

@@ -126,7 +126,12 @@ impl FdHold {
         }
     }
 
-    /// A duplicate, close-on-exec: for the copy of a message that is kept until a competing receiver has taken it.
+    /// Whether it is the descriptor itself, and not a stream that stands for one.
+    pub(crate) fn is_descriptor(&self) -> bool {
+        matches!(self.carrier, Some(Carrier::Descriptor(_)))
+    }
+
+    /// A duplicate, close-on-exec: for a message that may go to another receiver if the first leaves without taking it.
     pub(crate) fn dup_for_passing(&self) -> io::Result<OwnedFd> {
         match &self.carrier {
             Some(Carrier::Descriptor(fd)) => Ok(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),

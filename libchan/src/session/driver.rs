@@ -217,9 +217,14 @@ impl Driver {
         let (announced, arrived) = (state.machine.descriptors_announced(), state.arrived.total());
         let held = state.arrived.len();
         let most = state.machine.limits().max_descriptors as usize;
-        if result.is_ok() && (announced.wrapping_sub(arrived) as i32 > 0 || held > most) {
-            // A descriptor is never later than the message it belongs to, and never more than were granted.
-            return Err(SessionError::PeerMisbehaved(Misbehaviour::DescriptorBudget));
+        // A descriptor is never later than the message it belongs to, and never more than were granted.
+        let broken = if announced.wrapping_sub(arrived) as i32 > 0 {
+            Some(Misbehaviour::DescriptorMissing)
+        } else {
+            (held > most).then_some(Misbehaviour::DescriptorBudget)
+        };
+        if let (Ok(()), Some(rule)) = (&result, broken) {
+            return Err(state.machine.misbehaved(rule));
         }
         self.tell_all(state);
         result.map(Poll::Ready)

@@ -54,8 +54,8 @@ pub(crate) fn connect(from: Arc<dyn AnyChan>, to: Arc<dyn AnyChan>) {
 }
 
 fn machine(role: libchan_proto::Role) -> Machine {
-    // Descriptors are moved as what they are.
-    let limits = Limits { max_descriptors: super::MAX_DESCRIPTORS, ..Limits::default() };
+    // Descriptors are moved as what they are, which the default allows.
+    let limits = Limits::default();
     let codecs = vec![AnyCodec::msgpack().id().0];
     Machine::new(role, Hello { limits, codecs, features: 0, metadata: Metadata::default() }, Duration::ZERO)
 }

@@ -277,16 +277,11 @@ impl Session {
     }
 }
 
-/// The most descriptors that one system call can carry on Linux.
-const MAX_DESCRIPTORS: u32 = 253;
-
 /// The protocol's side of a session over a link like this, with its hello ready to leave.
 fn machine(info: &LinkInfo, role: Role, options: &SessionOptions) -> Machine {
     let mut limits = options.limits.clone();
     if !info.passes_descriptors {
         limits.max_descriptors = 0;
-    } else if limits.max_descriptors == 0 || limits.max_descriptors > MAX_DESCRIPTORS {
-        limits.max_descriptors = MAX_DESCRIPTORS;
     }
     let hello = Hello {
         limits,

@@ -152,7 +152,7 @@ impl PendingSession {
                 Ok::<_, SessionError>((taken, machine.has_begun()))
             })?;
             if !wire.descriptors.is_empty() && machine.established().is_none() {
-                return Poll::Ready(Err(Misbehaviour::DescriptorBudget.into()));
+                return Poll::Ready(Err(machine.misbehaved(Misbehaviour::DescriptorBudget)));
             }
         }
         Poll::Ready(Ok(()))

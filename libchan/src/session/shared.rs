@@ -319,7 +319,8 @@ impl Shared {
         Ok(Attach::Stream(key))
     }
 
-    fn allocate_stream(&self) -> Result<Key, SendFailure> {
+    /// A new stream, which nothing is connected with yet.
+    pub(crate) fn allocate_stream(&self) -> Result<Key, SendFailure> {
         let mut state = self.lock();
         let key = state
             .machine
@@ -344,6 +345,28 @@ impl Shared {
         let key = self.allocate_stream()?;
         hold.bind_stream(Leg { session: self.clone(), key }.stream());
         Ok(Attach::Stream(key))
+    }
+
+    /// As [`bind_descriptor`](Self::bind_descriptor) for one that stays here until its message is taken: a duplicate is passed,
+    /// or a stream made for it that nothing is connected with yet.
+    pub(crate) fn lend_descriptor(&self, hold: &FdHold) -> Result<Attach, SendFailure> {
+        if self.passes_descriptors() && hold.is_descriptor() {
+            let failed = |error| SendFailure::Limit(format!("cannot duplicate the descriptor: {error}"));
+            let duplicate = hold.dup_for_passing().map_err(failed)?;
+            return Ok(Attach::Descriptor(self.lock().leaving.insert(duplicate)));
+        }
+        hold.check_pumpable().map_err(|error| SendFailure::NotPumpable(error.what))?;
+        self.allocate_stream().map(Attach::Stream)
+    }
+
+    /// Ends what the peer has of a stream that nothing was connected with.
+    pub(crate) fn cut_stream(&self, key: Key) {
+        let port = self.quiet(|state| {
+            state.machine.stream_finish(key, Reason::none());
+            state.machine.stream_stop(key, Reason::none());
+            state.ports.take(key)
+        });
+        drop(port);
     }
 
     pub(crate) fn forget_descriptor(&self, token: u32) {

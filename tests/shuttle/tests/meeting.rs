@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libchan_shuttle::{Closed, Receiver, RecvError, SendFailure, Sender, pipe_with};
 use serde::{Deserialize, Serialize};
-use shuttle::thread::spawn;
+use shuttle::thread::{spawn, yield_now};
 
 use self::support::wire::{DRIVER, NARROW, Pair, WIDE};
 use self::support::{
@@ -302,6 +303,73 @@ fn a_shared_receiver_here_and_there() {
         let there = block_on(drain(&rx));
         sender.join().unwrap();
         assert_once([&there, &here.join().unwrap()], of(0, 6));
+    });
+}
+
+/// No more sends complete than the channel holds and receives have begun, whatever the moment: what is between the queue and the
+/// session counts too.
+#[test]
+fn the_capacity_is_never_passed() {
+    each(24, [1, 2], |pair, capacity| {
+        let (tx, rx) = pair.open::<u32>(capacity);
+        let completed = Arc::new(AtomicUsize::new(0));
+        let sender = {
+            let completed = completed.clone();
+            spawn(move || {
+                for value in of(0, 5) {
+                    block_on(tx.send(value)).unwrap();
+                    completed.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        for (begun, value) in of(0, 5).enumerate() {
+            // Whoever can go on does so before the next receive begins.
+            for _ in 0..100 {
+                yield_now();
+            }
+            let most = begun + capacity;
+            let completed = completed.load(Ordering::SeqCst);
+            assert!(completed <= most, "{completed} are complete, and no more than {most} may be");
+            assert_eq!(block_on(rx.recv()), Ok(Some(value)));
+        }
+        assert_eq!(block_on(rx.recv()), Ok(None));
+        sender.join().unwrap();
+    });
+}
+
+/// Receivers compete here and two sessions away: the one in between asks for the last one.
+#[test]
+fn a_shared_receiver_two_hops_away() {
+    each(4, [0, 1, 2], |pair, capacity| {
+        let next = Pair::new(WIDE);
+        let (tx, rx) = pipe_with::<u32>(capacity);
+        let far = next.carry(pair.carry(rx.clone()));
+        let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 6))).len(), 6));
+        let receivers = [rx, far].map(|rx| spawn(move || block_on(drain(&rx))));
+        assert_once(&join(receivers), of(0, 6));
+        sender.join().unwrap();
+        next.finish();
+    });
+}
+
+/// The far one leaves with a message that it may have been given and has not taken.
+#[test]
+fn a_worker_two_hops_away_leaves_in_good_order() {
+    each(4, [0, 1, 2], |pair, capacity| {
+        let next = Pair::new(WIDE);
+        let (tx, rx) = pipe_with::<u32>(capacity);
+        let far = next.carry(pair.carry(rx.clone()));
+        let cancelled = AtomicUsize::new(0);
+        let early = block_on(poke(&cancelled, far.recv()));
+        assert!(early.is_none());
+        let sender = spawn(move || assert_eq!(block_on(send_all(&tx, of(0, 4))).len(), 4));
+        drop(far);
+        // What comes back may come behind what was sent later.
+        let mut all = block_on(drain(&rx));
+        all.sort_unstable();
+        assert!(all.into_iter().eq(of(0, 4)));
+        sender.join().unwrap();
+        next.finish();
     });
 }
 

@@ -1,6 +1,5 @@
 //! Listening by URL: `h2c:`, `ws:`, and `http:` for both on one port; `wss:` and `https:` the same over TLS.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::server::{Carriers, Server};
 use super::service::{HttpPeer, LibchanService};
 use super::stream::Stream;
 use crate::error::{AcceptError, ListenError};
-use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::listen::{Acceptor, Arrival, ListenOptions, Trouble, Waiting};
 use crate::places::{Place, Places};
 use crate::url::{Address, HttpAddress};
 
@@ -31,7 +30,8 @@ pub(crate) async fn listen(
     };
     #[cfg(feature = "_tls")]
     let tls = address.is_encrypted().then(|| tls::Tls::new(options, carriers)).transpose()?;
-    let (listener, bound) = crate::tcp::bind(&address.host, address.port, &address.to_string()).await?;
+    let (listener, bound) =
+        crate::tcp::bind(&address.host, address.port, &address.to_string(), options).await?;
     (address.host, address.port) = (bound.ip().to_string(), bound.port());
     // Room for as many failures as sessions: what is told of the one must not keep the other out.
     let (queue, arrivals) = mpsc::channel(2 * options.max_handshakes.max(1));
@@ -46,7 +46,9 @@ pub(crate) async fn listen(
             scheme: address.scheme,
         },
         arrivals: Mutex::new(arrivals),
-        places: Places::new(options.max_handshakes),
+        // Requests that wait for the hook are counted by the service.
+        places: Places::new(options.max_handshakes, Waiting::new(usize::MAX)),
+        trouble: Trouble::default(),
         stop: watch::Sender::new(false),
     }))
 }
@@ -60,17 +62,16 @@ struct HttpAcceptor {
     arrivals: Mutex<mpsc::Receiver<Arrival>>,
     /// For connections that have had no session yet.
     places: Arc<Places>,
+    trouble: Trouble,
     stop: watch::Sender<bool>,
 }
 
 impl HttpAcceptor {
     /// The next connection, when there is a place for it.
-    async fn connection(&self) -> io::Result<(TcpStream, SocketAddr, Place)> {
+    async fn connection(&self) -> Result<(TcpStream, SocketAddr, Place), AcceptError> {
         let place = self.places.take().await;
-        let (stream, peer) = self.listener.accept().await?;
+        let (stream, peer) = self.trouble.accept(|| self.listener.accept()).await?;
         place.begin();
-        // The session does its own gathering.
-        stream.set_nodelay(true)?;
         Ok((stream, peer, place))
     }
 }
@@ -88,6 +89,9 @@ impl Door {
     /// Serves a connection to its end, or until it has lost its place: with its first session it needs none.
     async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place, stop: watch::Receiver<bool>) {
         let (service, lost) = (self.server.service().clone(), place.lost());
+        // The session does its own gathering. A peer that is gone already shows in reading.
+        let _ = stream.set_nodelay(true);
+        let place = Arc::new(place);
         tokio::select! {
             () = self.serve_placed(stream, peer, place, stop) => {}
             () = lost => service.report(AcceptError::NoRoom),
@@ -98,7 +102,7 @@ impl Door {
         self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Place,
+        place: Arc<Place>,
         stop: watch::Receiver<bool>,
     ) {
         #[cfg(feature = "_tls")]
@@ -117,7 +121,7 @@ impl Acceptor for HttpAcceptor {
         &self.url
     }
 
-    async fn accept(&self) -> io::Result<Arrival> {
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
         let mut arrivals = self.arrivals.lock().await;
         loop {
             tokio::select! {
@@ -142,6 +146,7 @@ mod tls {
     //! The same over TLS: what the client asks for by ALPN is what it gets.
 
     use std::net::SocketAddr;
+    use std::sync::Arc;
 
     use tokio::net::TcpStream;
     use tokio::sync::watch;
@@ -183,7 +188,7 @@ mod tls {
             server: Server,
             stream: TcpStream,
             (name, address): (String, SocketAddr),
-            place: Place,
+            place: Arc<Place>,
             mut stop: watch::Receiver<bool>,
         ) {
             let service = server.service();
@@ -197,8 +202,11 @@ mod tls {
                 Err(source) => return service.report(AcceptError::Tls { peer: name, source }),
             };
             if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
-                let admission = service.admission().clone();
-                return service.hand(Box::pin(begin(stream, name, admission, begun)));
+                let gate = service.gate().clone();
+                // Its handshake has a place of its own from here on.
+                return service.hand(Box::new(move |place| {
+                    Box::pin(async move { begin(stream, name, gate, begun, &place).await })
+                }));
             }
             let peer = HttpPeer::new(peer_info(&stream, name), Some(address.ip()));
             server.serve_until(Stream::tls(stream), peer, Some(place), stop).await;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -135,7 +136,7 @@ impl Server {
         &self,
         stream: S,
         peer: HttpPeer,
-        mut place: Option<Place>,
+        place: Option<Arc<Place>>,
         mut stop: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -144,7 +145,7 @@ impl Server {
         let counter = sessions.clone();
         let kept = move || -> Box<dyn Send> { Box::new(Counted::new(counter.clone())) };
         let name = peer.info.peer.clone();
-        let service = self.service.for_peer(peer).keeping(std::sync::Arc::new(kept));
+        let service = self.service.for_peer(peer).keeping(Arc::new(kept), place.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (service, found) = (service.clone(), request.uri().path() == self.path);
             let carriers = self.carriers;
@@ -162,7 +163,9 @@ impl Server {
             let live = *count.borrow_and_update();
             if live > 0 {
                 had_session = true;
-                drop(place.take());
+                if let Some(place) = &place {
+                    place.give_back();
+                }
             }
             tokio::select! {
                 ended = connection.as_mut() => {

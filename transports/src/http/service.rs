@@ -22,9 +22,10 @@ use super::options::HttpListenOptions;
 use super::problem::{problem, refused};
 use super::proxies::remove_identity;
 use super::server::Carriers;
-use crate::authorize::{Admission, Candidate, Refusal};
+use crate::authorize::{Candidate, Gate, Refusal};
 use crate::error::AcceptError;
-use crate::listen::{Acceptor, Arrival, ListenOptions, Listener};
+use crate::listen::{Acceptor, Arrival, ListenOptions, Listener, Waiting};
+use crate::places::Place;
 
 /// When a peer that found no room may come again.
 const COME_AGAIN: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ impl Acceptor for ServiceAcceptor {
         &self.url
     }
 
-    async fn accept(&self) -> std::io::Result<Arrival> {
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
         match self.arrivals.lock().await.recv().await {
             Some(arrival) => Ok(arrival),
             // The service is gone and nobody will come: only `close` ends the listener.
@@ -105,22 +106,27 @@ pub struct LibchanService {
     peer: HttpPeer,
     carriers: Carriers,
     kept: Option<Keeper>,
+    /// That of the connection, while it has had no session.
+    place: Option<Arc<Place>>,
 }
 
 /// Makes what lives as long as a session of the connection does.
 pub(super) type Keeper = Arc<dyn Fn() -> Box<dyn Send> + Send + Sync>;
 
 struct Shared {
-    admission: Admission,
+    gate: Gate,
     http: HttpListenOptions,
     queue: mpsc::Sender<Arrival>,
+    /// Requests that wait for the hook.
+    asking: Arc<Waiting>,
 }
 
 impl LibchanService {
     pub(super) fn new(options: &ListenOptions, queue: mpsc::Sender<Arrival>) -> Self {
-        let shared = Shared { admission: Admission::of(options), http: options.http.clone(), queue };
+        let asking = Waiting::new(options.max_waiting);
+        let shared = Shared { gate: Gate::of(options), http: options.http.clone(), queue, asking };
         let peer = HttpPeer::new(LinkInfo::new("http"), None);
-        Self { shared: Arc::new(shared), peer, carriers: Carriers::all(), kept: None }
+        Self { shared: Arc::new(shared), peer, carriers: Carriers::all(), kept: None, place: None }
     }
 
     /// The service for the requests of one connection.
@@ -133,22 +139,23 @@ impl LibchanService {
         Self { carriers, ..self.clone() }
     }
 
-    pub(super) fn keeping(&self, kept: Keeper) -> Self {
-        Self { kept: Some(kept), ..self.clone() }
+    /// The service for a connection that counts its sessions, and has this place until the first.
+    pub(super) fn keeping(&self, kept: Keeper, place: Option<Arc<Place>>) -> Self {
+        Self { kept: Some(kept), place, ..self.clone() }
     }
 
     pub(super) fn session(&self) -> &SessionOptions {
-        &self.shared.admission.session
+        &self.shared.gate.session
     }
 
     #[cfg(feature = "_tls")]
-    pub(super) fn admission(&self) -> &Admission {
-        &self.shared.admission
+    pub(super) fn gate(&self) -> &Gate {
+        &self.shared.gate
     }
 
     /// Tells the listener of a failure, if it has the room to hear it.
     pub(super) fn report(&self, error: AcceptError) {
-        self.hand(Box::pin(std::future::ready(Err(error))));
+        self.hand(Box::new(|_| Box::pin(std::future::ready(Err(error)))));
     }
 
     /// Hands the listener a session to be. If it has no room, the peer's connection is dropped.
@@ -245,15 +252,20 @@ impl LibchanService {
     /// Asks the hook, which sees what a proxy says of its client only if the proxy is a trusted one.
     async fn ask(&self, peer: HttpPeer, headers: &HeaderMap) -> Result<Asked, Refusal> {
         let HttpPeer { info, address } = peer;
-        if !self.shared.admission.asks() {
+        if !self.shared.gate.asks() {
             return Ok(Asked { info, headers: HeaderMap::new(), principal: None });
         }
+        // Further ones are told, because each holds a request in memory, and one connection may send a thousand.
+        if self.shared.asking.is_full() {
+            return Err(Refusal::unavailable("too many peers wait to be let in", COME_AGAIN));
+        }
+        let _asking = (self.shared.asking.count(), self.place.as_deref().map(Place::asking));
         let mut headers = headers.clone();
         let trusted = &self.shared.http.trusted_proxies;
         if !address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address))) {
             remove_identity(&mut headers, &self.shared.http.identity_headers);
         }
-        match self.shared.admission.link(Candidate::with_headers(&info, &headers)).await {
+        match self.shared.gate.link(Candidate::with_headers(&info, &headers)).await {
             Ok(principal) => Ok(Asked { info, headers, principal }),
             Err(refusal) => {
                 self.report(AcceptError::Refused { peer: info.peer, refusal: refusal.clone() });
@@ -291,7 +303,7 @@ impl LibchanService {
         let upgrading = hyper::upgrade::on(&mut request);
         let (service, limit) = (self.clone(), self.session().limits.hello_timeout);
         let kept = self.keep();
-        Box::pin(async move {
+        let shake = move |place: Arc<Place>| async move {
             let not_upgraded =
                 |detail: String| AcceptError::NotHttp { peer: asked.info.peer.clone(), detail };
             let upgraded = timeout(limit, upgrading).await;
@@ -300,8 +312,10 @@ impl LibchanService {
             let link = super::WebSocketLink::accept(stream, asked.info.clone()).await;
             // Inside HTTP/2 the connection has to be served on; after an upgrade of HTTP/1.1 nothing is left of it.
             let link = if is_shared { link.keeping(kept) } else { link };
-            service.begin(link, asked).await
-        })
+            let Asked { headers, principal, .. } = asked;
+            service.shared.gate.begin_request(link, &headers, principal, &place).await
+        };
+        Box::new(move |place| Box::pin(shake(place)))
     }
 
     fn keep(&self) -> Box<dyn Send> {
@@ -311,7 +325,9 @@ impl LibchanService {
     fn begin(&self, link: impl Link, asked: Asked) -> Arrival {
         let shared = self.shared.clone();
         let Asked { headers, principal, .. } = asked;
-        Box::pin(async move { shared.admission.begin_request(link, &headers, principal).await })
+        Box::new(move |place| {
+            Box::pin(async move { shared.gate.begin_request(link, &headers, principal, &place).await })
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `accept` promises, over unix sockets and tcp alike.
 
 use std::sync::Mutex as StdMutex;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -160,7 +161,11 @@ async fn no_descriptor_left_is_told_once_and_survived() {
     let unix = crate::test_support::url(&scratch.path("a.sock"));
     // Sessions that are dropped give their descriptors back in the background: keep them.
     let mut kept = Vec::new();
-    for url in ["tcp://127.0.0.1:0", &unix] {
+    let mut urls = vec!["tcp://127.0.0.1:0", &unix];
+    if cfg!(feature = "http2") {
+        urls.push("h2c://127.0.0.1:0");
+    }
+    for url in urls {
         let listener = listen(url).await.unwrap();
         // The dialer's socket takes the one descriptor that is left.
         let old = leave_descriptors(1);
@@ -176,18 +181,99 @@ async fn no_descriptor_left_is_told_once_and_survived() {
     }
 }
 
-#[test]
-fn pauses_grow_and_end() {
-    let emfile = || io::Error::from_raw_os_error(24);
-    let mut trouble = Trouble::default();
-    assert!(trouble.meet(io::ErrorKind::ConnectionAborted.into()).is_none());
-    assert!(trouble.pause.is_zero());
-    assert!(matches!(trouble.meet(emfile()), Some(AcceptError::DescriptorLimit)));
-    assert_eq!(trouble.pause, Trouble::FIRST);
-    for _ in 0..10 {
-        assert!(trouble.meet(emfile()).is_none());
+/// A dialer gets its session while the server is busy elsewhere, and so do others behind it.
+#[tokio::test]
+async fn handshakes_happen_without_a_waiting_accept() {
+    let listener = tcp(ListenOptions::default()).await;
+    let mut dialed = Vec::new();
+    for _ in 0..3 {
+        dialed.push(soon(dial(listener.url())).await.unwrap());
     }
-    assert_eq!(trouble.pause, Trouble::LONGEST);
-    trouble.over();
-    assert!(matches!(trouble.meet(io::Error::from_raw_os_error(22)), Some(AcceptError::Os(_))));
+    for (at, session) in dialed.iter().enumerate() {
+        session.open::<u32>(&at.to_string()).unwrap().send(at as u32).await.unwrap();
+    }
+    for at in 0..3_u32 {
+        let session = soon(listener.accept()).await.unwrap();
+        let incoming = soon(session.accept()).await.unwrap().unwrap();
+        assert_eq!(incoming.name(), at.to_string());
+        assert_eq!(soon(incoming.receive::<u32>().recv()).await.unwrap(), Some(at));
+    }
+}
+
+/// Nobody accepts: so many get their sessions, and further ones only when there is room.
+#[tokio::test]
+async fn who_waits_for_accept_is_bounded() {
+    let listener = tcp(ListenOptions::default().max_handshakes(1).max_waiting(2)).await;
+    let mut dialed = Vec::new();
+    for _ in 0..2 {
+        dialed.push(soon(dial(listener.url())).await.unwrap());
+    }
+    // The third is taken or not, depending on which the listener's task has seen first; the fourth is not.
+    let mut more = [dialing(&listener), dialing(&listener)];
+    let early = tokio::time::timeout(Duration::from_millis(200), async {
+        for one in &mut more {
+            one.await.unwrap();
+        }
+    });
+    assert!(early.await.is_err(), "more wait than may");
+    let mut accepted = Vec::new();
+    for _ in 0..4 {
+        accepted.push(soon(listener.accept()).await.unwrap());
+    }
+}
+
+/// A hook that takes its time: those who wait for it keep nobody out, and none of them loses its place.
+#[tokio::test]
+async fn a_slow_hook_does_not_cost_peers_their_places() {
+    struct Slow(tokio::sync::Semaphore);
+    #[async_trait]
+    impl Authorize for Slow {
+        async fn hello(&self, _peer: crate::Candidate<'_>) -> Result<String, crate::Refusal> {
+            let _never_given_back = self.0.acquire().await.unwrap().forget();
+            Ok("somebody".to_owned())
+        }
+    }
+    let hook = Arc::new(Slow(tokio::sync::Semaphore::new(0)));
+    struct Handle(Arc<Slow>);
+    #[async_trait]
+    impl Authorize for Handle {
+        async fn hello(&self, peer: crate::Candidate<'_>) -> Result<String, crate::Refusal> {
+            self.0.hello(peer).await
+        }
+    }
+    let seen = Arc::new(StdMutex::new(Vec::new()));
+    let log = seen.clone();
+    let options = ListenOptions::default()
+        .max_handshakes(2)
+        .authorize(Handle(hook.clone()))
+        .on_failed_handshake(move |error| log.lock().unwrap().push(error.to_string()));
+    let listener = tcp(options).await;
+    let dialed: Vec<_> = (0..20).map(|_| dialing(&listener)).collect();
+    // Longer than a silent peer may keep a place that others want.
+    tokio::time::sleep(crate::places::GRACE + Duration::from_millis(300)).await;
+    hook.0.add_permits(20);
+    for one in dialed {
+        one.await.unwrap();
+        soon(listener.accept()).await.unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_panic_of_the_hook_goes_on_in_accept() {
+    let options = ListenOptions::default().authorize(|_: &crate::Candidate<'_>| -> Result<String, _> {
+        if std::env::var_os("LIBCHAN_NEVER_SET").is_none() {
+            panic!("the hook is broken");
+        }
+        Err(crate::Refusal::forbidden("no"))
+    });
+    let listener = Arc::new(tcp(options).await);
+    let rude = silent(&listener).await;
+    let accepting = tokio::spawn({
+        let listener = listener.clone();
+        async move { listener.accept().await.map(drop) }
+    });
+    assert!(soon(accepting).await.unwrap_err().is_panic());
+    drop(rude);
+    soon(listener.close()).await;
 }

@@ -60,7 +60,7 @@ async fn what_can_go_wrong() {
 /// The kernel ignores whoever knocks at a full backlog, as a firewall would.
 #[tokio::test]
 async fn silence_is_a_timeout() {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
@@ -110,4 +110,29 @@ async fn a_write_that_fills_the_socket_is_known_to_have() {
     let error = writer.try_write(&slices, &mut none).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     assert!(poll_fn(|cx| writer.poll_write(cx, &slices, &mut none)).await.unwrap() > 0);
+}
+
+/// The kernel holds as many connections as the system allows, unless fewer are asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backlog_is_the_systems_unless_one_is_set() {
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .map_or(128, |text| text.trim().parse().unwrap());
+    let wanted: usize = 200.min(allowed);
+    for (backlog, most) in [(None, usize::MAX), (Some(4), 20)] {
+        let mut options = ListenOptions::default().max_waiting(1).max_handshakes(1);
+        options.backlog = backlog;
+        let listener = crate::listen_with("tcp://127.0.0.1:0", options).await.unwrap();
+        // One waits to be accepted, so no further connection is taken out of the backlog but one at the most.
+        let _dialed = dial(listener.url()).await.unwrap();
+        let address: SocketAddr = listener.url().strip_prefix("tcp://").unwrap().parse().unwrap();
+        let connecting: Vec<_> = (0..wanted)
+            .map(|_| tokio::spawn(timeout(Duration::from_millis(700), TcpStream::connect(address))))
+            .collect();
+        let mut held = Vec::new();
+        for one in connecting {
+            held.extend(one.await.unwrap().ok().and_then(Result::ok));
+        }
+        assert!(held.len() == wanted || backlog.is_some(), "{} of {wanted}", held.len());
+        assert!(held.len() <= most, "{} with a backlog of {backlog:?}", held.len());
+    }
 }

@@ -31,7 +31,7 @@ mod server;
 mod source;
 mod verify;
 
-use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use libchan::{Role, Session};
@@ -51,10 +51,11 @@ pub use self::link::TlsLink;
 pub(crate) use self::link::peer_info;
 pub use self::server::{TlsServer, TlsServerOptions};
 pub use self::source::TlsSource;
-use crate::authorize::Admission;
+use crate::authorize::Gate;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
-use crate::listen::{Acceptor, Arrival, ListenOptions};
+use crate::listen::{Acceptor, Arrival, ListenOptions, Trouble};
+use crate::places::Place;
 use crate::tcp;
 use crate::url::{TcpAddress, UrlError};
 
@@ -105,16 +106,18 @@ pub(crate) async fn over(
 pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
     let address = TcpAddress::parse(rest)?;
     let server = options.tls.clone().ok_or(ListenError::TlsConfig(TlsConfigError::NoServer))?;
-    let (listener, local) = tcp::bind(&address.host, address.port, &format!("tls:{rest}")).await?;
+    let (listener, local) = tcp::bind(&address.host, address.port, &format!("tls:{rest}"), options).await?;
     let url = format!("tls://{local}");
-    Ok(Box::new(TlsAcceptor { listener, url, server, admission: Admission::of(options) }))
+    let (gate, trouble) = (Gate::of(options), Trouble::default());
+    Ok(Box::new(TlsAcceptor { listener, url, server, gate, trouble }))
 }
 
 struct TlsAcceptor {
     listener: TcpListener,
     url: String,
     server: TlsServer,
-    admission: Admission,
+    gate: Gate,
+    trouble: Trouble,
 }
 
 #[async_trait]
@@ -123,10 +126,10 @@ impl Acceptor for TlsAcceptor {
         &self.url
     }
 
-    async fn accept(&self) -> io::Result<Arrival> {
-        let (stream, peer) = self.listener.accept().await?;
-        let (server, admission) = (self.server.clone(), self.admission.clone());
-        Ok(Box::pin(arrive(stream, format!("tls://{peer}"), server, admission)))
+    async fn accept(&self) -> Result<Arrival, AcceptError> {
+        let (stream, peer) = self.trouble.accept(|| self.listener.accept()).await?;
+        let (server, gate) = (self.server.clone(), self.gate.clone());
+        Ok(Box::new(move |place| Box::pin(arrive(stream, format!("tls://{peer}"), server, gate, place))))
     }
 }
 
@@ -135,14 +138,15 @@ async fn arrive(
     stream: TcpStream,
     peer: String,
     server: TlsServer,
-    admission: Admission,
+    gate: Gate,
+    place: Arc<Place>,
 ) -> Result<Session, AcceptError> {
     if let Err(error) = stream.set_nodelay(true) {
         return Err(AcceptError::PeerGone { peer, source: error.into() });
     }
-    let (begun, limit) = (Instant::now(), admission.session.limits.hello_timeout);
+    let (begun, limit) = (Instant::now(), gate.session.limits.hello_timeout);
     match accept_tls(stream, &server, &[ALPN], limit).await {
-        Ok(stream) => begin(stream, peer, admission, begun).await,
+        Ok(stream) => begin(stream, peer, gate, begun, &place).await,
         Err(source) => Err(AcceptError::Tls { peer, source }),
     }
 }
@@ -151,14 +155,15 @@ async fn arrive(
 pub(crate) async fn begin(
     stream: TlsStream<TcpStream>,
     peer: String,
-    mut admission: Admission,
+    mut gate: Gate,
     begun: Instant,
+    place: &Place,
 ) -> Result<Session, AcceptError> {
-    let limit = &mut admission.session.limits.hello_timeout;
+    let limit = &mut gate.session.limits.hello_timeout;
     *limit = limit.saturating_sub(begun.elapsed());
     let link = TlsLink::new(stream, peer.clone());
     let fault = link.fault();
-    match (admission.begin(link).await, fault.get()) {
+    match (gate.begin(link, place).await, fault.get()) {
         (Err(AcceptError::Handshake { .. }), Some(source)) => {
             Err(AcceptError::Tls { peer, source: source.clone() })
         }

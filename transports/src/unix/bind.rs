@@ -17,9 +17,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::error::ListenError;
-
-/// Connections the kernel holds while we are busy; it cuts this down to its own limit.
-const BACKLOG: i32 = 1024;
+use crate::listen::ListenOptions;
 
 /// How often, and how long apart, to try for the directory's lock. Our own servers hold it for microseconds; if a
 /// stranger holds it longer we go on without.
@@ -29,7 +27,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// Listens at `path`, replacing a file that a dead server left behind.
 pub(super) async fn bind(
     path: &Path,
-    mode: Option<u32>,
+    options: &ListenOptions,
     url: &str,
 ) -> Result<(UnixListener, SocketFile), ListenError> {
     let _lock = lock_directory(path).await;
@@ -44,13 +42,35 @@ pub(super) async fn bind(
     let address = SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
     rustix::net::bind(&socket, &address).map_err(|error| failed(error.into()))?;
     let file = SocketFile::found_at(path).map_err(failed)?;
-    if let Some(mode) = mode {
+    if let Some(mode) = options.unix_mode {
         // Before `listen`: until then nobody can connect, whatever the umask allowed.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     }
-    rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
-    let listener = UnixListener::from_std(net::UnixListener::from(socket)).map_err(failed)?;
+    let listener = listen(socket, options).map_err(failed)?;
     Ok((listener, file))
+}
+
+/// Listens at an abstract name.
+pub(super) fn bind_name(address: &net::SocketAddr, options: &ListenOptions) -> io::Result<UnixListener> {
+    let socket = stream_socket()?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        #[cfg(target_os = "android")]
+        use std::os::android::net::SocketAddrExt;
+        #[cfg(target_os = "linux")]
+        use std::os::linux::net::SocketAddrExt;
+        let name = address.as_abstract_name().unwrap_or_default();
+        rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = address;
+    listen(socket, options)
+}
+
+/// Lets peers connect from now on.
+fn listen(socket: OwnedFd, options: &ListenOptions) -> io::Result<UnixListener> {
+    rustix::net::listen(&socket, options.kernel_backlog() as i32)?;
+    UnixListener::from_std(net::UnixListener::from(socket))
 }
 
 /// A socket that blocks nobody and is not inherited by children.

@@ -144,6 +144,16 @@ impl Machine {
         Ok(())
     }
 
+    /// The peer broke a rule that only the link's reader can see: tells it, and ends the session. Gives what it ended with.
+    pub fn misbehaved(&mut self, what: Misbehaviour) -> SessionError {
+        if let Some(why) = &self.over {
+            return why.clone();
+        }
+        let why = SessionError::from(what);
+        self.fail(why.clone());
+        why
+    }
+
     /// Says goodbye: nothing of ours follows. What was accepted goes out before it, large messages included, however long
     /// they wait for credit: [`goodbye_now`](Self::goodbye_now) ends that.
     pub fn goodbye(&mut self, reason: Reason) {
