@@ -73,6 +73,7 @@ def of_lua(registry):
     lines += [f"  APPLICATION = {application},", "  DEFAULTS = {", *limits, "  },"]
     lines += by_number("TYPES", "frames", "type", lambda one: lua(one["name"]))
     lines += by_number("FLAGS", "message_flags", "flag", lambda one: lua(one["name"]))
+    lines += by_number("HEADERS", "headers", "tag", lambda one: lua(one["name"]))
     lines += by_number("KINDS", "attachments", "kind", lambda one: lua(one["gets"]))
     lines += by_number("CODECS", "codecs", "id", lambda one: lua(one["name"]))
     lines += by_number("CODES", "errors", "code", lambda one: lua(one["name"]))

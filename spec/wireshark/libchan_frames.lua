@@ -3,6 +3,7 @@
 
 local registry = require("libchan_registry")
 local FLAGS, CODECS, CODES, HELLO = registry.FLAGS, registry.CODECS, registry.CODES, registry.HELLO
+local HEADERS = registry.HEADERS
 local APPLICATION = registry.APPLICATION
 
 -- What Info calls the attachment kinds: what the receiver of the message gets.
@@ -40,6 +41,12 @@ local F = {
   attachment_id = ProtoField.uint32("libchan.attachment.id", "Id"),
   attachment_capacity = ProtoField.uint32("libchan.attachment.capacity", "Capacity"),
   attachment_wanted = ProtoField.uint32("libchan.attachment.wanted", "Wanted"),
+  headers = ProtoField.uint8("libchan.headers", "Length of the headers"),
+  header_tag = ProtoField.uint8("libchan.header.tag", "Tag"),
+  header_length = ProtoField.uint8("libchan.header.length", "Length"),
+  header_value = ProtoField.bytes("libchan.header.value", "Value"),
+  trace = ProtoField.string("libchan.header.trace", "Trace"),
+  deadline = ProtoField.uint64("libchan.header.deadline", "Milliseconds left"),
   total = ProtoField.uint32("libchan.total", "Total"),
   payload = ProtoField.bytes("libchan.payload", "Payload"),
   payload_length = ProtoField.uint32("libchan.payload_length", "Payload length"),
@@ -270,7 +277,42 @@ function DECODE.OPEN(self, m)
   m.name = self:string(self:number(2, "name_length"), "name", true)
   self:metadata(self.to)
   m.shown = printable(m.name)
+  self:bounded("capacity", m.capacity)
   m.info = string.format(' "%s" capacity %d', m.shown, m.capacity)
+end
+
+-- Counters are compared as signed numbers.
+function Body:bounded(what, number)
+  if number > 0x7fffffff then
+    self:wrong("LI-06: " .. what .. " is above 2,147,483,647")
+  end
+end
+
+-- The block of headers, whose fields fill it exactly.
+function Body:headers()
+  local count, tree, body = self:number(1, "headers"), self.tree, self.to
+  if count == 0 then
+    self:wrong("FR-34: a block of headers of no byte")
+  elseif count > self:left() then
+    error({ "FR-05: the headers are longer than what is left of the body" })
+  end
+  local to = self.at + count
+  while self.at < to do
+    local item = tree:add(self.tvb:range(self.at, to - self.at), "Header")
+    self.tree = item
+    local tag, length = self:number(1, "header_tag"), to > self.at and self:number(1, "header_length")
+    if not length or self.at + length > to then
+      error({ "FR-34: header " .. tag .. " is longer than its block" })
+    end
+    item:set_text("Header " .. tag .. ": " .. (HEADERS[tag] or "unknown, skipped"))
+    item:set_len(2 + length)
+    if HEADERS[tag] == "deadline" and length == 8 then
+      self.tree:add(F.deadline, self:range(length, "deadline"))
+    else
+      self:string(length, HEADERS[tag] == "trace" and "trace" or "header_value", HEADERS[tag] == "trace")
+    end
+  end
+  self.tree, self.to = tree, body
 end
 
 -- One entry of the table, checked as far as it stands for itself.
@@ -295,7 +337,11 @@ function Body:attachment(m)
     self:wrong("AT-05: what must be 0 is not")
   elseif one.kind == 2 and (one.wanted > 1 or one.wanted == 0 and one.capacity == 0) then
     self:wrong("AT-06: wanted of kind 2 is 0 or 1, and 1 with capacity 0")
+  elseif one.kind == 1 and one.wanted ~= 0 and one.capacity ~= 0 then
+    self:wrong("AT-06: wanted of kind 1 is 0 where there is a capacity")
   end
+  self:bounded("capacity", one.capacity)
+  self:bounded("wanted", one.wanted)
 end
 
 -- The flags that are set, by name; `unknown` is one if there is any that may not be.
@@ -333,9 +379,6 @@ function DECODE.MESSAGE(self, m)
   if m.flags.NOT_ENCODED and m.flags.NOT_FORWARDED then
     self:wrong("FR-16: NOT_ENCODED and NOT_FORWARDED")
   end
-  if m.flags.ANNOUNCED and not m.flags.MORE then
-    self:wrong("FR-17: ANNOUNCED without MORE")
-  end
   m.codec = self:number(1, "codec")
   if m.flags.ATTACHMENTS then
     m.count = self:number(1, "attachments")
@@ -346,11 +389,13 @@ function DECODE.MESSAGE(self, m)
       self:attachment(m)
     end
   end
+  if m.flags.HEADERS then
+    self:headers()
+  end
   m.total = m.flags.MORE and self:number(4, "total") or nil
   self:payload(m)
   local flaw = m.flags.NOT_ENCODED and "NOT_ENCODED" or m.flags.NOT_FORWARDED and "NOT_FORWARDED"
-  m.info = string.format(" %s %s%d B%s%s", flaw or CODECS[m.codec] or "codec " .. m.codec,
-    m.flags.ANNOUNCED and "announced " or "", m.payload_length, m.total and " of " .. m.total or "",
+  m.info = string.format(" %s %d B%s%s", flaw or CODECS[m.codec] or "codec " .. m.codec, m.payload_length, m.total and " of " .. m.total or "",
     #m.carries > 0 and " +" .. #m.attachments .. " " .. table.concat(m.carries, ",") or "")
 end
 

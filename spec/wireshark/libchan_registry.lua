@@ -39,6 +39,10 @@ return {
     [8] = "NOT_FORWARDED",
     [16] = "HEADERS",
   },
+  HEADERS = {
+    [1] = "trace",
+    [2] = "deadline",
+  },
   KINDS = {
     [1] = "the sending end",
     [2] = "the receiving end",

@@ -12,8 +12,8 @@ local Session = {}
 Session.__index = Session
 
 local function new()
-  return setmetatable({ hello = {}, preface = {}, goodbye = {}, spoken = {}, half = {}, mark = {}, ids = {},
-    pings = { {}, {} } }, Session)
+  return setmetatable({ hello = {}, preface = {}, goodbye = {}, spoken = {}, half = {}, ids = {}, pings = { {}, {} } },
+    Session)
 end
 
 -- The limit in force: the smaller of both sides, as far as the capture has their hellos.
@@ -50,7 +50,6 @@ function Session:announce(side, number, id, one, facts)
   else
     self.half[side] = half
   end
-  self.mark[half] = math.max(self.mark[half] or 0, id)
   one.announced, one.over = number, {}
   self.ids[id] = one
 end
@@ -62,11 +61,12 @@ local function path(entry, id)
 end
 
 -- The entry of a frame's id, which has to be a channel or a stream ("what"), with its name among the facts.
-function Session:entry(m, what, facts)
+function Session:entry(m, side, what, facts)
   local entry = self.ids[m.id]
   if not entry then
-    if self:is_whole() and m.id > (self.mark[m.id % 2] or 0) then
-      note(facts, "rule", "FR-09: the id " .. m.id .. " was never announced")
+    local late = (m.type == "CREDIT" or m.type == "CANCEL") and m.id ~= 0 and self.half[side] == m.id % 2
+    if self:is_whole() and not late then
+      note(facts, "rule", "FR-09: the id " .. m.id .. " is not in use")
     end
     return nil
   end
@@ -118,14 +118,14 @@ function Session:carried(side, number, m, entry, facts)
       self:announce(side, number, one.id, { what = "channel", path = way, sender = sender }, facts)
     elseif one.kind == 3 then
       self:announce(side, number, one.id, { what = "stream", path = way }, facts)
-    elseif one.kind == 5 and self:is_whole() and one.id > (self.mark[one.id % 2] or 0) then
-      note(facts, "rule", "AT-07: the id " .. one.id .. " was never announced")
+    elseif one.kind == 5 and self:is_whole() and not self.ids[one.id] then
+      note(facts, "rule", "AT-07: the id " .. one.id .. " is not in use")
     end
   end
 end
 
 function TRACK.MESSAGE(self, side, number, m, facts, keep)
-  local entry = self:entry(m, "channel", facts)
+  local entry = self:entry(m, side, "channel", facts)
   if #m.attachments > self:limit("max_attachments") then
     note(facts, "malformed", "FR-19: more attachments than max_attachments")
   end
@@ -152,7 +152,7 @@ function TRACK.MESSAGE(self, side, number, m, facts, keep)
 end
 
 function TRACK.FRAGMENT(self, side, number, m, facts)
-  local entry = self:entry(m, "channel", facts)
+  local entry = self:entry(m, side, "channel", facts)
   if not entry then
     return
   end
@@ -179,9 +179,9 @@ end
 
 function TRACK.CREDIT(self, side, number, m, facts)
   if m.taken == 0 and m.wanted == 0 and m.bytes == 0 then
-    note(facts, "note", "FR-28: a CREDIT of nothing")
+    note(facts, "note", "a CREDIT of nothing")
   end
-  local entry = m.id ~= 0 and self:entry(m, nil, facts)
+  local entry = m.id ~= 0 and self:entry(m, side, nil, facts)
   if not entry then
     return
   end
@@ -192,19 +192,19 @@ function TRACK.CREDIT(self, side, number, m, facts)
 end
 
 function TRACK.CLOSE(self, side, number, m, facts)
-  local entry = self:entry(m, "channel", facts)
+  local entry = self:entry(m, side, "channel", facts)
   if not entry then
     return
   end
   self:speaks(entry, side, number, m, "s", facts)
-  if entry.message and not entry.over[(3 - side) .. "r"] then
+  if entry.message and m.code == 0 and not entry.over[(3 - side) .. "r"] then
     note(facts, "rule", "FR-25: the message of packet " .. entry.message.begun .. " is not complete")
   end
   entry.message = nil
 end
 
 function TRACK.CANCEL(self, side, number, m, facts)
-  local entry = self:entry(m, "channel", facts)
+  local entry = self:entry(m, side, "channel", facts)
   if entry then
     self:speaks(entry, side, number, m, "r", facts)
   end
@@ -212,7 +212,7 @@ end
 
 local function of_stream(half)
   return function(self, side, number, m, facts)
-    local entry = self:entry(m, "stream", facts)
+    local entry = self:entry(m, side, "stream", facts)
     if entry then
       self:speaks(entry, side, number, m, half, facts)
     end
@@ -238,7 +238,7 @@ end
 function Session:track(side, number, m, keep)
   local facts = { notes = {} }
   if self.goodbye[side] then
-    note(facts, "rule", "SE-14: a frame after the GOODBYE of packet " .. self.goodbye[side])
+    note(facts, "note", "SE-14: not read, a frame after the GOODBYE of packet " .. self.goodbye[side])
   end
   if self.preface[side] and not self.spoken[side] and m.type ~= "HELLO" and not (m.type == "GOODBYE" and m.code ~= 0) then
     note(facts, "rule", "SE-02: the first frame is no HELLO, and no GOODBYE with a code")

@@ -143,7 +143,7 @@ fn judge(frames: &[Frame]) {
     assert_eq!((refusal.get("libchan.code"), refusal.get("libchan.text")), ("263", "not here"));
 
     let large = one(frames, MESSAGE, "bulk");
-    assert_eq!(large.get("libchan.flags.announced"), "1");
+    assert_eq!(large.get("libchan.flags.more"), "1");
     let total: usize = large.get("libchan.total").parse().unwrap();
     let fragments = of(frames, FRAGMENT, "bulk");
     let last = fragments.last().expect("fragments");

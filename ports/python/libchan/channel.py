@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque
+from typing import TYPE_CHECKING, Any, Deque, TypeVar
 
 from . import values
-from .errors import BySender, EndOfChannel, LibchanError, SendError, why_closed, why_ended
+from .errors import (
+    BySender,
+    Disconnected,
+    EndOfChannel,
+    LibchanError,
+    SendError,
+    SessionClosed,
+    SessionError,
+    why_closed,
+    why_ended,
+)
 from .proto import codes
 from .proto.errors import NO_REASON, Reason
 from .proto.frames import SCOPE_CHANNEL, SCOPE_END
@@ -20,6 +30,8 @@ from .proto.frames import SCOPE_CHANNEL, SCOPE_END
 if TYPE_CHECKING:
     from .legs import Inlet, Outlet
     from .values import Collector
+
+AnyError = TypeVar("AnyError", bound=LibchanError)
 
 DEFAULT_CAPACITY = 64
 #: The message that held an end was dropped unread.
@@ -135,6 +147,8 @@ class Core:
         self.first_error: Reason | None = None
         #: Why the receiving side takes no more.
         self.gone: Reason | None = None
+        #: Why the session is over on which an end of it was lost.
+        self.cause: SessionError | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         #: Sends that were given room and have not gone on yet: none may pass them.
         self._waking = 0
@@ -146,7 +160,13 @@ class Core:
     def refusal(self) -> SendError | None:
         if self.ending is not None:
             return BySender("a sender closed the channel", codes.CLOSED)
-        return None if self.gone is None else why_closed(self.gone)
+        return None if self.gone is None else self._caused(why_closed(self.gone))
+
+    def _caused(self, error: AnyError) -> AnyError:
+        """With the error of the session, where this process has seen it end."""
+        if isinstance(error, (Disconnected, SessionClosed)):
+            error.__cause__ = self.cause
+        return error
 
     async def room(self) -> None:
         """Waits for room for one message, and takes it."""
@@ -333,7 +353,7 @@ class Core:
         while self.getters:
             getter = self.getters.popleft()
             if not getter.done():
-                getter.set_exception(why_ended(self.ending[1]))
+                getter.set_exception(self._caused(why_ended(self.ending[1])))
 
     def has_ended(self) -> LibchanError | None:
         """What a receive finds when no message waits: the end, or None if more may come."""
@@ -341,7 +361,7 @@ class Core:
             return EndOfChannel("the channel was closed here")
         if self.ending is None or self.queue or any(outlet.flight for outlet in self.outlets):
             return None
-        return why_ended(self.ending[1])
+        return self._caused(why_ended(self.ending[1]))
 
     # ---- the receiving side ends
 

@@ -107,6 +107,7 @@ class Inlet:
         if self in self.core.inlets:
             self.core.inlets.remove(self)
         self._answer()
+        self.core.cause = self.core.cause or self.engine.over_error()
         dropped = self.tentative and entry.close_reason.code == codes.NOT_DELIVERED
         self.core.source_ended(entry.close_scope, NO_REASON if dropped else entry.close_reason)
         self.core.pump()
@@ -260,6 +261,7 @@ class Outlet:
         # One that leaves in good order says what it has taken; of all others that is not known.
         lost = reason.code == codes.DISCONNECTED or self.entry.lost
         core = self.core
+        core.cause = core.cause or self.engine.over_error()
         if self.entry.lost or reason.code == codes.SESSION_CLOSED:
             self.engine.unsent += self.has_unsent()
         if reason.code == codes.GOING_AWAY:

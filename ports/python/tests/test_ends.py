@@ -330,6 +330,21 @@ class Links:
             self.assertIsInstance(await ended(receiver), libchan.SessionClosed)
             await accepted.closed()
 
+    async def test_what_had_not_left_when_the_link_was_lost(self):
+        async with sessions(self.carrier) as (dialed, accepted):
+            sender, receiver = await channel(dialed, accepted)
+            answers = []
+            for _ in range(20):
+                done, answer = libchan.pipe()
+                await sender.send(Job("x" * 1500, done))
+                answers.append(answer)
+            await settle()
+            accepted.abort()
+            kinds = [type(await ended(answer)) for answer in answers]
+            self.assertEqual((kinds[0], kinds[-1]), (libchan.Disconnected, libchan.NotDelivered))
+            self.assertEqual(set(kinds), {libchan.Disconnected, libchan.NotDelivered})
+            del receiver
+
     async def test_a_server_that_drains(self):
         async with sessions(self.carrier) as (dialed, accepted):
             sender, receiver = await channel(dialed, accepted, type=Job)
@@ -410,6 +425,8 @@ class Links:
             self.assertIsInstance(caught.exception.error, libchan.Disconnected)
             self.assertEqual(caught.exception.code, codes.DISCONNECTED)
             self.assertFalse(caught.exception.is_safe_to_retry)
+            self.assertIsInstance(caught.exception.error.__cause__, libchan.SessionError)
+            self.assertIn("without a goodbye", str(caught.exception.error.__cause__))
 
 
 class Tcp(Links, AsyncCase):

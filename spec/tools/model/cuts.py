@@ -17,7 +17,7 @@ class Cut(Exception):
     """The link is lost here."""
 
 
-def cuts(seed: int, steps: int = 120) -> int:
+def cuts(seed: int, steps: int = 90) -> int:
     """Returns how many frames the conversation has; each was the last one once."""
     frames = 0
     while not _cut_behind(seed, steps, frames):
