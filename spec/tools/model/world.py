@@ -249,6 +249,7 @@ class Side:
         for attachment, tag in zip(parcel.attachments, tags, strict=True):
             if attachment.kind == frames.SENDER_HOME:
                 assert attachment.entry.id == tag[1]
+                self.left.update(event.entry for event in machine.events if event.kind == "rejected")
                 assert not attachment.entry.finished or attachment.entry in self.left, "its channel has ended before"
                 machine.release_hold(attachment.entry)
             elif not claim or rng.random() < 0.2:
