@@ -83,7 +83,7 @@ fn three_in_a_row() {
     let output =
         libchan(&[&three[..], &["--carrier", "unix", "--filter", "li.chain", "--timeout", "60"]].concat());
     ends_with(0, &output);
-    assert!(text(&output).contains("33 passed"), "{}", text(&output));
+    assert!(text(&output).contains("39 passed"), "{}", text(&output));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_testee_that_accepts_everything_fails_what_must_be_refused() {
 fn a_testee_that_answers_nothing_fails_in_time() {
     let output = with_testee(&["vectors", "--timeout", "1"], &["sleep", "60"].map(str::to_owned));
     ends_with(2, &output);
-    assert!(text(&output).contains("no reply to hello within 1 s"), "{}", text(&output));
+    assert!(text(&output).contains("no reply to hello within 3 s"), "{}", text(&output));
 }
 
 #[test]
@@ -182,6 +182,36 @@ fn a_testee_that_leaks_fails_the_live_case() {
     assert!(text(&output).contains("sessions left where it had"), "{}", text(&output));
 }
 
+#[test]
+fn a_failure_says_why_what_was_due_and_what_went_before() {
+    let testee = liar(r#"s/"over":{"code":"FLOW_CONTROL","why":"broken"}/"over":null/"#);
+    let output = with_testee(&["vectors", "--filter", "rj.limit.02"], &testee);
+    ends_with(1, &output);
+    let said = text(&output);
+    for due in [
+        "it shows: ",
+        "due: the session is over with FLOW_CONTROL at byte",
+        "   1 {\"recv\":[{\"capacity\"",
+        "the last lines (> asked",
+        "The first failure has the last lines",
+    ] {
+        assert!(said.contains(due), "{due}: {said}");
+    }
+    assert_eq!(said.matches("the last lines (> asked").count(), 1, "{said}");
+}
+
+#[test]
+fn a_case_is_repeated_up_to_its_first_failure() {
+    // The first run has 18 lines, with that of `hello`; from the second on it reads another frame.
+    let testee = liar(r#"s/"verbs":\[[^]]*\]/"verbs":[]/; 19,999s/"t":"PING"/"t":"PONG"/"#);
+    let mode = ["vectors", "--filter", "fr.ping.001", "--repeat"];
+    let run = |times: &str| with_testee(&[&mode[..], &[times]].concat(), &testee);
+    ends_with(0, &run("1"));
+    let output = run("4");
+    ends_with(1, &output);
+    assert!(text(&output).contains("in run 2 of 4: "), "{}", text(&output));
+}
+
 // ---- lists, levels, exit codes
 
 #[test]
@@ -232,7 +262,7 @@ fn what_a_testee_cannot_do_is_skipped() {
 
 #[test]
 fn misuse_ends_with_2_and_says_why() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["conform", "vectors", "--", "/no/such/program"], "does not start"),
         (&["conform", "vectors", "--vectors", "/no/such/folder"], "cannot be read"),
         (&["conform", "vectors", "--filter", "no.such.case"], "no case was run"),
@@ -240,6 +270,7 @@ fn misuse_ends_with_2_and_says_why() {
         (&["conform", "vectors", "--level", "4"], "4 is not in 0..=3"),
         (&["conform", "interop", "--a", "rust"], "--b"),
         (&["conform"], "Usage"),
+        (&["conform", "vectors", "--repeat", "0"], "0 is not in 1.."),
     ];
     for (arguments, said) in cases {
         let output = libchan(arguments);
@@ -250,8 +281,15 @@ fn misuse_ends_with_2_and_says_why() {
 
 #[test]
 fn the_list_names_every_case_and_runs_none() {
-    for (mode, id) in [("vectors", "fr.close.001"), ("server", "li.nested.001"), ("client", "ro.decode.001")]
-    {
+    let modes = [
+        ("vectors", "fr.close.001"),
+        ("server", "li.nested.001"),
+        ("client", "ro.decode.001"),
+        ("all", "fr.close.001"),
+        ("all", "li.chain.001"),
+        ("all", "ro.fair.001"),
+    ];
+    for (mode, id) in modes {
         let output = libchan(&["conform", mode, "--list"]);
         ends_with(0, &output);
         assert!(text(&output).contains(id) && !text(&output).contains("pass  "), "{}", text(&output));

@@ -6,6 +6,7 @@ mod codes;
 mod live;
 mod modes;
 mod peer;
+mod played;
 mod report;
 mod rogue;
 mod steps;
@@ -35,6 +36,13 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Mode {
+    /// Everything: the vectors, a testee that listens, one that dials, and three in a row with the Rust implementation. Only
+    /// what passes all of this is called clean.
+    All {
+        /// The testee's program and its arguments. Without one: the Rust implementation against itself.
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Plays the test vectors against a testee, through its pipe alone: no socket is opened.
     Vectors {
         /// The testee's program and its arguments. Without one the built-in testee, of the Rust implementation, is checked.
@@ -90,9 +98,12 @@ struct Options {
     /// Lists the cases instead of running them.
     #[arg(long, global = true)]
     list: bool,
-    /// Shows with each failure the last lines of the testee.
+    /// Shows with each failure the last lines of the testee, and not only with the first.
     #[arg(long, short, global = true)]
     verbose: bool,
+    /// Runs each case so many times: what depends on timing may pass once and fail later.
+    #[arg(long, value_name = "N", global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
     /// Reads the vectors from a folder instead of those that are built in.
     #[arg(long, value_name = "DIR", global = true)]
     vectors: Option<PathBuf>,
@@ -118,14 +129,57 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 /// Whether the run was clean.
 async fn start(args: Args) -> Result<bool, String> {
     let Args { mode, options } = args;
+    if options.list {
+        list(&mode, &options)?;
+        return Ok(true);
+    }
+    let mut report = options.report()?;
+    match play(mode, &options, &mut report).await {
+        Ok(what) => options.finish(&what, &report),
+        Err(why) => {
+            // What was run until then is worth knowing.
+            report.print_summary("cut short");
+            Err(why)
+        }
+    }
+}
+
+/// Plays a mode's cases; says what was checked.
+async fn play(mode: Mode, options: &Options, report: &mut Report) -> Result<String, String> {
+    use modes::Role::{Client, Server};
     match mode {
-        Mode::Vectors { command } => vectors_mode(command, &options).await,
-        Mode::Server { command } => modes::against_rust(modes::Role::Server, command, &options).await,
-        Mode::Client { command } => modes::against_rust(modes::Role::Client, command, &options).await,
+        Mode::Vectors { command } => play_vectors(command, options, report).await,
+        Mode::Server { command } => modes::against_rust(Server, command, options, report).await,
+        Mode::Client { command } => modes::against_rust(Client, command, options, report).await,
         Mode::Interop { a, b, c } => {
             let words = |command: String| command.split_whitespace().map(str::to_owned).collect();
-            modes::interop([a, b].into_iter().chain(c).map(words).collect(), &options).await
+            modes::interop([a, b].into_iter().chain(c).map(words).collect(), options, report).await
         }
+        Mode::All { command } => {
+            let what = play_vectors(command.clone(), options, report).await?;
+            modes::against_rust(Server, command.clone(), options, report).await?;
+            modes::against_rust(Client, command.clone(), options, report).await?;
+            modes::in_a_row(command, options, report).await?;
+            Ok(format!("{what}, and all live cases"))
+        }
+    }
+}
+
+/// Prints the cases of a mode.
+fn list(mode: &Mode, options: &Options) -> Result<(), String> {
+    if matches!(mode, Mode::Vectors { .. } | Mode::All { .. }) {
+        for vector in bundle::load(options.vectors.as_deref())? {
+            if options.wants(vector.id()) {
+                let level = vector.entry.number("level")?;
+                println!("{:<24} level {level}  {}", vector.id(), vector.entry.text("why")?);
+            }
+        }
+    }
+    match mode {
+        Mode::Vectors { .. } => Ok(()),
+        Mode::Server { .. } | Mode::Client { .. } => modes::list(options, false, true),
+        Mode::Interop { .. } => modes::list(options, true, false),
+        Mode::All { .. } => modes::list(options, true, true),
     }
 }
 
@@ -136,6 +190,19 @@ impl Options {
 
     fn wants(&self, id: &str) -> bool {
         self.filter.is_empty() || self.filter.iter().any(|prefix| id.starts_with(prefix))
+    }
+
+    /// Runs a case as often as was asked for, up to the first time that it does not pass.
+    async fn repeated(&self, mut case: impl AsyncFnMut() -> Result<(), Trouble>) -> Result<(), Trouble> {
+        for run in 1..=self.repeat {
+            match case().await {
+                Err(Trouble::Failed(why)) if run > 1 => {
+                    return Err(Trouble::Failed(format!("in run {run} of {}: {why}", self.repeat)));
+                }
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     fn report(&self) -> Result<Report, String> {
@@ -180,6 +247,7 @@ fn row(id: &str, on: &str, entry: &Json) -> Row {
         why: entry.text("why").unwrap_or_default().to_owned(),
         verdict: Verdict::Skip,
         text: String::new(),
+        due: String::new(),
         transcript: String::new(),
         took: Duration::ZERO,
     }
@@ -187,21 +255,17 @@ fn row(id: &str, on: &str, entry: &Json) -> Row {
 
 // ---- vectors
 
-async fn vectors_mode(command: Vec<String>, options: &Options) -> Result<bool, String> {
+async fn play_vectors(
+    command: Vec<String>,
+    options: &Options,
+    report: &mut Report,
+) -> Result<String, String> {
     let mut vectors = bundle::load(options.vectors.as_deref())?;
     vectors.retain(|vector| options.wants(vector.id()));
-    if options.list {
-        for vector in &vectors {
-            let level = vector.entry.number("level")?;
-            println!("{:<24} level {level}  {}", vector.id(), vector.entry.text("why")?);
-        }
-        return Ok(true);
-    }
     let launch = launch(command);
     let mut testee = Testee::start(&launch, options.timeout()).await?;
     let level = options.level.map_or_else(|| testee.level(), u64::from);
     let what = format!("{} {}, vectors to level {level}", testee.name(), testee.about().text("version")?);
-    let mut report = options.report()?;
     for vector in vectors {
         if vector.entry.number("level")? > level {
             continue;
@@ -209,18 +273,23 @@ async fn vectors_mode(command: Vec<String>, options: &Options) -> Result<bool, S
         if testee.is_broken() {
             testee = Testee::start(&launch, options.timeout()).await?;
         }
-        play_vector(&vector, &testee, &mut report).await;
+        play_vector(&vector, &testee, options, report).await;
     }
-    options.finish(&what, &report)
+    Ok(what)
 }
 
-async fn play_vector(vector: &Vector, testee: &Testee, report: &mut Report) {
+async fn play_vector(vector: &Vector, testee: &Testee, options: &Options, report: &mut Report) {
     let mut row = row(vector.id(), "", &vector.entry);
-    testee.new_case();
     let begun = Instant::now();
-    let result = vectors::play(&vector.file, &vector.entry, testee).await;
+    let result = options
+        .repeated(async || {
+            testee.new_case();
+            vectors::play(&vector.file, &vector.entry, testee).await
+        })
+        .await;
     row.took = begun.elapsed();
-    if matches!(result, Err(Trouble::Failed(_))) {
+    if let Err(Trouble::Failed(why)) = &result {
+        row.due = vectors::due(&vector.entry, why);
         row.transcript = testee.transcript();
     }
     report.note(row, result);

@@ -55,24 +55,20 @@ pub(super) async fn against_rust(
     role: Role,
     command: Vec<String>,
     options: &Options,
-) -> Result<bool, String> {
-    if options.list {
-        list(options, false)?;
-        return Ok(true);
-    }
+    report: &mut Report,
+) -> Result<String, String> {
     let launch = if command.is_empty() { rust()? } else { Launch::Command(command) };
     let mut players = [Player::start(launch, options).await?, Player::start(rust()?, options).await?];
     let level = level_of(&[&players[0].testee], options);
     let word = if role == Role::Server { "server" } else { "client" };
     let what = format!("{} as {word}, to level {level}", players[0].testee.name());
-    let mut report = options.report()?;
     let place = Place::new()?;
     let carriers = shared_carriers(&players[0].testee, &players[1].testee, options);
     if carriers.is_empty() {
         return Err(no_carrier(&players[0].testee));
     }
     for carrier in &carriers {
-        pair(&mut players, role == Role::Client, carrier, &place, level, options, &mut report).await?;
+        pair(&mut players, role == Role::Client, carrier, &place, level, options, report).await?;
     }
     let rogue_on = carriers.iter().find(|carrier| matches!(carrier.as_str(), "tcp" | "unix"));
     if let Some(carrier) = rogue_on {
@@ -82,22 +78,26 @@ pub(super) async fn against_rust(
                 continue;
             }
             player.revive(options).await?;
-            let begun = begin(&[&player.testee]);
-            let result = rogue::run(&case, role, &player.testee, carrier, &place).await;
+            let begun = Instant::now();
+            let play = async || {
+                player.testee.new_case();
+                rogue::run(&case, role, &player.testee, carrier, &place).await
+            };
+            let result = options.repeated(play).await;
             let on = format!("{carrier}, a peer that is played");
             let requirements = case.requirements.iter().map(String::as_str).collect::<Vec<_>>();
-            note(&mut report, (&case.id, &on, &requirements, &case.why), begun, &[&player.testee], result);
+            note(report, (&case.id, &on, &requirements, &case.why), begun, &[&player.testee], result);
         }
     }
-    options.finish(&what, &report)
+    Ok(what)
 }
 
 /// Every pair of the programs given, in both roles, over each carrier that both have; with three also through each other.
-pub(super) async fn interop(commands: Vec<Vec<String>>, options: &Options) -> Result<bool, String> {
-    if options.list {
-        list(options, true)?;
-        return Ok(true);
-    }
+pub(super) async fn interop(
+    commands: Vec<Vec<String>>,
+    options: &Options,
+    report: &mut Report,
+) -> Result<String, String> {
     let mut players = Vec::new();
     for command in commands {
         let launch = if command == ["rust"] { rust()? } else { Launch::Command(command) };
@@ -107,7 +107,6 @@ pub(super) async fn interop(commands: Vec<Vec<String>>, options: &Options) -> Re
     let level = level_of(&all, options);
     let names: Vec<&str> = players.iter().map(|player| player.name.as_str()).collect();
     let what = names.join(", ");
-    let mut report = options.report()?;
     let place = Place::new()?;
     for (first, second) in pairs(players.len()) {
         let carriers = shared_carriers(&players[first].testee, &players[second].testee, options);
@@ -116,14 +115,34 @@ pub(super) async fn interop(commands: Vec<Vec<String>>, options: &Options) -> Re
         let level = level_of(&[&one.testee, &two.testee], options);
         for carrier in &carriers {
             for one_dials in [true, false] {
-                pair_of(one, two, one_dials, carrier, &place, level, options, &mut report).await?;
+                pair_of(one, two, one_dials, carrier, &place, level, options, report).await?;
             }
         }
     }
     if players.len() == 3 {
-        chains(&mut players, &place, level, options, &mut report).await?;
+        chains(&mut players, &place, level, options, report).await?;
     }
-    options.finish(&what, &report)
+    Ok(what)
+}
+
+/// A testee and the Rust implementation in rows of three, each in every place.
+pub(super) async fn in_a_row(
+    command: Vec<String>,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), String> {
+    let testee = if command.is_empty() { rust()? } else { Launch::Command(command) };
+    let place = Place::new()?;
+    for row in [[&testee, &rust()?, &testee], [&rust()?, &testee, &rust()?]] {
+        let mut players = Vec::new();
+        for launch in row {
+            players.push(Player::start(launch.clone(), options).await?);
+        }
+        let all: Vec<&Testee> = players.iter().map(|player| &player.testee).collect();
+        let level = level_of(&all, options);
+        chains(&mut players, &place, level, options, report).await?;
+    }
+    Ok(())
 }
 
 fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -180,7 +199,6 @@ async fn pair_of(
             two.revive(options).await?;
             let (first, second) = if one_begins { (&*one, &*two) } else { (&*two, &*one) };
             let first_dials = one_begins == one_dials;
-            let live = Live::new(&first.testee, &second.testee, first_dials, carrier, place);
             let (dials, listens) = if first_dials { (first, second) } else { (second, first) };
             let on = format!(
                 "{carrier}: {} dials {}, {} begins",
@@ -189,8 +207,13 @@ async fn pair_of(
                 if first_dials { "the dialer" } else { "the listener" }
             );
             let testees = [&first.testee, &second.testee];
-            let begun = begin(&testees);
-            let result = live::run(case, &live).await;
+            let begun = Instant::now();
+            let play = async || {
+                testees.iter().for_each(|testee| testee.new_case());
+                let live = Live::new(&first.testee, &second.testee, first_dials, carrier, place);
+                live::run(case, &live).await
+            };
+            let result = options.repeated(play).await;
             note(report, (case.id, &on, case.requirements, case.why), begun, &testees, result);
         }
     }
@@ -216,23 +239,22 @@ async fn chains(
             let carrier = |one: &Player, two: &Player| shared_carriers(&one.testee, &two.testee, options);
             let (left, right) = (carrier(a, b), carrier(b, c));
             let (Some(left), Some(right)) = (left.first(), right.first()) else { continue };
-            let chain = Chain {
-                left: Live::new(&a.testee, &b.testee, true, left, place),
-                right: Live::new(&b.testee, &c.testee, false, right, place),
-            };
             let on = format!("{} {left} {} {right} {}", a.name, b.name, c.name);
             let testees = [&a.testee, &b.testee, &c.testee];
-            let begun = begin(&testees);
-            let result = live::run_chain(case, &chain).await;
+            let begun = Instant::now();
+            let play = async || {
+                testees.iter().for_each(|testee| testee.new_case());
+                let chain = Chain {
+                    left: Live::new(&a.testee, &b.testee, true, left, place),
+                    right: Live::new(&b.testee, &c.testee, false, right, place),
+                };
+                live::run_chain(case, &chain).await
+            };
+            let result = options.repeated(play).await;
             note(report, (case.id, &on, case.requirements, case.why), begun, &testees, result);
         }
     }
     Ok(())
-}
-
-fn begin(testees: &[&Testee]) -> Instant {
-    testees.iter().for_each(|testee| testee.new_case());
-    Instant::now()
 }
 
 fn note(
@@ -249,6 +271,7 @@ fn note(
         why: why.to_owned(),
         verdict: Verdict::Skip,
         text: String::new(),
+        due: String::new(),
         transcript: String::new(),
         took: Duration::ZERO,
     };
@@ -260,7 +283,8 @@ fn note(
     report.note(row, result);
 }
 
-fn list(options: &Options, chains: bool) -> Result<(), String> {
+/// Prints the live cases: between three, and those of a played peer, if they are asked for.
+pub(super) fn list(options: &Options, chains: bool, played: bool) -> Result<(), String> {
     let line = |id: &str, level: u8, why: &str| println!("{id:<24} level {level}  {why}");
     for case in live::all().filter(|case| options.wants(case.id)) {
         line(case.id, case.level, case.why);
@@ -269,6 +293,8 @@ fn list(options: &Options, chains: bool) -> Result<(), String> {
         for case in live::CHAINS.iter().filter(|case| options.wants(case.id)) {
             line(case.id, case.level, case.why);
         }
+    }
+    if !played {
         return Ok(());
     }
     for case in rogue::cases(Role::Server, &bundle::load(options.vectors.as_deref())?) {

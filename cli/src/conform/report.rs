@@ -45,6 +45,8 @@ pub(super) struct Row {
     pub(super) why: String,
     pub(super) verdict: Verdict,
     pub(super) text: String,
+    /// What was due where it failed, and what went before, in lines.
+    pub(super) due: String,
     /// The last lines of those that took part.
     pub(super) transcript: String,
     pub(super) took: Duration,
@@ -54,12 +56,14 @@ pub(super) struct Row {
 pub(super) struct Report {
     known_failing: BTreeSet<String>,
     verbose: bool,
+    /// A failure was shown with the last lines of the testee.
+    shown: bool,
     rows: Vec<Row>,
 }
 
 impl Report {
     pub(super) fn new(known_failing: BTreeSet<String>, verbose: bool) -> Self {
-        Self { known_failing, verbose, rows: Vec::new() }
+        Self { known_failing, verbose, shown: false, rows: Vec::new() }
     }
 
     /// Notes what came of a case and prints its line.
@@ -78,7 +82,10 @@ impl Report {
             if !row.why.is_empty() {
                 println!("    it shows: {} [{}]", row.why, row.requirements.join(", "));
             }
-            if self.verbose {
+            for line in row.due.lines() {
+                println!("    {line}");
+            }
+            if !std::mem::replace(&mut self.shown, true) || self.verbose {
                 println!("    the last lines (> asked, < answered, ! standard error):{}", row.transcript);
             }
         }
@@ -121,8 +128,8 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.verdict.is_bad()) {
             println!("{}", row.line());
         }
-        if !self.verbose && self.count(Verdict::Fail) > 0 {
-            println!("With --verbose failures come with the last lines of the testee.");
+        if !self.verbose && self.count(Verdict::Fail) > 1 {
+            println!("The first failure has the last lines of the testee; with --verbose all of them have.");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A peer that is played frame by frame over a real socket: what no well-behaved implementation would send, and what it has
 //! to say to it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -10,6 +11,7 @@ use super::bundle::Vector;
 use super::live::{Place, Side, fails};
 use super::modes::Role;
 use super::peer::{Failure, Testee};
+use super::played::{OWN, Own};
 use super::steps::{Trouble, failed};
 use super::{codes, wire};
 use crate::json::{Fields, Json, hex, json, shorten, unhex};
@@ -27,141 +29,15 @@ enum Play {
     /// An entry of reject.json.
     Reject(Json),
     Own(&'static Own),
+    /// Many channels with much to send.
+    Fair,
 }
 
-/// A case that is written here: what the peer sends, and what the testee's application and the peer see.
-struct Own {
-    id: &'static str,
-    level: u8,
-    requirements: &'static [&'static str],
-    why: &'static str,
-    /// Messages on the channel, as frames behind its OPEN.
-    frames: &'static str,
-    /// What the receives of the channel come to: a value, or the name of an error.
-    receives: &'static str,
-    /// Frames that the peer must see, in any order, among others.
-    answers: &'static str,
-}
-
-const OWN: &[Own] = &[
-    Own {
-        id: "ro.decode.001",
-        level: 0,
-        requirements: &["CH-12", "MP-04"],
-        why: "a message that does not decode is one error; the next one is unharmed",
-        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"dd"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["DECODE",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.decode.002",
-        level: 0,
-        requirements: &["LI-05"],
-        why: "bytes behind the value are a decode error",
-        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a00"},{"t":"MESSAGE","codec":2,"payload":"3432"}]"#,
-        receives: r#"["DECODE",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.decode.003",
-        level: 1,
-        requirements: &["CH-12", "AT-11"],
-        why: "what a message that does not decode carries is closed",
-        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"dd","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4}]},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["DECODE",42]"#,
-        answers: r#"[{"t":"CLOSE","id":"+1","scope":0,"code":0},{"t":"CANCEL","id":"+2","scope":0,"code":0}]"#,
-    },
-    Own {
-        id: "ro.decode.004",
-        level: 1,
-        requirements: &["AT-13"],
-        why: "an index that is not in the table is a decode error",
-        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"d40100"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["DECODE",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.unclaimed.001",
-        level: 1,
-        requirements: &["AT-11"],
-        why: "what a value does not name is closed when it has decoded",
-        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"2a","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4}]}]"#,
-        receives: "[42]",
-        answers: r#"[{"t":"CLOSE","id":"+1","scope":0,"code":0},{"t":"CANCEL","id":"+2","scope":0,"code":0}]"#,
-    },
-    Own {
-        id: "ro.unclaimed.002",
-        level: 2,
-        requirements: &["AT-11", "BY-09"],
-        why: "a stream that a value does not name is ended in both directions",
-        frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"2a","attachments":[{"kind":3,"id":"+1"}]}]"#,
-        receives: "[42]",
-        answers: r#"[{"t":"END","id":"+1","code":0},{"t":"STOP","id":"+1","code":0}]"#,
-    },
-    Own {
-        id: "ro.flaw.001",
-        level: 0,
-        requirements: &["CH-11"],
-        why: "a message that its sender could not encode is one error; the next one is unharmed",
-        frames: r#"[{"t":"MESSAGE","flags":4,"codec":1,"payload":"6e6f"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["NOT_ENCODED",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.flaw.002",
-        level: 0,
-        requirements: &["CH-11"],
-        why: "a message that a relay could not forward is one error; the next one is unharmed",
-        frames: r#"[{"t":"MESSAGE","flags":8,"codec":1,"payload":"6e6f"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["NOT_FORWARDED",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.codec.001",
-        level: 0,
-        requirements: &["CH-12"],
-        why: "a message in a codec that nobody here knows is one error; the next one is unharmed",
-        frames: r#"[{"t":"MESSAGE","codec":250,"payload":"00"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: r#"["DECODE",42]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.codec.002",
-        level: 0,
-        requirements: &["RA-01"],
-        why: "a message in raw is received whatever the hello says",
-        frames: r#"[{"t":"MESSAGE","codec":0,"payload":"00ff"}]"#,
-        receives: r#"[{"bytes":"00ff"}]"#,
-        answers: "[]",
-    },
-    Own {
-        id: "ro.frame.001",
-        level: 0,
-        requirements: &["FR-03"],
-        why: "a frame of unknown type that may be skipped is skipped",
-        frames: r#"["00000280000000000102",{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: "[42]",
-        answers: "[]",
-    },
-    Own {
-        id: "ro.ping.001",
-        level: 0,
-        requirements: &["SE-09"],
-        why: "a PING is answered with the same eight bytes",
-        frames: r#"[{"t":"PING","id":0,"payload":"0102030405060708"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#,
-        receives: "[42]",
-        answers: r#"[{"t":"PONG","id":0,"payload":"0102030405060708"}]"#,
-    },
-    Own {
-        id: "ro.close.001",
-        level: 0,
-        requirements: &["CH-16"],
-        why: "CLOSE is answered with CANCEL once what had arrived was taken",
-        frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a"},{"t":"CLOSE","scope":0,"code":0}]"#,
-        receives: r#"[42,"END"]"#,
-        answers: r#"[{"t":"CANCEL","scope":0,"code":0}]"#,
-    },
-];
+/// The channels of the case about fairness, and the bytes that wait in each.
+const FLOODS: usize = 10;
+const FLOOD: usize = 512 * 1024;
+/// What one may be ahead beside its share: what a writer had filled its output with, and turns.
+const HEAD_START: usize = 128 * 1024;
 
 /// Every case of a testee in this role.
 pub(super) fn cases(role: Role, vectors: &[Vector]) -> Vec<Case> {
@@ -187,7 +63,15 @@ pub(super) fn cases(role: Role, vectors: &[Vector]) -> Vec<Case> {
         why: vector.entry.text("why").unwrap_or_default().to_owned(),
         play: Play::Reject(vector.entry.clone()),
     });
-    own.chain(reject).collect()
+    let fair = Case {
+        id: "ro.fair.001".to_owned(),
+        level: 0,
+        requirements: vec!["MO-05".to_owned()],
+        why: "ten channels have as much to send each and are granted all of it at once: they take turns by bytes"
+            .to_owned(),
+        play: Play::Fair,
+    };
+    own.chain([fair]).chain(reject).collect()
 }
 
 /// Whether an entry needs nothing of the testee's application, no clock, and the testee in this role.
@@ -318,6 +202,7 @@ pub(super) async fn run(
     let result = match &case.play {
         Play::Reject(entry) => reject(entry, role, &side, carrier, place).await,
         Play::Own(own) => own.run(role, &side, carrier, place).await,
+        Play::Fair => fair(role, &side, carrier, place).await,
     };
     side.drop_all().await?;
     result
@@ -392,6 +277,20 @@ impl Own {
         for expected in parse(self.receives)?.as_array().into_iter().flatten() {
             match expected.as_str() {
                 Some("END") => testee.expect_end(receiver).await?,
+                Some("CLOSE") => testee.tell("close", receiver).await?,
+                Some("REFUSE") => {
+                    let mut arguments = receiver.json();
+                    arguments["code"] = 403.into();
+                    arguments["text"] = "not you".into();
+                    testee.ask("refuse", arguments).await?;
+                }
+                Some("COPY") => {
+                    let out = testee.open("out", 16).await?;
+                    let ends = json!({
+                        "receiver": receiver.json().field("receiver"), "sender": out.json().field("sender"),
+                    });
+                    drop(testee.begin("copy", ends));
+                }
                 Some(name) => drop(fails(testee.ask("recv", receiver.json()).await, &[name])?),
                 None => testee.expect(receiver, expected.clone()).await?,
             }
@@ -402,30 +301,93 @@ impl Own {
             let Some(frame) = rogue.next().await? else {
                 return failed(format!("the testee drops the link and does not say {}", Json::from(due)));
             };
-            if frame.field("t") == "GOODBYE" {
+            let said_goodbye = frame.field("t") == "GOODBYE";
+            // One answer for each frame that is due.
+            if let Some(at) = due.iter().position(|due| has(&frame, due)) {
+                due.remove(at);
+            } else if said_goodbye {
                 return failed(format!("the testee says {}", shorten(&frame.to_string(), 300)));
             }
-            due.retain(|due| !has(&frame, due));
         }
-        // A peer that is gone is a lost session, and the testee lives.
+        // A peer that is gone is a lost session, if no goodbye was said, and the testee lives.
         drop(rogue);
-        let over = testee.ask("incoming", json!({"session": testee.session()})).await?;
-        if over.field("over").field("why") != "lost" {
-            return failed(format!("incoming gives {over} after the loss of the link"));
-        }
-        testee.drop_session().await
+        let left = self.frames.contains("GOODBYE");
+        is_over(testee, if left { "closed" } else { "lost" }).await
     }
+}
+
+async fn is_over(testee: &Side<'_>, why: &str) -> Result<(), Trouble> {
+    let over = testee.ask("incoming", json!({"session": testee.session()})).await?;
+    if over.field("over").field("why") != why {
+        return failed(format!("incoming gives {over} where the session is {why}"));
+    }
+    testee.drop_session().await
+}
+
+/// Ten channels with as much to send; the peer grants everything at once and reads what comes first.
+async fn fair(role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Result<(), Trouble> {
+    let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, &json!({})).await?;
+    rogue.send(&beginning(&json!({}))?).await?;
+    testee.set_session(session.answer().await?.number("session")?);
+    let value = json!({"bytes": "5a".repeat(FLOOD)});
+    let mut sends = Vec::new();
+    for n in 0..FLOODS {
+        let sender = testee.open(&format!("flood {n}"), 4).await?;
+        sends.push(testee.begin_send(sender, value.clone()));
+    }
+    // How much of each is there, and how much it comes to.
+    let mut floods: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
+    let note = |floods: &mut BTreeMap<u64, (usize, usize)>, frame: &Json| {
+        let payload = frame.text("payload").unwrap_or_default().len() / 2;
+        match frame.text("t") {
+            Ok("MESSAGE") => {
+                let _ = floods.insert(frame.number("id")?, (payload, frame.number("total")? as usize));
+            }
+            Ok("FRAGMENT") => floods.entry(frame.number("id")?).or_default().0 += payload,
+            Ok("GOODBYE") => return Err(format!("the testee says {frame}")),
+            _ => {}
+        }
+        Ok::<_, String>(())
+    };
+    while floods.len() < FLOODS {
+        let Some(frame) = rogue.next().await? else { return failed("the testee drops the link") };
+        note(&mut floods, &frame)?;
+    }
+    let mut grants = Vec::new();
+    for (id, (got, total)) in &floods {
+        let grant = json!({"t": "CREDIT", "id": id, "taken": 0, "wanted": 0, "bytes": total - got});
+        grants.extend(wire::encode(&grant)?);
+    }
+    rogue.send(&grants).await?;
+    while floods.values().all(|(got, total)| got < total) {
+        let Some(frame) = rogue.next().await? else { return failed("the testee drops the link") };
+        note(&mut floods, &frame)?;
+    }
+    let got: Vec<usize> = floods.values().map(|(got, _)| *got).collect();
+    let (least, most) = (got.iter().min().copied(), got.iter().max().copied());
+    if 2 * least.unwrap_or(0) + HEAD_START < most.unwrap_or(0) {
+        return failed(format!("when the first of ten has all of it, the bytes of each are {got:?}"));
+    }
+    drop(rogue);
+    for mut send in sends {
+        // It had room in messages, or was cut with the link.
+        let _ = send.answer().await;
+    }
+    is_over(testee, "lost").await
 }
 
 fn parse(text: &str) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|error| format!("{error} in {text}"))
 }
 
-/// Frames with the ids of the peer's half: the channel's where none stands, and `+1` and `+2` behind it.
+/// Frames with the ids of the peer's half: the channel's where none stands, and `+1` to `+3` behind it.
 fn with_ids(frames: &Json, first: u64) -> Json {
     let behind = |json: &Json| match json.as_str() {
         Some("+1") => Some(first + 2),
         Some("+2") => Some(first + 4),
+        Some("+3") => Some(first + 6),
+        // The first that the testee gives.
+        Some("out") => Some(3 - first),
         _ => None,
     };
     let mut frames = frames.clone();

@@ -112,6 +112,39 @@ async fn cut_in_a_session(frame: &Json, bytes: &[u8], testee: &Testee) -> Result
     Ok(())
 }
 
+/// What an entry wants where it failed, and what went before: lines for whoever reads the failure.
+pub(super) fn due(entry: &Json, failure: &str) -> String {
+    let mut lines = Vec::new();
+    let code = entry.text("code").unwrap_or_default();
+    if !code.is_empty() {
+        let (at, hex) = (entry.number("at").unwrap_or_default(), entry.text("hex").unwrap_or_default());
+        lines.push(format!("due: the session is over with {code} at byte {at} of {}", shorten(hex, 200)));
+    } else if let Some(error) = entry.get("error") {
+        lines.push(format!("due: {}", error.as_str().unwrap_or_default()));
+    }
+    let sides = ["role", "hello", "peer", "local"].iter().filter_map(|name| {
+        let value = entry.get(name)?;
+        Some(format!("{name} {value}"))
+    });
+    let sides = sides.collect::<Vec<_>>().join(", ");
+    let before = entry.list("before").unwrap_or_default();
+    let steps = entry.list("steps").unwrap_or_default();
+    if !before.is_empty() || !steps.is_empty() {
+        lines.push(format!("a machine with {sides}, and then:"));
+    }
+    // The steps of a conversation up to the one that failed, which the failure names.
+    let failed = failure.split("step ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let steps = &steps[..failed.unwrap_or(steps.len()).min(steps.len())];
+    lines.extend(
+        before
+            .iter()
+            .chain(steps)
+            .enumerate()
+            .map(|(at, step)| format!("{:>4} {}", at + 1, shorten(&step.to_string(), 200))),
+    );
+    lines.join("\n")
+}
+
 // ---- what must be refused
 
 async fn reject(entry: &Json, testee: &Testee) -> Result<(), Trouble> {

@@ -21,9 +21,16 @@ enum Field {
     Bytes,
     /// A table of attachments, if the flags say so.
     Table,
+    /// The bytes of the headers, if the flags say so.
+    Headers,
     /// The length of the whole payload, if the flags say so.
     Total,
 }
+
+/// Flags of a MESSAGE that say which fields it has.
+const MORE: u64 = 0x01;
+const ATTACHMENTS: u64 = 0x02;
+const HEADERS: u64 = 0x10;
 
 type Layout = &'static [(&'static str, Field)];
 
@@ -39,6 +46,7 @@ const FRAMES: [(&str, u8, Layout); 12] = [
             ("flags", Field::U8),
             ("codec", Field::U8),
             ("attachments", Field::Table),
+            ("headers", Field::Headers),
             ("total", Field::Total),
             ("payload", Field::Bytes),
         ],
@@ -141,8 +149,11 @@ pub(super) fn whole(frame: &Json) -> Result<Json, String> {
                 };
                 set(field, frame.list(field)?.iter().map(entry).collect::<Result<Vec<_>, String>>()?.into());
             }
-            Field::Total if frame.number("flags")? & 1 != 0 => set(field, frame.number(field)?.into()),
-            Field::Total => {}
+            Field::Total if frame.number("flags")? & MORE != 0 => set(field, frame.number(field)?.into()),
+            Field::Headers if frame.number("flags")? & HEADERS != 0 => {
+                set(field, hex(&frame.bytes(field)?).into());
+            }
+            Field::Total | Field::Headers => {}
         }
     }
     Ok(whole)
@@ -176,7 +187,7 @@ pub(super) fn encode_all(frames: &[Json]) -> Result<Vec<u8>, String> {
 
 fn encode_body(frame: &Json, layout: Layout) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
-    let flags: u8 = frame.small("flags").unwrap_or(0);
+    let flags = frame.number("flags").unwrap_or(0);
     for (name, field) in layout {
         match field {
             Field::U8 => body.push(frame.small(name)?),
@@ -190,8 +201,13 @@ fn encode_body(frame: &Json, layout: Layout) -> Result<Vec<u8>, String> {
             Field::Text => body.extend(frame.text(name)?.as_bytes()),
             Field::Bytes => body.extend(frame.bytes(name)?),
             Field::Metadata => body.extend(encode_metadata(frame)?),
-            Field::Total if flags & 1 != 0 => body.extend(frame.small::<u32>(name)?.to_be_bytes()),
-            Field::Table if flags & 2 != 0 => {
+            Field::Total if flags & MORE != 0 => body.extend(frame.small::<u32>(name)?.to_be_bytes()),
+            Field::Headers if flags & HEADERS != 0 => {
+                let block = frame.bytes(name)?;
+                body.push(block.len() as u8);
+                body.extend(block);
+            }
+            Field::Table if flags & ATTACHMENTS != 0 => {
                 let table = frame.list(name)?;
                 body.push(table.len() as u8);
                 for entry in table {
@@ -201,7 +217,7 @@ fn encode_body(frame: &Json, layout: Layout) -> Result<Vec<u8>, String> {
                     }
                 }
             }
-            Field::Total | Field::Table => {}
+            Field::Total | Field::Headers | Field::Table => {}
         }
     }
     Ok(body)
@@ -302,10 +318,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Json, String> {
             Field::Text => body.text(body.0.len())?.into(),
             Field::Bytes => hex(body.rest()).into(),
             Field::Metadata => body.metadata()?,
-            Field::Total if flags & 1 != 0 => body.number(4)?.into(),
-            Field::Total => continue,
+            Field::Total if flags & MORE != 0 => body.number(4)?.into(),
+            Field::Headers if flags & HEADERS != 0 => {
+                let n = body.number(1)? as usize;
+                hex(body.take(n)?).into()
+            }
+            Field::Total | Field::Headers => continue,
             Field::Table => {
-                let n = if flags & 2 != 0 { body.number(1)? } else { 0 };
+                let n = if flags & ATTACHMENTS != 0 { body.number(1)? } else { 0 };
                 let mut entry = || {
                     let (kind, id) = (body.number(1)?, body.number(4)?);
                     let (capacity, wanted) = (body.number(4)?, body.number(4)?);

@@ -74,6 +74,8 @@ pub(super) enum State {
     Receiving {
         inbox: Option<Box<Inbox>>,
         held: bool,
+        /// So many receives wait.
+        receives: u32,
         close: Option<Close>,
         ended: bool,
     },
@@ -83,7 +85,7 @@ pub(super) enum State {
 impl State {
     /// `held`: an application has it, so that CLOSE may be answered.
     pub(super) fn receiving(held: bool) -> Self {
-        Self::Receiving { inbox: None, held, close: None, ended: false }
+        Self::Receiving { inbox: None, held, receives: 0, close: None, ended: false }
     }
 
     pub(super) fn sending() -> Self {
@@ -239,7 +241,8 @@ impl Side {
 
     /// CH-16: CLOSE is answered when nothing waits any more. True: it was.
     fn answer_close(&mut self, id: u32) -> bool {
-        let Some(End { key, state: State::Receiving { inbox, held, close, ended } }) = self.ends.get_mut(&id)
+        let Some(End { key, state: State::Receiving { inbox, held, close, ended, .. } }) =
+            self.ends.get_mut(&id)
         else {
             return false;
         };
@@ -265,7 +268,7 @@ impl Side {
         let lost = self.over.as_ref().is_some_and(|why| *why != SessionError::Closed);
         let no_such = || Fault::new("NO_SUCH_ID", format!("no receiving end {id}"));
         let end = self.ends.get_mut(&id).ok_or_else(no_such)?;
-        let State::Receiving { inbox, close, .. } = &mut end.state else { return Err(no_such()) };
+        let State::Receiving { inbox, close, receives, .. } = &mut end.state else { return Err(no_such()) };
         if inbox.as_ref().is_none_or(|inbox| inbox.is_empty()) {
             *inbox = self.machine.take_inbox(end.key, inbox.take());
         }
@@ -289,12 +292,13 @@ impl Side {
         let attachments = message.attachments.to_vec();
         let headers = message.headers;
         self.flawed = flaw != Flaw::None;
-        let key = end.key;
+        let (key, awaited) = (end.key, *receives > 0);
         self.machine.taken(key, 1, charge);
+        // The level has not changed: a receive waits for the next message.
+        self.machine.set_awaited(key, awaited);
         let attachments: Vec<Json> = attachments.into_iter().map(|it| self.arrived(it)).collect();
         let text = || String::from_utf8_lossy(&payload).into_owned();
         Ok(match flaw {
-            // What it carries is named to nobody, and so closed with the next operation.
             Flaw::NotEncoded => json!({"flaw": "not_encoded", "text": text()}),
             Flaw::NotForwarded => json!({"flaw": "not_forwarded", "text": text()}),
             Flaw::None => {

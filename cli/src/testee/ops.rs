@@ -270,10 +270,12 @@ impl Side {
         }))
     }
 
-    fn waiting(&mut self, id: u32, receives: u32) -> Reply {
-        let key = self.ends.get(&id).ok_or_else(|| no_such(id))?.key;
-        self.machine.want(key, receives);
-        self.machine.set_awaited(key, receives > 0);
+    fn waiting(&mut self, id: u32, level: u32) -> Reply {
+        let end = self.ends.get_mut(&id).ok_or_else(|| no_such(id))?;
+        let State::Receiving { receives, .. } = &mut end.state else { return Err(no_such(id)) };
+        *receives = level;
+        self.machine.want(end.key, level);
+        self.machine.set_awaited(end.key, level > 0);
         Ok(json!({}))
     }
 

@@ -12,7 +12,7 @@ const DEFAULT_CAPACITY = 64;
 const CHANNEL = Symbol('libchan.channel');
 
 /** A handle that was forgotten gives up its end, when the garbage collector finds it. That is never a clean end. */
-const forgotten = new FinalizationRegistry((hold) => hold.release({ code: Code.ABANDONED, text: '' }));
+const forgotten = new FinalizationRegistry((hold) => hold.release({ code: Code.ABANDONED, text: 'its holder forgot it' }));
 
 /** A channel: `[sender, receiver]`. With capacity 0 a send completes when a receiver has taken the message. */
 export function pipe({ capacity = DEFAULT_CAPACITY } = {}) {

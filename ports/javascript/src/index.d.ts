@@ -23,12 +23,37 @@ export function pipe<T = any>(options?: PipeOptions): [Sender<T>, Receiver<T>];
  */
 export function copy<T>(receiver: Receiver<T>, sender: Sender<T>): Promise<number>;
 
+/** A channel for one value: the sender stands in a request, and what comes back is taken by the other. */
+export function oneshot<T = any>(): [Sender<T>, Reply<T>];
+
+/** The receiving side of a oneshot: it takes one value and then cancels the channel. */
+export class Reply<T = any> {
+  private constructor();
+  /**
+   * The value. Rejects with a CallError if the channel ends without one, however cleanly; with the signal's reason at an abort,
+   * after which no value is taken any more.
+   */
+  value(options?: { signal?: AbortSignal }): Promise<T>;
+  /** Takes no reply any more: the sender's `closed()` resolves. */
+  drop(): void;
+}
+
+export interface CallOptions {
+  /** Gives the call up after so many milliseconds. */
+  within?: number;
+  /** Gives the call up. */
+  signal?: AbortSignal;
+}
+
 declare abstract class End {
   /** How many messages the channel holds. */
   readonly capacity: number;
   /** Another handle of the same end: it lives on when this one is dropped or sent away. */
   clone(): this;
-  /** Gives up this handle. The last one of a side ends that side. */
+  /**
+   * Gives up this handle. The last one of a side ends that side, cleanly; one that is only forgotten ends as ABANDONED when the
+   * garbage collector finds it.
+   */
   drop(): void;
   /** Whether both are ends of one channel. */
   isSameChannel(other: Sender<any> | Receiver<any>): boolean;
@@ -46,10 +71,17 @@ export class Sender<T = any> extends End {
    * not accepted; `value` of that error is the value, with its ends good again.
    */
   send(value: T, options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Sends a request and waits for its one reply: `make(reply)` gives the request with the sender for the reply in it. Rejects with
+   * a CallError. When it is given up, the handler's `reply.closed()` resolves.
+   *
+   *     const length = await jobs.call((reply) => ({ text, reply }), { within: 1_000 });
+   */
+  call<R = any>(make: (reply: Sender<R>) => T, options?: CallOptions): Promise<R>;
   /** Whether no more messages are accepted. */
   readonly isClosed: boolean;
   /** Resolves with the reason when no more messages are accepted. */
-  closed(): Promise<Closed | Refused | Disconnected>;
+  closed(): Promise<Closed | Refused | Disconnected | SessionClosed>;
 }
 
 /** The receiving end of a channel. May stand anywhere inside a value that is sent: then it goes with it. */
@@ -57,7 +89,7 @@ export class Receiver<T = any> extends End implements AsyncIterable<T> {
   private constructor();
   /**
    * The next value, or undefined at the clean end. Rejects with Decode, NotEncoded or NotForwarded in the place of one
-   * message, after which the channel goes on; with Disconnected or Remote at its end. An abort loses no message.
+   * message, after which the channel goes on; with Disconnected, SessionClosed or Remote at its end. An abort loses no message.
    */
   recv(options?: { signal?: AbortSignal }): Promise<T | undefined>;
   /** Takes a value whenever the loop asks for one. Leaving the loop does not close the channel. */
@@ -74,15 +106,15 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
     source: string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>
       | Iterable<Uint8Array | string>,
   ): ByteStream;
-  /** The next bytes, at most `max`, or null at the clean end. Rejects with Disconnected or Remote at another. */
+  /** The next bytes, at most `max`, or null at the clean end. Rejects with Disconnected, SessionClosed or Remote at another. */
   read(max?: number): Promise<Uint8Array | null>;
   /** Done when all of it has left or is buffered within the stream's window. */
   write(data: string | ArrayBuffer | ArrayBufferView): Promise<void>;
-  /** Writes no more; reading goes on. */
+  /** Writes no more: the other side reads the clean end behind what was written. Reading goes on. */
   end(): void;
   /** Reads no more; writing goes on. */
   stop(): void;
-  /** Ends both directions: cleanly for what was written. */
+  /** Gives the stream up. Without `end()` before, the other side reads what was written and then Remote ABANDONED. */
   close(): void;
   /** Ends both directions with an error for the other side. `code`: the application's, 0 to 65,279. */
   closeWith(code: number, text?: string): void;
@@ -143,7 +175,10 @@ export class Session implements AsyncIterable<Incoming> {
   open<T = any>(name: string, options?: PipeOptions & { metadata?: MetadataInput }): Sender<T>;
   /** The next named channel that the peer has opened, or undefined when none will come any more. */
   accept(): Promise<Incoming | undefined>;
-  /** Sends what was accepted, says goodbye and waits for the peer's. */
+  /**
+   * Sends what was accepted, says goodbye and waits for the peer's. What is unfinished then ends as SessionClosed on both sides; the
+   * peer learns which messages were taken.
+   */
   close(): Promise<void>;
   /** Ends the session with an error for the peer. `code`: the application's, 0 to 65,279. */
   closeWith(code: number, text?: string): Promise<void>;
@@ -177,6 +212,9 @@ export interface Refused extends Unsent {}
 /** The link was lost. `outcomeUnknown`: the message had left and may have been taken. */
 export class Disconnected extends LibchanError { readonly outcomeUnknown: boolean }
 export interface Disconnected extends Unsent {}
+/** A session was closed in good order before this was finished. `outcomeUnknown`: the message had left and may have been taken. */
+export class SessionClosed extends LibchanError { readonly outcomeUnknown: boolean; readonly wireCode: number; readonly text: string }
+export interface SessionClosed extends Unsent {}
 /** The value does not encode. */
 export class Encode extends LibchanError {}
 export interface Encode extends Unsent {}
@@ -196,8 +234,23 @@ export class Decode extends LibchanError {}
 export class NotEncoded extends LibchanError {}
 /** In the place of one message that a relay could not forward. */
 export class NotForwarded extends LibchanError {}
-/** A sender ended the channel, or the other side a stream, with this error. */
+/**
+ * A sender ended the channel, or the other side a stream, with this error. `code`: the application's. Without it `wireCode` says why
+ * the end was cut short: 36 GOING_AWAY, 37 UNCLAIMED, 38 NOT_DECODED, 39 NOT_DELIVERED, 40 PANICKED, 41 NO_REPLY, 42 ABANDONED.
+ */
 export class Remote extends LibchanError { readonly code: number | undefined; readonly wireCode: number; readonly text: string }
+/** A call that came to nothing. `cause` is the error behind it. */
+export class CallError extends LibchanError {
+  /**
+   * NotSent: it was not accepted, and `value` is the request. TimedOut, Aborted: it was given up. Remote: the handler's own error.
+   * Decode: the reply cannot be read. Else how the reply channel ended.
+   */
+  readonly reason: 'NotSent' | 'TimedOut' | 'Aborted' | 'Decode' | 'Remote' | 'REFUSED' | 'NOT_DECODED' | 'NOT_DELIVERED'
+    | 'GOING_AWAY' | 'UNCLAIMED' | 'PANICKED' | 'NO_REPLY' | 'ABANDONED' | 'SESSION_CLOSED' | 'DISCONNECTED';
+  /** Whether no handler can have seen the request, so that asking again cannot do it twice. */
+  readonly isSafeToRetry: boolean;
+}
+export interface CallError extends Unsent {}
 /** Why a session is over. */
 export class SessionError extends LibchanError {
   readonly kind: 'Closed' | 'HelloTimeout' | 'Lost' | 'NoCommonCodec' | 'PeerClosed' | 'PeerMisbehaved' | 'PeerNotReading'

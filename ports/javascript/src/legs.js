@@ -81,7 +81,14 @@ export class Target {
 
   /** Whether this message may go now: a small one waits for all of its byte credit. */
   isReadyFor(parcel) {
-    return !parcel.wire || this.end.blockedFor(parcel.charge) === '';
+    try {
+      this.encode(parcel);
+    } catch (error) {
+      if (!(error instanceof LibchanError)) throw error;
+      // It goes no further: `forward` tells its sender, or sends a word in its place.
+      return true;
+    }
+    return this.end.blockedFor(parcel.charge) === '';
   }
 
   /** Nothing that was accepted waits here to be sent. */
@@ -188,7 +195,8 @@ export class Target {
   #lose(parcel, reason, sessionOver) {
     this.channel.release(parcel);
     if (parcel.settle) {
-      if (reason.code === Code.SESSION_CLOSED) parcel.fail(new SessionClosed(true));
+      // A CANCEL has said how many were taken, and this was not one of them.
+      if (reason.code === Code.SESSION_CLOSED) parcel.fail(new SessionClosed(sessionOver));
       else parcel.fail(sessionOver || reason.code === Code.DISCONNECTED ? new Disconnected(true) : closedError(reason));
     } else {
       parcel.drop();

@@ -230,7 +230,7 @@ export class Session {
       case 'readable': return end.leg?.onReadable();
       case 'writable': return end.leg?.onWritable();
       case 'taken': return end.leg?.onTaken(value);
-      case 'cancelled': return end.leg?.onCancelled(end.cancelled, this.machine.over !== null);
+      case 'cancelled': return end.leg?.onCancelled(end.cancelled, end.cancelled.lost === true);
       case 'stream-readable': return end.duplex?.onReadable();
       case 'stream-writable': return end.duplex?.onWritable();
       case 'over': for (const leg of this.legs) leg.onOver?.();

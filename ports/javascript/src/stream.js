@@ -14,9 +14,10 @@ const LOCAL_WINDOW = 65_536;
 const utf8 = new TextEncoder();
 
 const ABANDONED = { code: Code.ABANDONED, text: '' };
+const FORGOTTEN = { code: Code.ABANDONED, text: 'its holder forgot it' };
 
-/** A stream that the garbage collector finds did not end cleanly. */
-const forgotten = new FinalizationRegistry((hold) => hold.release(ABANDONED));
+/** A stream that the garbage collector finds ends cleanly in no direction. */
+const forgotten = new FinalizationRegistry((hold) => hold.release(FORGOTTEN));
 
 /** The writer of a direction hears this when nobody reads it any more. */
 const stoppedError = (reason) => endError(reason) ?? new Closed();
@@ -208,7 +209,7 @@ async function copyBytes(from, to) {
     try {
       await to.write(bytes);
     } catch (error) {
-      return from.stop(error.wireCode ? { code: error.wireCode, text: error.text } : CLEAN);
+      return from.stop(error instanceof Closed ? CLEAN : { code: error.wireCode ?? Code.DISCONNECTED, text: error.text ?? '' });
     }
   }
 }
@@ -236,7 +237,7 @@ export class StreamHold {
     if (this.spent) return;
     this.spent = true;
     this.duplex.end(why);
-    this.duplex.stop(why.code === Code.ABANDONED ? CLEAN : why);
+    this.duplex.stop(why === ABANDONED ? CLEAN : why);
   }
 }
 

@@ -4,16 +4,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Code } from '../src/protocol/codes.js';
+import { encodeFrame } from '../src/protocol/frames.js';
 import { Machine } from '../src/protocol/machine.js';
+import { TURN } from '../src/protocol/turns.js';
 import { events, exchange, pair } from './pair.js';
 
-/** Channels and streams that are not finished. */
-const open = (machine) => machine.ids.all().length;
-/** Everything that a machine counts of them. */
-const sums = ({ openedHere, openedThere, ours }) =>
-  [openedHere.count, openedHere.bytes, openedThere.count, openedThere.bytes, ours.growth, ours.extra];
 const bytes = (length, fill = 7) => new Uint8Array(length).fill(fill);
 const say = (end, length = 4, more = {}) => end.send({ codec: 0, payload: bytes(length), ...more });
+
+/** Neither side knows of a channel or stream, and neither counts one. */
+function assertNothingLeft(...machines) {
+  for (const { ids, openedHere, openedThere, ours } of machines) {
+    assert.equal(ids.all().length, 0);
+    const sums = [openedHere.count, openedHere.bytes, openedThere.count, openedThere.bytes, ours.growth, ours.extra];
+    assert.deepEqual(sums, [0, 0, 0, 0, 0, 0]);
+  }
+}
 
 /** A pair with a named channel open: `tx` at the dialer, `rx` at the acceptor. */
 function channel(capacity = 4, options = {}) {
@@ -73,7 +79,7 @@ test('a rendezvous sends only to a receive that waits, and tells of the take', (
   assert.equal(tx.demand, 0);
   rx.want(2);
   exchange(sides);
-  // One of the receives that wait has the message that arrived: the other may have one more.
+  // One of the two that wait gets what has arrived.
   assert.equal(tx.demand, 1);
   events(dialer);
   const message = rx.take();
@@ -82,12 +88,13 @@ test('a rendezvous sends only to a receive that waits, and tells of the take', (
   assert.deepEqual(events(dialer, 'taken').map((event) => event.value), [1]);
 });
 
-test('a large message waits for a receive, has its window raised, and arrives whole', () => {
+test('a large message is cut, waits for a receive, and arrives whole', () => {
   const { sides, tx, rx, acceptor } = channel(4, { both: { limits: { initial_window: 2_048, max_frame: 4_096 } } });
   say(tx, 100_000);
   assert.equal(tx.blocked, 'messages');
   exchange(sides);
-  assert.equal(acceptor.ours.extra, 0, 'nobody waits for it');
+  assert.equal(rx.take(), undefined, 'no receive waits, so no memory is set aside');
+  assert.equal(acceptor.ours.extra, 0);
   rx.want(1);
   exchange(sides);
   const message = rx.take();
@@ -114,17 +121,44 @@ test('an unread large message does not delay a channel that is read', () => {
   assert.equal(rx.take(), undefined);
 });
 
+test('large messages are served in turn, and who leaves the line lets the next one in', () => {
+  const leaves = {
+    'a receive that is given up': ({ rx }) => rx.want(0),
+    'CANCEL': ({ rx }) => rx.cancel(),
+    'a CLOSE that cuts': ({ rx }) => rx.onClose({ scope: 0, code: 300, text: '' }),
+  };
+  for (const [how, leave] of Object.entries(leaves)) {
+    // Memory for large messages is 100,000 bytes: not for the second beside the first, but for the third.
+    const sides = pair({ both: { limits: { session_memory: 400_000 }, local: { max_window: 2_048 } } });
+    const { dialer, acceptor } = sides;
+    const all = [59_000, 58_000, 20_000].map((size) => {
+      const tx = dialer.open(`${size}`, 4);
+      exchange(sides);
+      const rx = events(acceptor, 'opened')[0].end;
+      rx.accept();
+      say(tx, size);
+      return rx;
+    });
+    const added = () => all.map(({ window }) => window.extra > 0);
+    for (const chunk of dialer.output()) acceptor.input(chunk);
+    for (const rx of all) rx.want(1);
+    assert.deepEqual(added(), [true, false, false], 'the third does not pass the second');
+    leave({ rx: all[1] });
+    assert.deepEqual(added(), [true, false, true], how);
+    assert.equal(acceptor.awaited.size, 0, how);
+  }
+});
+
 test('closing: what was sent arrives first, then the end; both sides forget the id', () => {
   const { sides, dialer, acceptor, tx, rx } = channel(4);
   say(tx);
   tx.close({ scope: 1, code: 300, text: 'enough' });
   exchange(sides);
-  assert.equal(open(dialer), 1);
+  assert.equal(dialer.ids.all().length, 1);
   rx.count(1, rx.take().charge);
   assert.deepEqual(rx.ended, { scope: 1, code: 300, text: 'enough' });
   exchange(sides);
-  assert.equal(open(dialer) + open(acceptor), 0);
-  assert.deepEqual([...sums(dialer), ...sums(acceptor)], new Array(12).fill(0));
+  assertNothingLeft(dialer, acceptor);
   assert.equal(dialer.open('again', 1).id, tx.id);
 });
 
@@ -138,15 +172,17 @@ test('cancelling: what was on the way is dropped and what it carries is closed',
   rx.cancel({ scope: 1, code: 301, text: 'no' });
   exchange(sides);
   assert.deepEqual(tx.cancelled, { scope: 1, code: 301, text: 'no' });
-  const { NOT_DELIVERED } = Code;
-  assert.deepEqual(reply.closed, { scope: 0, code: NOT_DELIVERED, text: '' });
-  assert.deepEqual(inner.cancelled, { scope: 0, code: NOT_DELIVERED, text: '' });
-  assert.deepEqual([stream.ended.code, stream.stopped.code], [NOT_DELIVERED, NOT_DELIVERED]);
+  const unread = { scope: 0, code: Code.NOT_DELIVERED, text: '' };
+  assert.deepEqual(reply.closed, unread);
+  assert.deepEqual(inner.cancelled, unread);
+  assert.deepEqual([stream.ended.code, stream.stopped.code], [Code.NOT_DELIVERED, Code.NOT_DELIVERED]);
+  // The sending ends have answered by themselves; the receiving one waits for its application.
+  reply.cancel();
   tx.close();
   inner.close();
   stream.end();
   exchange(sides);
-  assert.equal(open(dialer) + open(acceptor), 0);
+  assertNothingLeft(dialer, acceptor);
 });
 
 test('nested channels: messages that hold channels that hold messages are closed without recursion', () => {
@@ -156,6 +192,8 @@ test('nested channels: messages that hold channels that hold messages are closed
     const next = dialer.allocateSender(4);
     say(at, 1, { attachments: [next] });
     at = next;
+    // A message that has no room in the output waits for its turn.
+    if (next.blocked === 'output') exchange(sides);
   }
   exchange(sides);
   rx.cancel();
@@ -163,7 +201,7 @@ test('nested channels: messages that hold channels that hold messages are closed
   assert.equal(acceptor.over, null);
   for (const end of dialer.ids.all()) end.close();
   exchange(sides);
-  assert.equal(open(dialer) + open(acceptor), 0);
+  assertNothingLeft(dialer, acceptor);
 });
 
 test('a sender comes home and holds the channel open', () => {
@@ -191,7 +229,8 @@ test('a stream carries bytes both ways by credit, and half-closes', () => {
   const mine = dialer.allocateStream();
   say(tx, 1, { attachments: [mine] });
   exchange(sides);
-  const theirs = rx.take().attachments[0].end;
+  const carrier = rx.take();
+  const theirs = carrier.attachments[0].end;
   // All of it is kept, and as much sent as there is credit for.
   assert.equal(mine.write(bytes(5_000)), 5_000);
   exchange(sides);
@@ -210,79 +249,130 @@ test('a stream carries bytes both ways by credit, and half-closes', () => {
   assert.deepEqual([mine.ended.code, theirs.ended.code], [0, 0]);
   exchange(sides);
   tx.close();
-  rx.count(1, 49);
+  rx.count(1, carrier.charge);
   exchange(sides);
-  assert.equal(open(dialer) + open(acceptor), 0);
-  assert.deepEqual([...sums(dialer), ...sums(acceptor)], new Array(12).fill(0));
+  assertNothingLeft(dialer, acceptor);
 });
 
-test('goodbye is answered at once; without it the session is lost', () => {
+test('goodbye is answered at once, behind what was sent; without it the session is lost', () => {
   for (const clean of [true, false]) {
     const { sides, dialer, acceptor, tx, rx } = channel(4);
     say(tx);
     tx.close();
-    exchange(sides);
     if (clean) dialer.goodbye();
     exchange(sides);
     dialer.eof();
     acceptor.eof();
-    assert.deepEqual([dialer.over.why, acceptor.over.why], clean ? ['closed', 'closed'] : ['lost', 'lost']);
+    for (const { over } of [dialer, acceptor]) assert.equal(over.why, clean ? 'closed' : 'lost');
     assert.equal(rx.take().payload.length, 4);
-    assert.equal(rx.closed.code, 0, 'what its sender had ended is clean');
+    assert.equal(rx.closed.code, 0, 'its own side had ended it');
   }
 });
 
-test('what nobody had ended when the session closed ends as SESSION_CLOSED on both sides, else as DISCONNECTED', () => {
-  for (const [close, code] of [[true, Code.SESSION_CLOSED], [false, Code.DISCONNECTED]]) {
-    const { sides, dialer, acceptor, tx, rx } = channel(4);
+test('what its own side had not ended is SESSION_CLOSED on both sides after two goodbyes, DISCONNECTED after a loss', () => {
+  for (const [code, leave] of [
+    [Code.SESSION_CLOSED, ({ dialer }) => dialer.goodbye()],
+    [Code.DISCONNECTED, ({ dialer, acceptor }) => { dialer.eof(); acceptor.eof(); }],
+  ]) {
+    const { sides, dialer, tx, rx } = channel(4);
     const stream = dialer.allocateStream();
     say(tx, 1, { attachments: [stream] });
     exchange(sides);
-    const theirs = rx.take().attachments[0].end;
-    if (close) dialer.goodbye();
+    const { end: far } = rx.take().attachments[0];
+    leave(sides);
     exchange(sides);
-    for (const side of [dialer, acceptor]) side.eof();
-    assert.deepEqual([tx.cancelled.code, rx.ended.code], [code, code]);
-    for (const end of [stream, theirs]) assert.deepEqual([end.ended.code, end.stopped.code], [code, code]);
+    assert.equal(rx.closed.code, code);
+    assert.equal(tx.cancelled.code, code);
+    for (const end of [stream, far]) assert.deepEqual([end.ended.code, end.stopped.code], [code, code]);
   }
 });
 
-test('ten equal floods, one with a head start, have equal shares, and a lone message waits for one turn', () => {
-  const sides = pair();
-  const { dialer, acceptor } = sides;
-  const ends = Array.from({ length: 11 }, (_, i) => dialer.open(`${i}`, 100_000));
-  exchange(sides);
-  const rxs = events(acceptor, 'opened').map(({ end }) => end);
-  for (const rx of rxs) rx.accept();
-  const sizes = [100, 1_000, 10_000, 60_000, 300_000];
-  const shares = new Array(10).fill(0);
-  const flood = (at) => {
-    for (let n = 0; n < 50 && !ends[at].closing && ends[at].blocked === ''; n++) say(ends[at], sizes[at % sizes.length]);
-  };
-  let late = null;
-  for (let round = 0; round < 400; round++) {
-    for (let at = 0; at < 10; at++) if (at === 0 || round > 20) flood(at);
-    if (round === 200) say(ends[10], 100);
-    let written = 0;
-    for (const chunk of dialer.output()) {
-      written += chunk.length;
-      acceptor.input(chunk);
-    }
-    assert.ok(written < 2 * 65_536 + 300_000);
-    rxs.forEach((rx, at) => {
-      rx.want(1);
-      for (let message; (message = rx.take());) {
-        rx.count(1, message.charge);
-        if (at < 10 && round > 100) shares[at] += message.charge;
-        if (at === 10) late ??= round;
-      }
-    });
-    for (const chunk of acceptor.output()) dialer.input(chunk);
-    events(dialer);
-    events(acceptor);
+test('a goodbye waits for a large message that still has credit to come, unless it hurries', () => {
+  for (const atOnce of [false, true]) {
+    const { sides, dialer, acceptor, tx, rx } = channel(4);
+    say(tx, 100_000);
+    tx.close();
+    dialer.goodbye({}, { atOnce });
+    rx.want(1);
+    exchange(sides);
+    for (const { over } of [dialer, acceptor]) assert.equal(over?.why, 'closed');
+    assert.equal(rx.take()?.payload.length, atOnce ? undefined : 100_000);
+    assert.equal(rx.closed.code, atOnce ? Code.SESSION_CLOSED : 0);
   }
-  assert.ok(late !== null && late <= 202, `the lone message came in round ${late} of 200`);
-  assert.ok(Math.max(...shares) <= 2 * Math.min(...shares), `shares ${shares}`);
+});
+
+test('CANCEL is answered at once, and after it nothing is counted', () => {
+  const { sides, dialer, acceptor, tx, rx } = channel(4);
+  const held = dialer.allocateReceiver(4);
+  // It crosses the CANCEL: no credit is asked of it, and what it brings is ended.
+  say(tx, 4, { attachments: [held] });
+  rx.cancel({ scope: 0, code: 300, text: '' });
+  assert.equal(acceptor.ours.growth + acceptor.ours.extra, 0);
+  exchange(sides);
+  assert.ok(tx.finished && rx.finished);
+  assert.equal(held.closed.code, Code.NOT_DELIVERED);
+  held.cancel();
+  exchange(sides);
+  assertNothingLeft(dialer, acceptor);
+});
+
+test('a CLOSE with a code cuts a message, and its memory is free', () => {
+  const { dialer, acceptor, tx, rx } = channel(4, { both: { local: { max_window: 2_048 } } });
+  const reply = dialer.allocateReceiver(4);
+  say(tx, 100_000, { attachments: [reply] });
+  for (const chunk of dialer.output()) acceptor.input(chunk);
+  rx.want(1);
+  assert.ok(acceptor.ours.extra > 0);
+  rx.onClose({ scope: 0, code: 300, text: 'cut' });
+  assert.equal(acceptor.ours.extra, 0);
+  assert.equal(rx.take(), undefined);
+  assert.deepEqual(rx.ended, { scope: 0, code: 300, text: 'cut' });
+  exchange({ dialer, acceptor });
+  assert.equal(reply.closed.code, Code.NOT_DELIVERED);
+});
+
+test('with equal demand nobody gets more than twice another\'s share, and a first message waits for one turn', () => {
+  const sides = pair({ both: { limits: { max_message: 4_000_000 } } });
+  const { dialer, acceptor } = sides;
+  const open = (name) => {
+    const tx = dialer.open(name, 1_000);
+    exchange(sides);
+    const rx = events(acceptor, 'opened')[0].end;
+    rx.accept();
+    rx.want(1);
+    return { tx, rx, got: 0 };
+  };
+  const all = [1_000_000, 200, 9_000].map((size) => Object.assign(open(`${size}`), { size }));
+  const feed = (one) => { while (one.tx.blockedFor(32 + one.size) === '') say(one.tx, one.size); };
+  const round = () => {
+    for (const one of all) feed(one);
+    const chunks = dialer.output();
+    for (let event; (event = dialer.nextEvent());) if (event.type === 'writable') feed(all.find(({ tx }) => tx === event.end));
+    for (const chunk of chunks) {
+      acceptor.input(chunk);
+      for (const one of all) if (one.tx.id === new DataView(chunk.buffer, chunk.byteOffset).getUint32(4)) one.got += chunk.length;
+    }
+    for (const { rx } of all) for (let message; (message = rx.take());) rx.count(1, message.charge);
+    for (const chunk of acceptor.output()) dialer.input(chunk);
+  };
+  // Windows grow to what the demand is first.
+  for (let i = 0; i < 200; i++) round();
+  for (const one of all) one.got = 0;
+  for (let i = 0; i < 200; i++) round();
+  const shares = all.map(({ got }) => got);
+  assert.ok(Math.min(...shares) > 20 * TURN, `${shares}: too little to tell`);
+  assert.ok(Math.max(...shares) <= 2 * Math.min(...shares), `${shares}`);
+
+  const late = open('late');
+  for (const one of all) feed(one);
+  assert.ok(['', 'output'].includes(late.tx.blocked));
+  let before = 0;
+  while (late.tx.blocked === 'output') {
+    const chunks = dialer.output();
+    before += chunks.reduce((sum, { length }) => sum + length, 0);
+    for (const chunk of chunks) acceptor.input(chunk);
+    assert.ok(before <= 8 * TURN, 'a first message waits for one turn of the others');
+  }
 });
 
 test('time: hello deadline, ping, silence', () => {
@@ -312,10 +402,35 @@ test('limits: what would pass one is refused before anything is sent', () => {
   dialer.open('a', 1);
   dialer.open('b', 1);
   assert.throws(() => dialer.open('c', 1), { code: Code.TOO_MANY_CHANNELS });
-  const small = pair({ both: { limits: { session_memory: 16_384 } } }).dialer;
+  // A quarter of the memory is for what this side opens: three first windows of 2,048 bytes, wherever the receiving end is.
+  const { dialer: small, acceptor: other } = pair({ both: { limits: { session_memory: 4 * 3 * 2_048 } } });
   small.open('a', 1);
   small.open('b', 1);
+  small.allocateReceiver(1);
   assert.throws(() => small.open('c', 1), { code: Code.MEMORY });
+  // What the peer opens is counted by itself.
+  for (const name of ['a', 'b', 'c']) other.open(name, 1);
+  assert.throws(() => other.open('d', 1), { code: Code.MEMORY });
+});
+
+test('by default one side can open 65,536 channels', () => {
+  const { dialer } = pair();
+  for (let i = 0; i < 65_536; i++) dialer.allocateSender(1);
+  assert.throws(() => dialer.allocateSender(1), { code: Code.TOO_MANY_CHANNELS });
+});
+
+test('an id that is not in use ends the session, but for a CREDIT or CANCEL that has crossed CLOSE', () => {
+  for (const [frame, broken] of [
+    [{ t: 'MESSAGE', flags: 0, codec: 0, attachments: [], payload: bytes(1) }, true],
+    [{ t: 'CLOSE', scope: 0, code: 0, text: '' }, true],
+    [{ t: 'CREDIT', taken: 0, wanted: 0, bytes: 1 }, false],
+    [{ t: 'CANCEL', scope: 0, taken: 0, code: 0, text: '' }, false],
+  ]) {
+    const { acceptor } = pair();
+    // An id that the dialer gives, so its sender's own half.
+    acceptor.input(encodeFrame({ id: 6, ...frame }));
+    assert.equal(acceptor.over?.code, broken ? Code.UNKNOWN_ID : undefined, frame.t);
+  }
 });
 
 test('more named channels than may wait are refused', () => {

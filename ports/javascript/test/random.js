@@ -1,7 +1,6 @@
 // Random numbers that can be had again: `LIBCHAN_SEED` takes the place of a new seed, which is printed.
 
-export function seeded(t) {
-  const seed = Number(process.env.LIBCHAN_SEED ?? Math.floor(Math.random() * 2 ** 31));
+export function seeded(t, seed = Number(process.env.LIBCHAN_SEED ?? Math.floor(Math.random() * 2 ** 31))) {
   t.diagnostic(`LIBCHAN_SEED=${seed}`);
   let state = seed >>> 0;
   /** A whole number below n. */

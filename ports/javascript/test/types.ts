@@ -1,6 +1,6 @@
 // Not run: `npm run types` has the compiler look at it, as a program in TypeScript would use the library.
 
-import { ByteStream, Receiver, Refused, Sender, dial, listen, pipe } from 'libchan/node';
+import { ByteStream, CallError, Receiver, Refused, Reply, Sender, dial, listen, oneshot, pipe } from 'libchan/node';
 
 interface Job {
   text: ByteStream;
@@ -20,6 +20,21 @@ export async function client(): Promise<number | undefined> {
   await jobs.send(1);
   await session.close();
   return length.recv();
+}
+
+export async function caller(jobs: Sender<Job>, signal: AbortSignal): Promise<number> {
+  try {
+    return await jobs.call<number>((done) => ({ text: ByteStream.from('hello'), done }), { within: 1_000, signal });
+  } catch (error) {
+    if (error instanceof CallError && error.isSafeToRetry) return caller(jobs, signal);
+    throw error;
+  }
+}
+
+export async function once(): Promise<number> {
+  const [done, answer]: [Sender<number>, Reply<number>] = oneshot();
+  await done.send(1);
+  return answer.value();
 }
 
 export async function server(): Promise<void> {

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 
 import {
   AttachmentInUse, ByteStream, Closed, Decode, Disconnected, Encode, Incoming, Limit, NotEncoded, NotForwarded, Receiver,
-  Refused, Remote, Sender, SessionError, TooLarge, TooManyAttachments, copy, dial, listen, pipe,
+  Refused, Remote, Sender, SessionClosed, SessionError, TooLarge, TooManyAttachments, copy, dial, listen, pipe,
 } from '../src/node/index.js';
 import { Code, codeName } from '../src/protocol/codes.js';
 import { RecvEnd } from '../src/protocol/receiving.js';
@@ -19,7 +19,8 @@ const KINDS = { sender: Sender, receiver: Receiver, stream: ByteStream };
 /** The name of an error in the testee's protocol. */
 function refusalOf(error) {
   const name = [
-    [Disconnected, 'DISCONNECTED'], [AttachmentInUse, 'IN_USE'], [Encode, 'ENCODE'], [Decode, 'DECODE'], [Limit, 'LIMIT'],
+    [Disconnected, 'DISCONNECTED'], [SessionClosed, 'SESSION_CLOSED'],
+    [AttachmentInUse, 'IN_USE'], [Encode, 'ENCODE'], [Decode, 'DECODE'], [Limit, 'LIMIT'],
     [TooLarge, 'TOO_LARGE'], [TooManyAttachments, 'TOO_MANY_ATTACHMENTS'], [NotEncoded, 'NOT_ENCODED'],
     [NotForwarded, 'NOT_FORWARDED'],
   ].find(([type]) => error instanceof type)?.[1];

@@ -29,11 +29,11 @@ class Command:
 
 async def run(url: str, program: str, *args: str) -> int:
     async with await libchan.dial(url) as session:
-        commands = session.open("exec")
-        status, ended = libchan.pipe(type=Status)
-        # Our own descriptors travel: over a unix socket they are passed, elsewhere they are carried as streams.
-        await commands.send(Command(program, list(args), Fd(0), Fd(1), Fd(2), status))
-        result: Status = await ended.recv()
+        with session.open("exec") as commands:
+            # Our own descriptors travel: over a unix socket they are passed, elsewhere they are carried as streams.
+            result: Status = await commands.call(
+                lambda status: Command(program, list(args), Fd(0), Fd(1), Fd(2), status), type=Status
+            )
         if result.error:
             print(f"rexec: {result.error}", file=sys.stderr)
         return result.code

@@ -48,8 +48,9 @@ async def drain(pipe: asyncio.StreamReader, stream: ByteStream) -> None:
 
 
 async def run(command: Command) -> None:
-    # What is not ended here would be ended when it is garbage, and nobody knows when that is.
+    # What an exception leaves here is no clean end for the client: neither the status nor the output.
     with command.status as status, command.stdin, command.stdout, command.stderr:
+        command.stdin.finish()
         ended = await execute(command)
         # Fails if the client has left meanwhile: nobody to tell.
         with contextlib.suppress(libchan.SendError):
@@ -86,7 +87,8 @@ async def serve(session: libchan.Session) -> None:
 
 
 async def take(commands: libchan.Receiver[Command]) -> None:
-    with contextlib.suppress(libchan.Disconnected):
+    # A client that leaves without having ended its sender has left all the same.
+    with contextlib.suppress(libchan.Disconnected, libchan.SessionClosed):
         async for command in commands:
             asyncio.create_task(run(command))
 

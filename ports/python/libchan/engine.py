@@ -248,7 +248,7 @@ class Engine:
             if isinstance(entry.user, Inlet):
                 entry.user.core.receivers_gone(frames.SCOPE_CHANNEL, going)
             else:
-                self.machine.cancel(entry, frames.SCOPE_CHANNEL, going)
+                self._give_up(entry, frames.SCOPE_CHANNEL, going)
         self.incoming.clear()
         self.news.set()
         self.kick()
@@ -284,9 +284,15 @@ class Engine:
             if isinstance(entry.user, Inlet):
                 entry.user.leave()
             elif isinstance(entry, RecvEntry):
-                self.machine.cancel(entry, frames.SCOPE_END, Reason(codes.SESSION_CLOSED))
+                self._give_up(entry, frames.SCOPE_END, Reason(codes.SESSION_CLOSED))
         self.machine.goodbye(at_once=at_once)
         self._wake.set()
+
+    def _give_up(self, entry: RecvEntry, scope: int, reason: Reason) -> None:
+        """Nobody has received the channel. Whoever does now finds out why it has ended."""
+        if not entry.closed:
+            entry.close_reason = reason
+        self.machine.cancel(entry, scope, reason)
 
     def _late(self) -> None:
         """The time for what was accepted is over: goodbye is said all the same, and the answer has the rest."""

@@ -413,7 +413,12 @@ def inlet_of(engine: Engine, entry: RecvEntry) -> Inlet:
         core.loop = engine.loop
         made = Inlet(engine, entry, core)
         engine.machine.accept(entry)
-        if entry.closed:
+        if entry.cancelled and not made.ended and not entry.closed:
+            # The session has left, or drains: nobody had received the channel by then.
+            made.ended = True
+            core.inlets.remove(made)
+            core.source_ended(SCOPE_END, entry.close_reason)
+        elif entry.closed:
             engine.loop.call_soon(made.on_readable)
     inlet: Inlet = entry.user
     return inlet

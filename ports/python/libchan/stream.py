@@ -391,3 +391,5 @@ async def carry(source: Half, sink: Half) -> None:
                 source.passed()
     finally:
         unread.cancel()
+        # It is read no more, however it has ended: a descriptor is closed then, and not when its garbage is found.
+        source.stop(NO_REASON)

@@ -402,6 +402,46 @@ class Links:
                 self.assertEqual(await receiver.recv(), n)
             filling.cancel()
 
+    async def test_a_flood_delays_no_newcomer_and_takes_no_share(self):
+        """What several have to send leaves in turns: also where one was there first, and its window has grown."""
+        async with sessions(self.carrier) as (dialed, accepted):
+            got = {"first": 0, "second": 0}
+            tasks = []
+
+            async def take(name, receiver):
+                async for _ in receiver:
+                    got[name] += 1
+
+            async def begin(name, size):
+                sender, receiver = await channel(dialed, accepted, 64, name=name)
+                tasks.append(asyncio.create_task(_flood(sender, size)))
+                tasks.append(asyncio.create_task(take(name, receiver)))
+
+            await begin("first", 20_000)
+            while got["first"] < 200:
+                await asyncio.sleep(0)
+            late, late_receiver = await channel(dialed, accepted, name="late")
+            before = got["first"]
+            await late.send(b"x" * 2000)
+            await late_receiver.recv()
+            # The kernel's buffers hold some of what was written before.
+            self.assertLess(got["first"] - before, 400)
+            await begin("second", 20_000)
+            while got["second"] < 100:
+                await asyncio.sleep(0)
+            before = dict(got)
+            while got["second"] < before["second"] + 300:
+                await asyncio.sleep(0)
+            ratio = (got["first"] - before["first"]) / (got["second"] - before["second"])
+            self.assertTrue(0.5 <= ratio <= 2, ratio)
+            for task in tasks:
+                task.cancel()
+
+
+async def _flood(sender, size):
+    while True:
+        await sender.send(b"x" * size)
+
 
 async def _fill(sender):
     while True:

@@ -289,6 +289,23 @@ class Links:
                     self.assertEqual(caught.exception.code, codes.SESSION_CLOSED)
                 await asyncio.gather(dialed.closed(), accepted.closed())
 
+    async def test_a_channel_that_is_received_after_the_session_has_left(self):
+        async with sessions(self.carrier) as (dialed, accepted):
+            sender = dialed.open("x")
+            await sender.send(1)
+            incoming = await accepted.accept()
+            leaving = asyncio.create_task(accepted.close())
+            while not accepted._engine.machine.goodbye_sent:
+                await asyncio.sleep(0)
+            early = incoming.receive()
+            self.assertIsInstance(await ended(early), libchan.SessionClosed)
+            await leaving
+        async with sessions(self.carrier) as (dialed, accepted):
+            sender = dialed.open("x")
+            incoming = await accepted.accept()
+            await accepted.close()
+            self.assertIsInstance(await ended(incoming.receive()), libchan.SessionClosed)
+
     async def test_what_was_ended_before_the_session_is_clean(self):
         async with sessions(self.carrier) as (dialed, accepted):
             sender, receiver = await channel(dialed, accepted)

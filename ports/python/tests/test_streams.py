@@ -1,6 +1,7 @@
 """Byte streams and descriptors."""
 
 import asyncio
+import gc
 import os
 import socket
 import stat
@@ -134,6 +135,28 @@ class Links:
                 stream = arrived.stream() if isinstance(arrived, Fd) else arrived
                 self.assertEqual(await stream.read(), b"contents" * 100_000)
                 stream.drop()
+
+    async def test_descriptors_that_nobody_takes_are_closed_at_once(self):
+        async with sessions(self.carrier) as (dialed, accepted):
+            before = len(os.listdir("/proc/self/fd"))
+            gc.disable()
+            try:
+                for _ in range(4):
+                    sender, receiver = await channel(dialed, accepted, 4)
+                    for _ in range(4):
+                        with tempfile.TemporaryFile() as file:
+                            file.write(b"x")
+                            file.seek(0)
+                            await sender.send(Fd(file))
+                    receiver.drop()
+                    await sender.closed()
+                for _ in range(100):
+                    if len(os.listdir("/proc/self/fd")) == before:
+                        break
+                    await settle(0.01)
+                self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+            finally:
+                gc.enable()
 
     async def test_a_pipe_to_be_written(self):
         async with sessions(self.carrier) as (dialed, accepted):

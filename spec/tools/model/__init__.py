@@ -1,5 +1,5 @@
-"""A model checker of the protocol: machines under random applications, hostile peers and cut links, every sum recomputed
-after each step. See README.md beside this file."""
+"""A model checker of the protocol: machines under random applications, hostile peers and cut links, every sum
+computed again after each step. See README.md beside this file."""
 
 import os
 import pathlib

@@ -66,7 +66,9 @@ def cut_links(seed: int, count: int) -> None:
 def hostile_peers(seed: int, count: int) -> None:
     each("hostile", seed, count, hostile)
     for size in (40_000, 49_900):
-        print(f"hostile: one that takes all it can get, with messages of {size}, holds {greedy(size):.2f} of the memory")
+        print(
+            f"hostile: one that takes all it can get, with messages of {size}, holds {greedy(size):.2f} of the memory"
+        )
     stuck = [at for at in range(seed, seed + 12) if large(at) is None]
     assert not stuck, f"large messages that are read do not come: seeds {stuck}"
     many = sum(large(at, given_up=99, steps=1000) is None for at in range(seed, seed + 6))

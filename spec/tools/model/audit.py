@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from libchan.proto.entries import RecvEntry, SendEntry, StreamEntry
+from libchan.proto.entries import WRAP, Parcel, RecvEntry, SendEntry, StreamEntry
 from libchan.proto.machine import Machine
 
 
@@ -21,7 +21,9 @@ def audit(machine: Machine) -> None:
     assert machine.pending_accepts == sum(entry.opening is not None for entry in recvs), "pending accepts"
     assert machine._large_open == sum(entry.large is not None for entry in sends), "large messages on their way out"
     for entry in machine._awaited:
-        assert entry.partial and entry.waiting and not entry.inbox, "in the line for memory, and no receive waits for it"
+        assert entry.partial and entry.waiting and not entry.inbox, (
+            "in the line for memory, and no receive waits for it"
+        )
         assert not entry.finished, "in the line for memory, and finished"
 
 
@@ -49,11 +51,16 @@ def held(machine: Machine) -> int:
     total = 0
     for entry in machine.entries.open.values():
         if isinstance(entry, RecvEntry):
-            total += sum(parcel.charge for parcel in entry.inbox)
+            total += sum(_charge(parcel) for parcel in entry.inbox)
             total += len(entry.partial.payload) if entry.partial else 0
         elif isinstance(entry, StreamEntry):
             total += len(entry.arrived)
     return total
+
+
+def _charge(parcel: Parcel) -> int:
+    """What a message costs, by the text."""
+    return 32 + 16 * len(parcel.attachments) + len(parcel.headers) + len(parcel.payload)
 
 
 def _window(entry: RecvEntry) -> None:
@@ -62,9 +69,16 @@ def _window(entry: RecvEntry) -> None:
     if entry.cancelled:
         assert not entry.inbox and entry.partial is None, "cancelled, and holds messages that nobody counts"
         return
-    assert window.left + window.held <= window.size + window.extra, "more is granted than there is memory for"
-    kept = sum(parcel.charge for parcel in entry.inbox) + (len(entry.partial.payload) if entry.partial else 0)
+    if not entry.closed:
+        assert window.left + window.held <= window.size + window.extra, "more is granted than there is memory for"
+    kept = sum(_charge(parcel) for parcel in entry.inbox) + (len(entry.partial.payload) if entry.partial else 0)
     assert kept <= window.held, "more is kept than was counted"
+
+
+def outstanding(entry: RecvEntry) -> int:
+    """Messages that were ordered, or are there, and that no receive has taken."""
+    ahead = (entry.wanted - entry.arrived) & WRAP
+    return len(entry.inbox) + (ahead if ahead <= WRAP // 2 else 0)
 
 
 def finished(entry: Any) -> None:

@@ -49,8 +49,7 @@ def _cut_behind(seed: int, steps: int, frames: int) -> bool:
 
 def _exchange(sides: tuple[Side, Side], left: list[int]) -> None:
     for side, other in (sides, sides[::-1]):
-        for chunk in side.machine.output():
-            side.wire += chunk.data
+        side.wire += side.output()
         while side.wire:
             preface = side.wire.startswith(b"libchan")
             size = PREFACE if preface else 8 + int.from_bytes(side.wire[:3], "big")

@@ -16,6 +16,7 @@ __all__ = ["FILL", "TURN", "fair", "newcomer"]
 
 SIZES = (20, 900, 5000, 20_000, 300_000)
 
+
 class Load:
     """Channels and streams that always have something to send, and a reader that takes all at once."""
 

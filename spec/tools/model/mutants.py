@@ -72,10 +72,14 @@ MUTANTS = (
         "return id not in self.open and id != 0 and not self.is_ours(id)",
         "return False",
     ),
-    Mutant("budget-of-both-sides", "channels.py", "(self.opened_here if entry.own else", "(self.opened_here if True else"),
+    Mutant(
+        "budget-of-both-sides", "channels.py", "(self.opened_here if entry.own else", "(self.opened_here if True else"
+    ),
     Mutant("headers-cost-nothing", "messages.py", "32 + 16 * attachments + headers +", "32 + 16 * attachments +"),
     Mutant("turns-without-end", "turns.py", "self._allowance(entry.turn) > 0\n", "True\n"),
-    Mutant("newcomers-stand-behind", "turns.py", "if entry.turn.round == self.round else self.first)", "if True else [])"),
+    Mutant(
+        "newcomers-stand-behind", "turns.py", "if entry.turn.round == self.round else self.first)", "if True else [])"
+    ),
 )
 
 
@@ -95,7 +99,9 @@ def main() -> None:
 def _noticed(mutant: Mutant | None) -> str | None:
     """How the checker has noticed it; None: it has not."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(PORT / "libchan", pathlib.Path(folder) / "libchan", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            PORT / "libchan", pathlib.Path(folder) / "libchan", ignore=shutil.ignore_patterns("__pycache__")
+        )
         if mutant is not None:
             path = pathlib.Path(folder) / "libchan" / "proto" / mutant.file
             text = path.read_text()

@@ -13,7 +13,7 @@ from libchan.proto.limits import Limits
 from libchan.proto.machine import Machine
 from libchan.proto.messages import Parts
 
-from .audit import audit, finished
+from .audit import audit, finished, outstanding
 
 SIZES = [0, 3, 200, 300, 2000, 40_000]
 #: A trace context and a deadline: what is in the headers is nobody's business here.
@@ -134,6 +134,17 @@ class Side:
     def audit(self) -> None:
         audit(self.machine)
 
+    def output(self) -> bytearray:
+        """What the machine writes now. It orders no message that no receive waits for."""
+        asked = [entry for entry in self.machine.entries.open.values() if isinstance(entry, RecvEntry)]
+        before = {entry: outstanding(entry) for entry in asked if entry.serves_demand()}
+        out = bytearray()
+        for chunk in self.machine.output():
+            out += chunk.data
+        for entry, ordered in before.items():
+            assert outstanding(entry) <= max(ordered, entry.waiting), "more was ordered than receives wait"
+        return out
+
     # ---- sending
 
     def close(self, entry: SendEntry, scope: int = 0, code: int = 0) -> None:
@@ -145,6 +156,11 @@ class Side:
         rng, machine, world = self.rng, self.machine, self.world
         if entry.user is not None and rng.random() < 0.03:
             self.close(entry, rng.randint(0, 1), rng.choice([0, 0, 41, 300]))
+        if entry.large and entry.closing is None and entry.user is not None and rng.random() < 0.1:
+            # It cuts the message: that this port's `close` waits for it is a choice.
+            machine._drop_large(entry)
+            self.world.counts["cut"] += 1
+            self.close(entry, rng.randint(0, 1), 300)
         if not entry.sole and rng.random() < 0.02:
             # Its competitors have gone.
             entry.sole = True
@@ -233,6 +249,7 @@ class Side:
         for attachment, tag in zip(parcel.attachments, tags, strict=True):
             if attachment.kind == frames.SENDER_HOME:
                 assert attachment.entry.id == tag[1]
+                self.left.update(event.entry for event in machine.events if event.kind == "rejected")
                 assert not attachment.entry.finished or attachment.entry in self.left, "its channel has ended before"
                 machine.release_hold(attachment.entry)
             elif not claim or rng.random() < 0.2:

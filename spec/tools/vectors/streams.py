@@ -48,7 +48,7 @@ def cease(ident, code=0, text=""):
 
 
 SMALL = {
-    "hello": {"stream_window": 512, "initial_window": 512},
+    "hello": {"stream_window": 512, "initial_window": 512, "max_attachments": 1},
     "peer": {"stream_window": 512},
     "local": {"max_window": 512},
 }

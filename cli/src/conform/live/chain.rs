@@ -44,6 +44,8 @@ chain_cases! {
     "li.chain.009" 3 ["AT-16"] descriptor "a descriptor through the middle, passed or as a stream";
     "li.chain.010" 1 ["CR-06"] copy "the middle forwards a channel without decoding it, ends included";
     "li.chain.011" 1 ["MO-03"] lost "the middle loses one session: the other side of its channels is told";
+    "li.chain.012" 1 ["ER-05", "AT-12"] error_passes "an end that was not delivered at the last one says so at the first, code and all";
+    "li.chain.013" 2 ["ER-05", "BY-09"] abandoned "a stream that is dropped at the last one is ABANDONED at the first";
 }
 
 /// Runs a case between three on sessions of its own.
@@ -271,4 +273,30 @@ async fn lost(chain: &Chain<'_>) -> Done {
     c.abort().await?;
     fails(a.ask("recv", replies.json()).await, &["DISCONNECTED"])?;
     chain.right.one.drop_session().await
+}
+
+async fn error_passes(chain: &Chain<'_>) -> Done {
+    let (a, b, c) = (&chain.left.one, &chain.left.two, &chain.right.two);
+    let (first, at_middle) = chain.left.channel(1).await?;
+    let (middle, at_last) = chain.right.channel(1).await?;
+    let arguments =
+        json!({"receiver": at_middle.json().field("receiver"), "sender": middle.json().field("sender")});
+    let _copying = b.begin("copy", arguments);
+    let (reply, replies) = a.pipe(1).await?;
+    let (input, output) = a.pipe(1).await?;
+    a.send(first, json!([reply.json(), output.json()])).await?;
+    chain.settle().await?;
+    c.tell("close", at_last).await?;
+    a.ended_with(replies, super::ends::NOT_DELIVERED).await?;
+    a.refused_with(input, super::ends::NOT_DELIVERED).await
+}
+
+async fn abandoned(chain: &Chain<'_>) -> Done {
+    let (a, c) = (&chain.left.one, &chain.right.two);
+    let (here, other) = a.stream().await?;
+    let there = chain.carry(other, "stream").await?;
+    c.write(there, "0102").await?;
+    c.tell("drop", there).await?;
+    let got = a.read_cut(here, 42).await?;
+    if got == "0102" { Ok(()) } else { failed(format!("{got} came in the place of 0102")) }
 }

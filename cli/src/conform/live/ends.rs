@@ -3,6 +3,9 @@
 use super::{Done, Live, cases, fails, says};
 use crate::json::json;
 
+/// The code of an end whose message was dropped unread.
+pub(super) const NOT_DELIVERED: u16 = 39;
+
 cases! { CASES:
     "li.end.001" 0 ["CH-20"] dropped_sender "a sender that is dropped: what was sent, then the clean end";
     "li.end.002" 0 ["CH-20", "FR-29"] closed "a channel that is closed: what was sent, then the clean end";
@@ -16,11 +19,15 @@ cases! { CASES:
     "li.end.010" 0 ["CH-19"] messages_dropped "what waits at a receiver that leaves is dropped, and the channel is gone at both sides";
     "li.end.011" 1 ["CH-20", "AT-11"] nested_error "a nested sender that closes with an error";
     "li.end.012" 1 ["CH-21"] nested_cancel "a nested receiver that closes with an error";
-    "li.end.013" 1 ["AT-12"] untaken "the ends in a message that nobody takes are closed";
+    "li.end.013" 1 ["AT-12"] untaken "the ends in a message that nobody takes are closed as NOT_DELIVERED";
     "li.end.014" 1 ["AT-11"] dropped_ends "ends that were taken and dropped are closed";
     "li.end.015" 1 ["CH-13"] clones "a channel ends when its last sender is gone, wherever that is";
     "li.end.016" 0 ["CH-13"] closed_here "sends after the channel was closed here fail";
-    "li.end.017" 1 ["AT-12"] refused_ends "the ends in messages for a channel that is refused are closed";
+    "li.end.017" 1 ["AT-12"] refused_ends "the ends in messages for a channel that is refused are closed as NOT_DELIVERED";
+    "li.end.018" 1 ["FR-29", "CH-20"] closed_for_all "a channel that is closed at a remote sender ends for all senders, also for those here";
+    "li.end.019" 1 ["FR-29", "CH-21"] cancelled_for_all "a channel that is closed at a remote receiver ends for its sender, whoever else could receive";
+    "li.end.020" 1 ["CH-20", "AT-12"] fault_sticks "one of two senders was in a message that nobody took: what was sent, then its error, however the other ends";
+    "li.end.021" 1 ["AT-12", "CH-08"] unanswered_ends "a named channel that is dropped before it was accepted: the ends in its messages are not delivered";
 }
 
 async fn dropped_sender(live: &Live<'_>) -> Done {
@@ -143,9 +150,8 @@ async fn untaken(live: &Live<'_>) -> Done {
     let (input, output) = live.one.pipe(1).await?;
     live.one.send(jobs, json!([reply.json(), output.json()])).await?;
     live.two.tell("close", inbox).await?;
-    live.one.expect_end(replies).await?;
-    live.one.sends_until(input, "CANCELLED").await?;
-    Ok(())
+    live.one.ended_with(replies, NOT_DELIVERED).await?;
+    live.one.refused_with(input, NOT_DELIVERED).await
 }
 
 async fn dropped_ends(live: &Live<'_>) -> Done {
@@ -194,5 +200,55 @@ async fn refused_ends(live: &Live<'_>) -> Done {
     let mut arguments = receiver.json();
     arguments["code"] = 256.into();
     live.two.ask("refuse", arguments).await?;
-    live.one.expect_end(replies).await
+    live.one.ended_with(replies, NOT_DELIVERED).await
+}
+
+async fn closed_for_all(live: &Live<'_>) -> Done {
+    let (jobs, inbox) = live.channel(1).await?;
+    let (reply, replies) = live.one.pipe(4).await?;
+    let kept = live.one.clone_of(reply).await?;
+    live.one.send(jobs, reply.json()).await?;
+    let reply = live.two.recv_end(inbox, "sender").await?;
+    live.two.send(reply, 1).await?;
+    live.two.tell("close", reply).await?;
+    live.one.expect(replies, 1).await?;
+    live.one.expect_end(replies).await?;
+    live.one.send_fails(kept, 2, "CLOSED").await?;
+    Ok(())
+}
+
+async fn cancelled_for_all(live: &Live<'_>) -> Done {
+    let (jobs, inbox) = live.channel(1).await?;
+    let (input, output) = live.one.pipe(4).await?;
+    let _kept = live.one.clone_of(output).await?;
+    live.one.send(jobs, output.json()).await?;
+    let output = live.two.recv_end(inbox, "receiver").await?;
+    live.two.close_with(output, 300, "enough").await?;
+    // What has room may be sent until the news has come.
+    live.settle().await?;
+    says(&live.one.send_fails(input, 1, "REFUSED").await?, 300, "enough")
+}
+
+async fn fault_sticks(live: &Live<'_>) -> Done {
+    let (jobs, inbox) = live.channel(1).await?;
+    let (reply, replies) = live.one.pipe(4).await?;
+    let kept = live.one.clone_of(reply).await?;
+    live.one.send(kept, 1).await?;
+    live.one.send(jobs, reply.json()).await?;
+    live.two.tell("close", inbox).await?;
+    live.settle().await?;
+    live.one.send(kept, 2).await?;
+    live.one.tell("drop", kept).await?;
+    live.one.expect(replies, 1).await?;
+    live.one.expect(replies, 2).await?;
+    live.one.ended_with(replies, NOT_DELIVERED).await
+}
+
+async fn unanswered_ends(live: &Live<'_>) -> Done {
+    let sender = live.one.open("door", 4).await?;
+    let (reply, replies) = live.one.pipe(1).await?;
+    live.one.send(sender, reply.json()).await?;
+    let receiver = live.two.incoming("door").await?;
+    live.two.tell("drop", receiver).await?;
+    live.one.ended_with(replies, NOT_DELIVERED).await
 }

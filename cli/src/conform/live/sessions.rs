@@ -6,9 +6,10 @@ use crate::json::{Fields, Json, json};
 
 cases! { CASES:
     "li.leave.001" 0 ["SE-15", "SE-18"] with_messages "a session that is left: what was sent arrives, then the end of each channel" => Over;
-    "li.leave.002" 0 ["SE-15"] open_channel "a session that is left with a channel open: what was sent arrives, then its clean end" => Over;
+    "li.leave.002" 0 ["SE-18"] open_channel "a session that is left with a channel open: what was sent arrives, then the session was closed" => Over;
     "li.leave.003" 0 ["SE-15"] both_leave "both sides leave at the same time" => Over;
-    "li.leave.004" 0 ["SE-18"] later_sends "sends after the session is over fail" => Over;
+    "li.leave.004" 0 ["SE-18"] later_sends "what a session that is left has cut says so: sends and receives, on both sides" => Over;
+    "li.leave.005" 1 ["SE-18"] nested_left "nested channels are cut like named ones, and what had ended stays clean" => Over;
     "li.lost.001" 0 ["MO-03", "SE-16"] lost "a link that is lost: what had arrived, then DISCONNECTED, never the end" => Over;
     "li.lost.002" 0 ["MO-03", "SE-16"] lost_send "a link that is lost: sends fail with DISCONNECTED, those that wait and later ones" => Over;
     "li.lost.003" 1 ["MO-03"] lost_nested "a link that is lost: nested channels are disconnected too" => Over;
@@ -49,7 +50,8 @@ async fn open_channel(live: &Live<'_>) -> Done {
     live.one.send(sender, 1).await?;
     leave(&live.one).await?;
     live.two.expect(receiver, 1).await?;
-    live.two.expect_end(receiver).await?;
+    live.two.recv_fails(receiver, "SESSION_CLOSED").await?;
+    live.two.recv_fails(receiver, "SESSION_CLOSED").await?;
     is_over(&live.two, "closed").await
 }
 
@@ -67,17 +69,33 @@ async fn later_sends(live: &Live<'_>) -> Done {
     let (sender, receiver) = live.channel(16).await?;
     let (back, at_one) = live.channel_back(16).await?;
     leave(&live.one).await?;
-    live.two.expect_end(receiver).await?;
+    live.two.recv_fails(receiver, "SESSION_CLOSED").await?;
     is_over(&live.two, "closed").await?;
-    let over = ["DISCONNECTED", "CANCELLED", "CLOSED", "REFUSED"];
-    fails(live.one.begin_send(sender, 1).answer().await, &over)?;
-    fails(live.two.begin_send(back, 1).answer().await, &over)?;
+    live.one.send_fails(sender, 1, "SESSION_CLOSED").await?;
+    // The receiver's side has left, and said so before its goodbye: either is the reason.
+    fails(live.two.begin_send(back, 1).answer().await, &["SESSION_CLOSED", "CANCELLED"])?;
     // Its sender did not end it: a cut must not look like an end that it chose.
-    let ended = live.one.ask("recv", at_one.json()).await;
-    match ended {
-        Ok(reply) if reply.flag("end") => Ok(()),
-        other => fails(other, &["DISCONNECTED", "ENDED_WITH"]).map(|_: Json| ()),
-    }
+    live.one.recv_fails(at_one, "SESSION_CLOSED").await?;
+    Ok(())
+}
+
+async fn nested_left(live: &Live<'_>) -> Done {
+    let (jobs, inbox) = live.channel(2).await?;
+    let (ended, ends) = live.one.pipe(1).await?;
+    let (cut, cuts) = live.one.pipe(1).await?;
+    live.one.send(jobs, json!([ended.json(), cut.json()])).await?;
+    let value = live.two.recv(inbox).await?;
+    let at = |place: usize| super::end_of(value.get(place).unwrap_or(&Json::Null), "sender");
+    let (ended, cut) = (at(0)?, at(1)?);
+    live.two.send(ended, 1).await?;
+    live.two.tell("drop", ended).await?;
+    live.two.send(cut, 2).await?;
+    leave(&live.two).await?;
+    live.one.expect(ends, 1).await?;
+    live.one.expect_end(ends).await?;
+    live.one.expect(cuts, 2).await?;
+    live.one.recv_fails(cuts, "SESSION_CLOSED").await?;
+    is_over(&live.one, "closed").await
 }
 
 async fn lost(live: &Live<'_>) -> Done {

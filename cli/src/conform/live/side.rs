@@ -219,6 +219,16 @@ impl<'a> Side<'a> {
         fails(self.ask("recv", from.json()).await, &[name])
     }
 
+    /// A recv that must fail because the channel has ended with this code, whatever the text says.
+    pub(in super::super) async fn ended_with(&self, from: End, code: u16) -> Done {
+        has_code(&self.recv_fails(from, "ENDED_WITH").await?, code)
+    }
+
+    /// Sends until one fails because the receiver's side has refused the channel with this code.
+    pub(in super::super) async fn refused_with(&self, to: End, code: u16) -> Done {
+        has_code(&self.sends_until(to, "REFUSED").await?, code)
+    }
+
     /// Any verb about one end that gives nothing.
     pub(in super::super) async fn tell(&self, verb: &str, end: End) -> Done {
         self.ask(verb, end.json()).await?;
@@ -282,6 +292,28 @@ impl<'a> Side<'a> {
         Ok(all)
     }
 
+    /// Reads everything up to the end, which must have this code.
+    pub(in super::super) async fn read_cut(&self, from: End, code: u16) -> Result<String, Trouble> {
+        let mut all = String::new();
+        loop {
+            let mut arguments = from.json();
+            arguments["max"] = 65_536.into();
+            match self.ask("read", arguments).await {
+                Ok(reply) if reply.flag("end") => {
+                    return failed(format!(
+                        "the stream ends cleanly after {} bytes, where code {code} is due",
+                        all.len() / 2
+                    ));
+                }
+                Ok(reply) => all.push_str(reply.text("payload")?),
+                failure => {
+                    has_code(&fails(failure, &["ENDED_WITH"])?, code)?;
+                    return Ok(all);
+                }
+            }
+        }
+    }
+
     /// Reads everything up to the clean end.
     pub(in super::super) async fn read_all(&self, from: End) -> Result<String, Trouble> {
         let mut all = String::new();
@@ -311,6 +343,14 @@ pub(in super::super) fn fails(answer: Answer, names: &[&str]) -> Result<Json, Tr
         },
         Ok(reply) => failed(format!("{reply} where {} is due", names.join(" or "))),
     }
+}
+
+/// An `err` that must have this code.
+fn has_code(err: &Json, code: u16) -> Done {
+    if err.number("code")? == u64::from(code) {
+        return Ok(());
+    }
+    failed(format!("{err} where code {code} is due"))
 }
 
 /// An `err` that must have this code and text.

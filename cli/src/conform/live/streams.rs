@@ -4,17 +4,22 @@ use super::super::steps::failed;
 use super::{Done, End, Live, Trouble, cases, end_of};
 use crate::json::{Json, json};
 
+/// The code of a stream that was dropped before its end was said.
+const ABANDONED: u16 = 42;
+
 cases! { CASES:
     "li.stream.001" 2 ["BY-05", "AT-03"] half_close "a stream in a message: bytes both ways, each direction ends by itself";
     "li.stream.002" 2 ["CR-15", "BY-05"] bulk "a quarter of a megabyte one way, byte for byte";
-    "li.stream.003" 2 ["BY-09"] dropped "a stream that is dropped ends for the other side, which can write no more";
+    "li.stream.003" 2 ["BY-09"] dropped "a stream that is dropped without an end: what was written, then ABANDONED; the other side can write no more";
     "li.stream.004" 2 ["BY-11"] buffered "what was written before the stream was sent comes first";
     "li.stream.005" 2 ["CR-15"] backpressure "a write of far more than the window waits until it is read";
     "li.stream.006" 2 ["MO-02"] isolation "a stream that nobody reads delays no channel";
     "li.stream.007" 2 ["BY-10", "AT-15"] once "a stream travels on: it may be sent again by whoever got it";
-    "li.stream.008" 2 ["AT-12"] untaken "a stream in a message that nobody takes is ended";
+    "li.stream.008" 2 ["AT-12"] untaken "a stream in a message that nobody takes is ended as NOT_DELIVERED";
     "li.stream.009" 2 ["AT-03", "FR-19"] several "two streams and a sender in one message, each in its place";
     "li.stream.010" 2 ["BY-08"] lost "a stream whose session is lost fails, and does not look complete" => Over;
+    "li.stream.011" 2 ["SE-18", "BY-08"] left "a stream whose session is left: what was written, then the session was closed" => Over;
+    "li.stream.012" 2 ["BY-02", "CH-05"] many_over "a hundred streams that are over, one after the other, and whose handles are kept: eight ids are enough" dial r#"{"hello":{"max_channels":8}}"#;
     "li.fd.001" 3 ["AT-16", "UN-03"] descriptor "a descriptor in a message: it is passed, or a stream stands for it";
     "li.fd.002" 3 ["AT-16", "UN-03", "UN-01"] descriptors "twenty descriptors in one message, in their order";
     "li.fd.003" 3 ["CR-16"] untaken_descriptors "descriptors that nobody takes are closed and given back";
@@ -70,7 +75,7 @@ async fn dropped(live: &Live<'_>) -> Done {
     let (here, there) = sent_stream(live).await?;
     live.one.write(here, "01").await?;
     live.one.tell("drop", here).await?;
-    same(&live.two.read_all(there).await?, "01")?;
+    same(&live.two.read_cut(there, ABANDONED).await?, "01")?;
     for _ in 0..1000 {
         match live.two.begin_write(there, "02").answer().await {
             Ok(_) => {}
@@ -128,7 +133,7 @@ async fn untaken(live: &Live<'_>) -> Done {
     let (here, other) = live.one.stream().await?;
     live.one.send(jobs, other.json()).await?;
     live.two.tell("close", inbox).await?;
-    same(&live.one.read_all(here).await?, "")
+    same(&live.one.read_cut(here, super::ends::NOT_DELIVERED).await?, "")
 }
 
 async fn several(live: &Live<'_>) -> Done {
@@ -157,6 +162,36 @@ async fn lost(live: &Live<'_>) -> Done {
     arguments["max"] = 1.into();
     super::fails(live.two.ask("read", arguments).await, &["DISCONNECTED"])?;
     live.two.drop_session().await
+}
+
+async fn left(live: &Live<'_>) -> Done {
+    let (here, there) = sent_stream(live).await?;
+    live.one.write(here, "01").await?;
+    same(&live.two.read(there, 1).await?, "01")?;
+    if let Some(mut leaving) = live.one.begin_leave() {
+        leaving.answer().await?;
+    }
+    let mut arguments = there.json();
+    arguments["max"] = 1.into();
+    super::fails(live.two.ask("read", arguments).await, &["SESSION_CLOSED"])?;
+    live.two.drop_session().await
+}
+
+async fn many_over(live: &Live<'_>) -> Done {
+    let (jobs, inbox) = live.channel(1).await?;
+    for n in 0..100 {
+        let payload = format!("{n:02x}");
+        let (here, other) = live.one.stream().await?;
+        live.one.send(jobs, other.json()).await?;
+        let there = live.two.recv_end(inbox, "stream").await?;
+        live.one.write(here, &payload).await?;
+        live.one.tell("finish", here).await?;
+        live.two.tell("finish", there).await?;
+        same(&live.one.read_all(here).await?, "")?;
+        live.one.tell("drop", here).await?;
+        same(&live.two.read_all(there).await?, &payload)?;
+    }
+    Ok(())
 }
 
 // ---- descriptors

@@ -221,12 +221,13 @@ export class RecvEnd {
   /** The rest of a message will not come: it counts as if it had not begun. */
   #cut() {
     const { partial, window, machine } = this;
+    // Nothing more comes, so what was granted and not used is not kept.
+    window.left = 0;
     if (!partial) return;
     this.partial = null;
     this.arrived = (this.arrived - 1) >>> 0;
-    window.held -= partial.message.charge - partial.total + partial.received;
-    machine.ours.extra -= window.extra;
-    window.extra = 0;
+    // What was added may be that of a whole message that still waits.
+    machine.ours.extra -= window.take(partial.message.charge - partial.total + partial.received);
     this.#lineUp();
     machine.serveLarge();
     machine.reject(partial.message.attachments);

@@ -127,6 +127,10 @@ class TurnRules:
             self._push_stream(entry)
         elif entry.large:
             self._push_large(entry)
+            if entry.large is None and not entry.closed:
+                # The rest of the turn is for what it sends next.
+                turn.told = line.fills
+                return True
         else:
             turn.told = line.fills
             self.events.append(Event(WRITABLE, entry))

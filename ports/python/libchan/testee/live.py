@@ -11,6 +11,7 @@ from typing import Any
 from .. import (
     BySender,
     ByteStream,
+    CutShort,
     Decode,
     DialError,
     Disconnected,
@@ -78,8 +79,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, (Limit, OpenError)):
         return Failure("LIMIT", text)
     if isinstance(error, StreamError):
-        names = {codes.DISCONNECTED: "DISCONNECTED", codes.NONE: "CLOSED"}
-        return Failure(names.get(error.code, "ENDED_WITH"), text, code=error.code)
+        names = {code: code_name(code) for code in (codes.DISCONNECTED, codes.SESSION_CLOSED)}
+        names[codes.NONE] = "CLOSED"
+        return Failure(names.get(error.code, "ENDED_WITH"), error.said or text, code=error.code)
     for kind, name in _NAMES:
         if isinstance(error, kind):
             said = getattr(error, "text", text)
@@ -198,7 +200,10 @@ class Live:
             return self._receiver({kind: number}) if kind == "receiver" else self._get({kind: number}, kind)
 
         sender = self._get(said, "sender")
-        await sender.send(value_from_json(said.get("value"), special))
+        try:
+            await sender.send(value_from_json(said.get("value"), special))
+        except CutShort as error:
+            raise Failure(_cut_name(error, "REFUSED"), error.text, code=error.code) from None
         for number in used:
             self._held.pop(number, None)
         return {}
@@ -208,6 +213,8 @@ class Live:
             value = await self._receiver(said).recv()
         except EndOfChannel:
             return {"end": True}
+        except (CutShort, Refused) as error:
+            raise Failure(_cut_name(error, "ENDED_WITH"), error.text, code=error.code) from None
         return {"value": value_to_json(value, self._name)}
 
     def _name(self, thing: Any) -> Any:
@@ -278,6 +285,10 @@ class Live:
             "descriptors": len(os.listdir(folder)) if os.path.isdir(folder) else None,
             "tasks": len(asyncio.all_tasks()),
         }
+
+
+def _cut_name(error: CutShort | Refused, name: str) -> str:
+    return code_name(error.code) if error.code == codes.SESSION_CLOSED else name
 
 
 def _options(said: dict[str, Any]) -> dict[str, Any]:
