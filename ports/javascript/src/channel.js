@@ -290,6 +290,7 @@ export class Channel {
   #endSources() {
     for (const leg of [...this.sources]) {
       if (leg.end.cancelled) this.sources.delete(leg);
+      if (leg.left) this.failed ??= leg.left;
       const { ended } = leg.end;
       if (!ended || leg.hasMessages) continue;
       this.sources.delete(leg);

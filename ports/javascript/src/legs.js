@@ -15,6 +15,8 @@ export class Source {
     this.end = end;
     this.channel = channel;
     this.wanted = 0;
+    /** Why this side takes no more from it, if it has left the session. */
+    this.left = null;
     end.leg = this;
     session.legs.add(this);
   }
@@ -36,6 +38,13 @@ export class Source {
     this.end.count(messages, bytes);
     this.session.touch();
     if (this.end.finished) this.session.legs.delete(this);
+  }
+
+  /** This side leaves the session. What its sender has not ended is no clean end here either. */
+  leave() {
+    this.left = { scope: 0, code: Code.SESSION_CLOSED, text: 'the receiver has closed its session' };
+    this.end.cancel(this.left);
+    wake(this.channel);
   }
 
   want(waiting) {

@@ -119,6 +119,7 @@ test('a session that closes says what was taken: the rest is not delivered', asy
   assert.equal(n, 0);
   assert.deepEqual(errors.map(({ reason, isSafeToRetry }) => [reason, isSafeToRetry]),
     [['SESSION_CLOSED', false], ['NOT_DELIVERED', true]]);
+  await assert.rejects(rx.recv(), { name: 'SessionClosed' }, 'nor is it a clean end for the side that has left');
 });
 
 test('a rendezvous that had left and was not taken when the receiver closed its session was not taken', async () => {
