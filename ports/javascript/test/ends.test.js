@@ -197,3 +197,26 @@ test('a call that is given up cancels, and says so', async () => {
   assert.deepEqual([error.reason, error.isSafeToRetry], ['Aborted', false]);
   assert.ok(await reply.closed() instanceof Closed);
 });
+
+test('what a worker that leaves says of the ends in a job that goes to another is not passed on', async () => {
+  const [one, two] = [await channel(), await channel()];
+  const [jobs, queue] = pipe();
+  for (const { tx } of [one, two]) await tx.send(queue.clone());
+  queue.drop();
+  const [first, second] = [await one.rx.recv(), await two.rx.recv()];
+  // The first asks, and gives up with a job on its way to it.
+  const given = new AbortController();
+  const asked = first.recv({ signal: given.signal }).catch(() => 'given up');
+  await settle();
+  given.abort();
+  assert.equal(await asked, 'given up');
+  const [reply, answers] = pipe();
+  await jobs.send({ reply });
+  await settle();
+  await one.acceptor.close();
+  const job = await second.recv();
+  await job.reply.send('done');
+  job.reply.drop();
+  assert.equal(await answers.recv(), 'done');
+  assert.equal(await answers.recv(), undefined);
+});
