@@ -37,7 +37,7 @@ impl fmt::Display for Launch {
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// The testee said `err`.
-    Refused { name: String, text: String, whole: Json },
+    Refused { by: String, name: String, text: String, whole: Json },
     /// Nothing came in time.
     Silent { verb: String, after: Duration },
     /// It is gone, or it wrote something that is no reply.
@@ -57,8 +57,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { name, text, .. } if text.is_empty() => write!(f, "the testee says {name}"),
-            Self::Refused { name, text, .. } => write!(f, "the testee says {name}: {text}"),
+            Self::Refused { by, name, text, .. } if text.is_empty() => write!(f, "{by} says {name}"),
+            Self::Refused { by, name, text, .. } => write!(f, "{by} says {name}: {text}"),
             Self::Silent { verb, after } => write!(f, "no reply to {verb} within {} s", after.as_secs()),
             Self::Broken(why) => f.write_str(why),
         }
@@ -109,6 +109,8 @@ pub(super) struct Testee {
 /// A request that was made and perhaps not answered yet.
 pub(super) struct Pending {
     pub(super) n: u64,
+    /// Who was asked.
+    of: String,
     verb: String,
     reply: oneshot::Receiver<Answer>,
     timeout: Duration,
@@ -118,6 +120,9 @@ impl Pending {
     /// Its answer, within the deadline.
     pub(super) async fn answer(&mut self) -> Answer {
         match tokio::time::timeout(self.timeout, &mut self.reply).await {
+            Ok(Ok(Err(Failure::Refused { name, text, whole, .. }))) => {
+                Err(Failure::Refused { by: self.of.clone(), name, text, whole })
+            }
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Failure::Broken("the testee is gone".to_owned())),
             Err(_) => Err(Failure::Silent { verb: self.verb.clone(), after: self.timeout }),
@@ -191,7 +196,8 @@ impl Testee {
         }
         // Once the testee is gone the answer says so.
         let _ = self.requests.send(line);
-        Pending { n, verb: verb.to_owned(), reply, timeout: self.timeout }
+        let of = if self.name().is_empty() { "the testee" } else { self.name() }.to_owned();
+        Pending { n, of, verb: verb.to_owned(), reply, timeout: self.timeout }
     }
 
     /// What it answered to `hello`.
@@ -309,7 +315,7 @@ fn take_reply(state: &mut State, line: &str) -> Result<(), String> {
             let name =
                 err.field("name").as_str().ok_or_else(|| nonsense("an err without a name"))?.to_owned();
             let text = err.field("text").as_str().unwrap_or_default().to_owned();
-            Err(Failure::Refused { name, text, whole: err.clone() })
+            Err(Failure::Refused { by: "the testee".to_owned(), name, text, whole: err.clone() })
         }
         _ => return Err(nonsense("neither ok nor err")),
     };

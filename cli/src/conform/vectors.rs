@@ -240,9 +240,18 @@ async fn values(file: &str, entry: &Json, testee: &Testee) -> Result<(), Trouble
         Err(failure) if failure.name() == Some("ENCODE") && refusal == "ENCODE" => Ok(()),
         Err(failure) => Err(failure.into()),
         Ok(reply) if refusal == "ENCODE" => failed(format!("is encoded: {reply}")),
-        Ok(reply) if encodings.contains(&reply.bytes("hex")?) => Ok(()),
+        Ok(reply) if is_encoding(codec, &encodings, &reply.bytes("hex")?) => Ok(()),
         Ok(reply) => failed(format!("is encoded as {}", shorten(reply.text("hex")?, 1000))),
     }
+}
+
+/// Whether these bytes are one of the encodings; JSON may be spelt in any way.
+fn is_encoding(codec: &str, encodings: &[Vec<u8>], bytes: &[u8]) -> bool {
+    let document = |bytes: &[u8]| serde_json::from_slice::<Json>(bytes).ok();
+    encodings.iter().any(|encoding| {
+        encoding == bytes
+            || codec == "json" && document(bytes).is_some_and(|it| Some(it) == document(encoding))
+    })
 }
 
 fn check_decoded(

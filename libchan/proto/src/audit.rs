@@ -1,7 +1,7 @@
 //! What the tests check the books with: the counters of every entry, as plain numbers. No part of the API.
 
 use crate::Key;
-use crate::entry::Entry;
+use crate::entry::{Entry, Last};
 use crate::frame::Opening;
 use crate::machine::Machine;
 use crate::output::Output;
@@ -29,7 +29,7 @@ pub struct Audit {
     pub descriptors: [u32; 4],
     /// Named channels that wait to be accepted.
     pub pending_accepts: u32,
-    /// Channels in line for memory, fragments, credit, room in the output, descriptors.
+    /// Channels in line for memory, for their turn, for credit, invited to send, in line for descriptors.
     pub lines: [usize; 5],
 }
 
@@ -117,9 +117,9 @@ impl Machine {
             pending_accepts: self.pending_accepts,
             lines: [
                 self.reservations.len(),
-                self.large.len(),
+                self.line.len(),
                 self.due.len(),
-                self.congested.len(),
+                self.guests,
                 self.descriptor_waiters.len(),
             ],
             ..Audit::default()
@@ -134,8 +134,8 @@ impl Machine {
                         announced: half.announced,
                         closed: half.closed,
                         cancelled: half.cancelled().is_some(),
-                        said: half.said,
-                        over: half.over,
+                        said: half.last != Last::Unsaid,
+                        over: half.last == Last::Over,
                         sent: half.sent,
                         taken: half.taken,
                         wanted: half.wanted,

@@ -1,6 +1,6 @@
 //! The slab of entries: every open channel end and stream of a session, and the ids they have on the wire.
 
-use crate::entry::{Entry, RecvHalf, SendHalf, StreamState};
+use crate::entry::{Entry, Last, RecvHalf, SendHalf, StreamState};
 use crate::table::Table;
 use crate::{Key, Role};
 
@@ -63,9 +63,8 @@ impl Entries {
 
     /// The sending end has said its last, and the receiver's answer is awaited.
     pub(crate) fn note_parting(&mut self, key: Key) {
-        if let Some(half) = self.send(key)
-            && !std::mem::replace(&mut half.parting, true)
-        {
+        if let Some(half) = self.send(key) {
+            half.last = Last::Parting;
             self.parting += 1;
         }
     }
@@ -75,8 +74,8 @@ impl Entries {
         let (id, over, parting) = match self.get_mut(key) {
             Some(Entry::Stream(stream)) => (stream.id, std::mem::replace(&mut stream.over, true), false),
             Some(Entry::Send(half)) => {
-                let over = std::mem::replace(&mut half.over, true);
-                (half.id, over, std::mem::take(&mut half.parting))
+                let last = std::mem::replace(&mut half.last, Last::Over);
+                (half.id, last == Last::Over, last == Last::Parting)
             }
             _ => return false,
         };
@@ -245,7 +244,7 @@ impl Entries {
         };
         let (id, over) = match &entry {
             Entry::Free => return (entry, false),
-            Entry::Send(half) => (half.id, half.over),
+            Entry::Send(half) => (half.id, half.last == Last::Over),
             Entry::Recv(half) => (half.id, false),
             Entry::Stream(stream) => (stream.id, stream.over),
         };
@@ -255,7 +254,7 @@ impl Entries {
             self.free_id(id);
         }
         if let Entry::Send(half) = &entry {
-            self.parting -= usize::from(half.parting);
+            self.parting -= usize::from(half.last == Last::Parting);
         }
         self.free.push(key.slot);
         if let Some(slot) = self.slots.get_mut(key.slot as usize) {

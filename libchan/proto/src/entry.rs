@@ -70,15 +70,31 @@ pub(crate) struct SendHalf {
     pub(crate) watched: bool,
     /// Nobody here uses it any more. CLOSE is sent, or waits behind a large message or a pin.
     pub(crate) closed: bool,
-    /// CLOSE is sent.
-    pub(crate) said: bool,
-    /// CLOSE is sent: what is left is the receiver's answer.
-    pub(crate) parting: bool,
-    /// Finished on the wire; it waits for who uses it here.
-    pub(crate) over: bool,
+    pub(crate) last: Last,
+    /// It stands in the line of those that have something to send, or would have.
+    pub(crate) lined: bool,
+    pub(crate) turn: Turn,
     /// Messages to come that name it.
     pub(crate) pins: u16,
     pub(crate) rare: Option<Box<RareSend>>,
+}
+
+/// How far a sending end has got with its last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// CLOSE is not sent.
+    Unsaid,
+    /// CLOSE is sent: what is left is the receiver's answer.
+    Parting,
+    /// Finished on the wire; it waits for who uses it here.
+    Over,
+}
+
+/// What a channel or stream has sent in a round: see `machine/turns.rs`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) round: u16,
+    pub(crate) spent: u16,
 }
 
 #[derive(Debug, Default)]
@@ -103,8 +119,6 @@ pub(crate) struct Large {
     pub(crate) headers: Vec<u8>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) started: bool,
-    /// In the queue of those that may go on.
-    pub(crate) queued: bool,
 }
 
 /// The receiving end of a channel.
@@ -192,6 +206,9 @@ pub(crate) struct StreamState {
     pub(crate) end_sent: bool,
     pub(crate) stopped: Option<Reason>,
     pub(crate) wants_write: bool,
+    /// It stands in the line of those that have something to send.
+    pub(crate) lined: bool,
+    pub(crate) turn: Turn,
     // ---- in
     pub(crate) window: Window,
     pub(crate) arrived: Unread,

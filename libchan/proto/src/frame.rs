@@ -184,6 +184,9 @@ pub(crate) mod flag {
     pub(crate) const ALL: u8 = 0x1f;
 }
 
+/// The highest capacity of a channel, and the most receives that may be announced and wait.
+pub(crate) const MOST_CAPACITY: u32 = i32::MAX as u32;
+
 /// Bytes of an attachment in a MESSAGE.
 pub(crate) const ATTACHMENT: usize = 13;
 
@@ -270,6 +273,9 @@ impl Opening {
     pub(crate) fn decode(body: &[u8]) -> Result<Self, Misbehaviour> {
         let mut body = Reader(body);
         let capacity = body.u32()?;
+        if capacity > MOST_CAPACITY {
+            return Err(Misbehaviour::Field);
+        }
         let n = usize::from(body.u16()?);
         let name = body.text(n)?.to_owned();
         Ok(Self { name, capacity, metadata: Metadata::decode(body)? })

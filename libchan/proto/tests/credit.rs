@@ -460,10 +460,18 @@ fn a_window_grows_with_a_reader_that_keeps_up() {
     let (key, theirs) = pair.open(A, "x", 100_000);
     let mut most = 0;
     for _ in 0..20 {
-        let (n, _) = pair.fill(A, key, &[1; 100]);
-        most = most.max(n);
+        let mut sent = 0;
+        loop {
+            let (n, why) = pair.fill(A, key, &[1; 100]);
+            sent += n;
+            if why != Blocked::Congested {
+                break;
+            }
+            pair.pump(A);
+        }
+        most = most.max(sent);
         pair.run();
-        assert_eq!(pair.take(B, theirs).len() as u32, n);
+        assert_eq!(pair.take(B, theirs).len() as u32, sent);
         pair.run();
     }
     assert!(most > 5000, "{most}");
@@ -612,7 +620,7 @@ fn a_congested_sender_hears_when_output_was_taken() {
     let (n, why) = pair.fill(A, key, &[1; 1000]);
     assert_eq!(why, Blocked::Congested, "{n}");
     assert_eq!(pair.send(A, key, b"again"), Err(Blocked::Congested));
-    assert_eq!(pair.machine(A).audit().lines[3], 1);
+    assert_eq!(pair.machine(A).audit().lines[1], 1);
     pair.pump(A);
     assert_eq!(pair.events(A), [Event::Writable(key)]);
 }

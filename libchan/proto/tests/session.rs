@@ -158,6 +158,24 @@ fn a_silent_peer_is_dead_after_45_seconds() {
     assert!((2..=3).contains(&pings), "{pings} pings in {seconds} s");
 }
 
+/// A process that stood still: what the peer has sent meanwhile waits on the link.
+#[test]
+fn a_tick_after_a_long_stop_is_preceded_by_a_look_at_the_link() {
+    let mut pair = Pair::established(limits());
+    let stop = Duration::from_secs(3600);
+    assert!(!pair.machine(A).is_silent(stop), "the hello was heard since the last tick");
+    pair.tick(0);
+    assert!(!pair.machine(A).is_silent(Duration::from_secs(44)));
+    assert!(pair.machine(A).is_silent(stop), "judged now it would be dead");
+    pair.tick(20);
+    pair.pump(B);
+    pair.deliver(A, usize::MAX);
+    assert!(!pair.machine(A).is_silent(stop), "it was heard, however late");
+    assert_eq!(pair.machine(A).handle_tick(stop), Ok(()));
+    assert!(pair.machine(A).is_silent(stop + stop));
+    assert_eq!(pair.machine(A).handle_tick(stop + stop), Err(SessionError::PeerSilent));
+}
+
 #[test]
 fn bytes_of_a_frame_that_is_not_whole_are_a_sign_of_life() {
     let mut peer = Scripted::new(limits());
@@ -425,7 +443,7 @@ fn reading_never_waits_for_writing() {
     }
     for side in [A, B] {
         assert_eq!(pair.sides[side].failed, None);
-        assert!(pair.machine(side).audit().sends[0].sent > 1000);
+        assert!(pair.machine(side).audit().sends[0].sent > 500);
     }
 }
 
@@ -913,28 +931,4 @@ fn output_is_taken_in_exchange_for_buffers() {
     assert!(out.is_empty());
     pair.machine(A).take_output(&mut out);
     assert!(out.is_empty());
-}
-
-/// A small message waits behind one fragment of those that are large, and not behind as many as fill a write.
-#[test]
-fn large_messages_leave_in_smaller_pieces_beside_others() {
-    const PIECE: usize = 64 * 1024;
-    let limits = Limits { initial_window: 8 << 20, ..Limits::default() };
-    let mut pair = Pair::established(limits);
-    let (large, _) = pair.open(A, "large", 64);
-    let (small, _) = pair.open(A, "small", 64);
-    let take = |pair: &mut Pair| {
-        let mut out = Output::default();
-        pair.machine(A).take_output(&mut out);
-        out.len()
-    };
-    take(&mut pair);
-    pair.send(A, large, &vec![7; 8 << 20]).unwrap();
-    // Opening the channels was news of others.
-    let lengths: Vec<_> = (0..20).map(|_| take(&mut pair)).collect();
-    assert!(lengths[..10].iter().all(|length| *length <= PIECE + 100), "{lengths:?}");
-    assert!(lengths[17..].iter().all(|length| *length > PIECE + 100), "{lengths:?}");
-    pair.send(A, small, b"small").unwrap();
-    assert!(take(&mut pair) <= PIECE + 100);
-    assert!(take(&mut pair) <= PIECE + 100);
 }

@@ -63,6 +63,8 @@ pub(super) struct Driver {
     placed: usize,
     /// The rest of a large frame, which is read past the buffer.
     rest: Option<Rest>,
+    /// The peer is silent, and the link is looked at once more.
+    doubtful: bool,
     /// How often the alarm is to ring once both hellos are in.
     tick: Duration,
     /// When the close that is under way gives up.
@@ -104,6 +106,7 @@ impl Driver {
             farewell: Farewell::No,
             deadline: None,
             done: false,
+            doubtful: false,
         }
     }
 
@@ -140,13 +143,30 @@ impl Driver {
             self.yields = 0;
         }
         if let Some(now) = self.alarm.poll(cx) {
-            self.shared.lock().machine.handle_tick(now)?;
-            if self.shared.established().is_some() {
-                self.alarm.change(self.tick);
-            }
+            self.tick(now)?;
             again = Again::Soon;
         }
         again.wake(cx);
+        Ok(())
+    }
+
+    /// Tells the machine the time. A process that stood still, or a machine that slept, finds the peer silent before the
+    /// runtime has looked at the sockets: then it is judged after one more look.
+    fn tick(&mut self, now: Duration) -> Result<(), SessionError> {
+        let mut state = self.shared.lock();
+        let silent = state.machine.is_silent(now);
+        if silent && !std::mem::replace(&mut self.doubtful, true) {
+            drop(state);
+            self.alarm.change(SHORTEST_TICK);
+            return Ok(());
+        }
+        self.doubtful = false;
+        state.machine.handle_tick(now)?;
+        let established = state.machine.established().is_some();
+        drop(state);
+        if established {
+            self.alarm.change(self.tick);
+        }
         Ok(())
     }
 
@@ -348,7 +368,8 @@ impl Driver {
                 again = back;
                 break;
             }
-            if sent >= WRITTEN {
+            // Those whose turn it is are told before the others have another one.
+            if sent >= WRITTEN || state.machine.has_events() {
                 break;
             }
             // A sender that is writing wakes us if it leaves anything.

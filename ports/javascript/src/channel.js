@@ -289,10 +289,14 @@ export class Channel {
   /** Forgets sources that have ended; the last sender to end ends the channel. */
   #endSources() {
     for (const leg of [...this.sources]) {
-      if (leg.end.cancelled) this.sources.delete(leg);
       const { ended } = leg.end;
+      // A fault there does not count while the message that brought its sender may still go to another.
+      if (leg.isTentative && ended && ended.code !== Code.NONE) continue;
+      if (leg.end.cancelled) this.sources.delete(leg);
+      if (leg.left) this.failed ??= leg.left;
       if (!ended || leg.hasMessages) continue;
       this.sources.delete(leg);
+      if (leg.isWithdrawn) continue;
       if (ended.scope === 1 && !this.ending) this.#endSending(ended);
       else if (ended.code !== Code.NONE) this.failed ??= ended;
     }

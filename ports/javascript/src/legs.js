@@ -15,6 +15,12 @@ export class Source {
     this.end = end;
     this.channel = channel;
     this.wanted = 0;
+    /** The message that brought its sender is not taken, and may go to another or back. */
+    this.isTentative = false;
+    /** It did: what the other side says of the sender is of no account. */
+    this.isWithdrawn = false;
+    /** Why this side takes no more from it, if it has left the session. */
+    this.left = null;
     end.leg = this;
     session.legs.add(this);
   }
@@ -36,6 +42,20 @@ export class Source {
     this.end.count(messages, bytes);
     this.session.touch();
     if (this.end.finished) this.session.legs.delete(this);
+  }
+
+  /** This side leaves the session. What its sender has not ended is no clean end here either. */
+  leave() {
+    this.left = { scope: 0, code: Code.SESSION_CLOSED, text: 'the receiver has closed its session' };
+    this.end.cancel(this.left);
+    wake(this.channel);
+  }
+
+  /** What has become of the message that brought its sender. */
+  decide(withdrawn) {
+    this.isTentative = false;
+    this.isWithdrawn = withdrawn;
+    wake(this.channel);
   }
 
   want(waiting) {
@@ -142,7 +162,11 @@ export class Target {
     parcel.forwarded();
     if (!this.end.sole) this.channel.release(parcel);
     for (const { begin } of bound) begin();
-    if (keeps) return;
+    if (keeps) {
+      parcel.sources = bound.map(({ attach }) => attach.leg).filter((leg) => leg instanceof Source);
+      for (const leg of parcel.sources) leg.isTentative = true;
+      return;
+    }
     for (const hold of [...wire.holds, ...wire.spare]) hold.release();
     parcel.wire = { ...wire, payload: wire.payload.subarray(0, 0), holds: [], spare: [] };
     parcel.value = undefined;
@@ -172,6 +196,7 @@ export class Target {
     if (!parcel) return;
     this.channel.release(parcel);
     parcel.taken();
+    for (const leg of parcel.sources.splice(0)) leg.decide(false);
     for (const hold of [...parcel.wire.holds, ...parcel.wire.spare]) hold.release();
   }
 
@@ -186,7 +211,10 @@ export class Target {
       && (this.channel.receivers > 0 || this.channel.targets.size > 1);
     // What goes to others is in line again before anybody asks; what is lost is lost when nobody can send any more.
     const again = others ? left.filter((parcel) => parcel.wire.holds.every((hold) => hold.clone)) : [];
-    for (const parcel of again.reverse()) this.channel.queue.unshift(parcel);
+    for (const parcel of again.reverse()) {
+      for (const source of parcel.sources.splice(0)) source.decide(true);
+      this.channel.queue.unshift(parcel);
+    }
     this.channel.targetGone(this, reason);
     for (const parcel of left) if (!again.includes(parcel)) this.#lose(parcel, reason, sessionOver);
     this.session.touch();
@@ -194,6 +222,8 @@ export class Target {
 
   #lose(parcel, reason, sessionOver) {
     this.channel.release(parcel);
+    // A value that goes back is its sender's again: nothing is said of the ends in it.
+    for (const source of parcel.sources.splice(0)) source.decide(parcel.settle !== null);
     if (parcel.settle) {
       // A CANCEL has said how many were taken, and this was not one of them.
       if (reason.code === Code.SESSION_CLOSED) parcel.fail(new SessionClosed(sessionOver));

@@ -28,6 +28,8 @@ export class Parcel {
     this.held = false;
     /** Handles whose holds it took. */
     this.handles = [];
+    /** Legs of senders in it that went to a receiver that has not taken it yet. */
+    this.sources = [];
   }
 
   get charge() {

@@ -282,7 +282,7 @@ export class Session {
   #sayGoodbye(how) {
     // The peer learns what was taken: what it sent beyond that was not delivered.
     for (const leg of [...this.legs]) {
-      if (leg instanceof Source && !leg.end.closed) leg.end.cancel({ scope: 0, code: Code.SESSION_CLOSED, text: '' });
+      if (leg instanceof Source && !leg.end.closed) leg.leave();
     }
     this.#farewell = 'said';
     this.machine.goodbye({}, how);

@@ -119,6 +119,7 @@ test('a session that closes says what was taken: the rest is not delivered', asy
   assert.equal(n, 0);
   assert.deepEqual(errors.map(({ reason, isSafeToRetry }) => [reason, isSafeToRetry]),
     [['SESSION_CLOSED', false], ['NOT_DELIVERED', true]]);
+  await assert.rejects(rx.recv(), { name: 'SessionClosed' }, 'nor is it a clean end for the side that has left');
 });
 
 test('a rendezvous that had left and was not taken when the receiver closed its session was not taken', async () => {
@@ -195,4 +196,27 @@ test('a call that is given up cancels, and says so', async () => {
   const error = await asked;
   assert.deepEqual([error.reason, error.isSafeToRetry], ['Aborted', false]);
   assert.ok(await reply.closed() instanceof Closed);
+});
+
+test('what a worker that leaves says of the ends in a job that goes to another is not passed on', async () => {
+  const [one, two] = [await channel(), await channel()];
+  const [jobs, queue] = pipe();
+  for (const { tx } of [one, two]) await tx.send(queue.clone());
+  queue.drop();
+  const [first, second] = [await one.rx.recv(), await two.rx.recv()];
+  // The first asks, and gives up with a job on its way to it.
+  const given = new AbortController();
+  const asked = first.recv({ signal: given.signal }).catch(() => 'given up');
+  await settle();
+  given.abort();
+  assert.equal(await asked, 'given up');
+  const [reply, answers] = pipe();
+  await jobs.send({ reply });
+  await settle();
+  await one.acceptor.close();
+  const job = await second.recv();
+  await job.reply.send('done');
+  job.reply.drop();
+  assert.equal(await answers.recv(), 'done');
+  assert.equal(await answers.recv(), undefined);
 });

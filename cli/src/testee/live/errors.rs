@@ -80,6 +80,14 @@ pub(super) fn listen(why: ListenError) -> Fault {
     }
 }
 
+/// A read of a stream that was cut: the library's reason is inside.
+pub(super) fn read(error: io::Error) -> Fault {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<RecvError>()) {
+        Some(why) => recv(why.clone()),
+        None => io(error),
+    }
+}
+
 pub(super) fn io(error: io::Error) -> Fault {
     let name = match error.kind() {
         io::ErrorKind::ConnectionReset => "DISCONNECTED",

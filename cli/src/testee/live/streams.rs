@@ -37,6 +37,7 @@ pub(super) fn fd(table: &Table, request: &Json) -> Result<Work, Fault> {
 /// Polls a stream without keeping others from it in the meantime.
 async fn poll<R>(
     stream: &Shared,
+    fault: fn(io::Error) -> Fault,
     mut poll: impl FnMut(Pin<&mut ByteStream>, &mut std::task::Context<'_>) -> Poll<io::Result<R>>,
 ) -> Result<R, Fault> {
     poll_fn(|cx| {
@@ -44,7 +45,7 @@ async fn poll<R>(
         let Some(stream) = stream.as_mut() else {
             return Poll::Ready(Err(Fault::new("NO_SUCH_HANDLE", "the stream has been sent")));
         };
-        poll(Pin::new(stream), cx).map_err(errors::io)
+        poll(Pin::new(stream), cx).map_err(fault)
     })
     .await
 }
@@ -55,7 +56,7 @@ pub(super) fn read(table: &Table, request: &Json) -> Result<Work, Fault> {
     Ok(Box::pin(async move {
         let _turn = stream.reading.lock().await;
         let mut bytes = vec![0; max.clamp(1, 1 << 20)];
-        let n = poll(&stream, |stream, cx| {
+        let n = poll(&stream, errors::read, |stream, cx| {
             let mut buffer = ReadBuf::new(&mut bytes);
             stream.poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
         })
@@ -70,10 +71,10 @@ pub(super) fn write(table: &Table, request: &Json) -> Result<Work, Fault> {
         let _turn = stream.writing.lock().await;
         let mut rest = &payload[..];
         while !rest.is_empty() {
-            let n = poll(&stream, |stream, cx| stream.poll_write(cx, rest)).await?;
+            let n = poll(&stream, errors::io, |stream, cx| stream.poll_write(cx, rest)).await?;
             rest = &rest[n..];
         }
-        poll(&stream, |stream, cx| stream.poll_flush(cx)).await?;
+        poll(&stream, errors::io, |stream, cx| stream.poll_flush(cx)).await?;
         Ok(json!({}))
     }))
 }
@@ -82,7 +83,7 @@ pub(super) fn finish(table: &Table, request: &Json) -> Result<Work, Fault> {
     let stream = table.stream(request)?;
     Ok(Box::pin(async move {
         let _turn = stream.writing.lock().await;
-        poll(&stream, |stream, cx| stream.poll_shutdown(cx)).await?;
+        poll(&stream, errors::io, |stream, cx| stream.poll_shutdown(cx)).await?;
         Ok(json!({}))
     }))
 }

@@ -4,7 +4,7 @@ use super::{Machine, RecvStatus, SendStatus};
 use crate::Key;
 use crate::code;
 use crate::credit::Window;
-use crate::entry::{Cancel, Close, Demand, Entry, RecvHalf, Scope, SendHalf};
+use crate::entry::{Cancel, Close, Demand, Entry, Last, RecvHalf, Scope, SendHalf, Turn};
 use crate::error::Reason;
 
 impl Machine {
@@ -107,9 +107,9 @@ impl SendHalf {
             track: false,
             watched: false,
             closed: false,
-            said: false,
-            parting: false,
-            over: false,
+            last: Last::Unsaid,
+            lined: false,
+            turn: Turn::default(),
             pins: 0,
             rare: None,
         }
@@ -141,7 +141,9 @@ impl RecvHalf {
     /// How much to add to what was announced, so that no more is on its way than waits.
     pub(crate) fn want_increment(&self) -> u32 {
         let Demand { asked, waiting } = self.demand();
-        (waiting as i32 - asked.max(0)).max(0) as u32
+        // What waits in the inbox is for some of them.
+        let arrived = self.inbox.as_ref().map_or(0, |inbox| inbox.len()) as i32;
+        (waiting as i32).saturating_sub(arrived).saturating_sub(asked.max(0)).max(0) as u32
     }
 
     /// So many receives wait now.

@@ -4,7 +4,7 @@ use super::{Event, Machine};
 use crate::Key;
 use crate::code;
 use crate::credit::Window;
-use crate::entry::{Cancel, Close, Entry, Scope};
+use crate::entry::{Cancel, Close, Entry, Last, Scope};
 use crate::error::{Misbehaviour, Reason, SessionError};
 use crate::frame::{self, Reader, Type};
 use crate::inbox::Inbox;
@@ -14,7 +14,7 @@ impl Machine {
     pub fn close(&mut self, key: Key, scope: Scope, reason: Option<Reason>) {
         let Some(half) = self.entries.send(key).filter(|half| !half.closed) else { return };
         half.closed = true;
-        if half.said || self.over.is_some() {
+        if half.last != Last::Unsaid || self.over.is_some() {
             // The receiver's CANCEL was answered already.
             return self.drop_entry(key);
         }
@@ -49,7 +49,6 @@ impl Machine {
         let Some(Close { scope, reason }) = half.rare.as_mut().and_then(|rare| rare.close.take()) else {
             return;
         };
-        half.said = true;
         let (id, used) = (half.id, !half.closed);
         let finished = !half.own || half.cancelled().is_some();
         // A code of 0 is the clean end, which has no text.
@@ -163,7 +162,7 @@ impl Machine {
         }
         half.taken = half.taken.wrapping_add(taken);
         half.rare().cancelled = Some(Cancel { scope, reason });
-        let (used, said, track) = (!half.closed, half.said, half.track);
+        let (used, said, track) = (!half.closed, half.last != Last::Unsaid, half.track);
         self.drop_large(key);
         if said {
             self.drop_entry(key);

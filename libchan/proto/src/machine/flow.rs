@@ -1,11 +1,10 @@
 //! Credit: what was taken and is wanted here, and what the peer says of it.
 
-use super::open::MOST_CAPACITY;
 use super::{Event, Machine};
 use crate::Key;
 use crate::entry::{Entry, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
-use crate::frame::Reader;
+use crate::frame::{MOST_CAPACITY, Reader};
 
 impl Machine {
     /// The application has taken `messages` with this charge in all. True: credit is due, flush. A relay reports the

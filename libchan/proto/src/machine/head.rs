@@ -1,8 +1,7 @@
 //! What a MESSAGE has before its payload: flags, codec, the table of attachments, the length of the whole.
 
-use super::open::MOST_CAPACITY;
 use crate::error::Misbehaviour;
-use crate::frame::{ATTACHMENT, Reader, flag};
+use crate::frame::{ATTACHMENT, MOST_CAPACITY, Reader, flag};
 use crate::inbox::{Flaw, Kind};
 use crate::limits::Limits;
 

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::begun::Part;
 use super::head::flaw_flag;
+use super::turns::TURN;
 use super::{Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Large, Partial, RecvHalf};
 use crate::error::{Misbehaviour, SessionError};
-use crate::frame::{self, ATTACHMENT, Type, flag};
+use crate::frame::{self, ATTACHMENT, HEADER, Type, flag};
 use crate::inbox::{Payload, charge};
 use crate::output::Output;
 
@@ -38,25 +39,16 @@ impl Machine {
             headers: message.headers.to_vec(),
             tokens,
             started: false,
-            queued: true,
         };
         if let Some(half) = self.entries.send(key) {
             half.rare().large = Some(large);
-            self.large.push_back(key);
             self.large_open += 1;
         }
         // The message that names a channel goes before what is sent on the channel.
-        self.start_large(key);
-        self.after_table(attachments);
-    }
-
-    /// Writes the first frame at once if the message carries anything, because frames for it may follow at once.
-    fn start_large(&mut self, key: Key) {
-        let carries = self.entries.send(key).and_then(|half| half.rare.as_ref()?.large.as_ref());
-        if carries.is_some_and(|large| !large.table.is_empty()) {
-            self.large.pop_back();
-            self.write_fragment(key);
+        if attachments.is_empty() || self.write_fragment(key, TURN) {
+            self.enqueue(key);
         }
+        self.after_table(attachments);
     }
 
     /// Puts a large message back in line after credit has come.
@@ -64,34 +56,33 @@ impl Machine {
         let Some(half) = self.entries.send(key) else { return };
         let credit = half.credit;
         if let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut())
-            && !large.queued
+            && large.sent < large.total
             && credit > 0
         {
-            large.queued = true;
-            self.large.push_back(key);
+            self.enqueue(key);
         }
     }
 
-    /// Writes the next frame of a large message; it goes to the end of the line if there is more to send.
-    pub(super) fn write_fragment(&mut self, key: Key) {
-        let max = self.limits.max_frame as usize;
-        let Some(half) = self.entries.send(key) else { return };
+    /// Writes the next frame of a large message, of `most` bytes unless it is the first one. True: more can follow.
+    pub(super) fn write_fragment(&mut self, key: Key, most: usize) -> bool {
+        let max = (self.limits.max_frame as usize).min(most.saturating_sub(HEADER));
+        let round = self.round;
+        let Some(half) = self.entries.send(key) else { return false };
         let (id, credit) = (half.id, half.credit);
-        let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return };
+        let Some(large) = half.rare.as_mut().and_then(|rare| rare.large.as_mut()) else { return false };
         let table = if large.table.is_empty() { 0 } else { 1 + large.table.len() };
         let headers = if large.headers.is_empty() { 0 } else { 1 + large.headers.len() };
         let overhead = if large.started { 1 } else { 6 + table + headers };
         let left = large.total - large.sent;
         if credit <= 0 {
-            large.queued = false;
-            return;
+            return false;
         }
         let fixed = if large.started {
             0
         } else {
             charge(large.headers.len(), large.table.len() / ATTACHMENT) as usize
         };
-        let size = left.min(max - overhead).min((credit as usize).saturating_sub(fixed));
+        let size = left.min(max.saturating_sub(overhead).max(1)).min((credit as usize).saturating_sub(fixed));
         let cost = (size + fixed) as i32;
         let more = size < left;
         let start = self.out.len() as u64;
@@ -106,11 +97,13 @@ impl Machine {
         large.started = true;
         large.add_to(&mut self.out, size);
         half.credit -= cost;
+        half.turn.left(round);
+        half.turn.spend(HEADER + overhead + size);
         if more {
-            self.large.push_back(key);
-        } else {
-            self.large_is_out(key);
+            return half.credit > 0;
         }
+        self.large_is_out(key);
+        false
     }
 
     /// The large message of the channel will not be sent on: it is out, or nobody wants it any more.

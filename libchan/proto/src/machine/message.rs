@@ -4,15 +4,13 @@ use bytes::Bytes;
 
 use super::begun::Part;
 use super::head::{Head, are_headers, body_length, check_entry, flaw_flag};
+use super::turns::{FILL, TURN};
 use super::{Attach, Event, Machine, Outgoing};
 use crate::Key;
 use crate::entry::{Entry, Partial, RecvHalf, SendHalf, StreamState};
 use crate::error::{Blocked, Misbehaviour, SessionError};
-use crate::frame::{self, ATTACHMENT, Reader, Type, flag};
+use crate::frame::{self, ATTACHMENT, HEADER, Reader, Type, flag};
 use crate::inbox::{Attachment, Flaw, Kind, Payload, SMALL, charge};
-
-/// Output from which on messages are refused, in bytes.
-const HIGH_WATER: usize = 1024 * 1024;
 
 impl Machine {
     // ---- sending
@@ -34,7 +32,7 @@ impl Machine {
     pub fn try_send_plain(&mut self, key: Key, codec: u8, payload: &[u8]) -> Result<(), Blocked> {
         let length = body_length(payload.len(), 0, 0);
         let cost = charge(payload.len(), 0) as i32;
-        let fits = length <= self.limits.max_frame as usize && self.out.len() <= HIGH_WATER;
+        let fits = length <= self.limits.max_frame as usize && self.out.len() < FILL && !self.shared;
         if fits
             && self.over.is_none()
             && self.said_goodbye.is_none()
@@ -65,7 +63,7 @@ impl Machine {
         if !are_headers(message.headers) {
             message.headers = &[];
         }
-        let congested = self.out.len() > HIGH_WATER;
+        let (full, shared, round) = (self.out.len() >= FILL, self.shared, self.round);
         let (small, floor) = (self.limits.initial_window as i32 / 2, self.floor);
         let max_frame = self.limits.max_frame as usize;
         let descriptors = count_descriptors(message.attachments);
@@ -79,10 +77,10 @@ impl Machine {
         let cost = charge(message.payload.len() + message.headers.len(), n) as i32;
         // Half of a first window comes back whatever happens; what needs more is cut, once its first frame is worth it.
         let lacks = cost > half.credit && (cost <= small || half.credit < floor);
-        let refused = half.refuses().or({
+        let refused = half.refuses().or_else(|| {
             if over {
                 Some(Blocked::Gone)
-            } else if congested {
+            } else if full || (shared && half.turn.left(round) == 0) {
                 Some(Blocked::Congested)
             } else if lacks {
                 Some(Blocked::Credit)
@@ -100,9 +98,12 @@ impl Machine {
         let length = body_length(message.payload.len(), n, message.headers.len());
         half.sent = half.sent.wrapping_add(1);
         self.clock.said = true;
-        if cost > half.credit || length > max_frame {
+        if cost > half.credit || length > max_frame || (shared && length > TURN) {
             self.queue_large(key, message);
             return Ok(());
+        }
+        if shared {
+            half.turn.spend(HEADER + length);
         }
         half.credit -= cost;
         let id = half.id;
@@ -113,7 +114,7 @@ impl Machine {
     /// A send that was refused is told when it may be repeated.
     fn stand_in_line(&mut self, key: Key, why: Blocked) {
         let line = match why {
-            Blocked::Congested => &mut self.congested,
+            Blocked::Congested => return self.enqueue(key),
             Blocked::Descriptors => &mut self.descriptor_waiters,
             _ => return,
         };

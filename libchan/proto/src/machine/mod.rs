@@ -13,6 +13,7 @@ mod message;
 mod open;
 mod session;
 mod stream;
+pub(crate) mod turns;
 mod write;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use self::begun::Begun;
 pub use self::begun::Rest;
 pub use self::head::are_headers;
 pub use self::inboxes::TakeLone;
+use self::turns::Line;
 use crate::credit::{Opened, Pool};
 use crate::entries::Entries;
 use crate::entry::{Cancel, Close};
@@ -149,8 +151,11 @@ pub struct Machine {
     stuck: bool,
     /// Somebody cannot send before it has credit of these.
     pub(crate) urgent: bool,
-    /// For so many outputs more the link counts as shared: see `write.rs`.
-    beside: u8,
+    /// Somebody waits for its turn: see `turns.rs`.
+    shared: bool,
+    /// Those who were invited were so before the last output.
+    invited_before: bool,
+    round: u16,
     descriptors_owed: u32,
     pub(crate) out: Output,
     /// Control bytes in `out`.
@@ -162,10 +167,9 @@ pub struct Machine {
     pub(crate) entries: Entries,
     /// Entries that owe credit.
     pub(crate) due: Vec<Key>,
-    /// Channels whose large message may go on.
-    pub(crate) large: VecDeque<Key>,
-    /// Entries that were refused because too much waited to be written.
-    pub(crate) congested: Vec<Key>,
+    /// Those that have something to send and wait for their turn, and how many were invited to send.
+    pub(crate) line: Line,
+    pub(crate) guests: usize,
     events: VecDeque<Event>,
     /// Emptied inboxes, for the next channel that needs one. Boxed, because entries hold them boxed.
     #[allow(clippy::vec_box)]
@@ -259,13 +263,15 @@ impl Machine {
             unsent_control: 0,
             answers: 0,
             stuck: false,
-            beside: 0,
+            shared: false,
+            invited_before: false,
+            round: 0,
             answering: false,
             due: Vec::new(),
             urgent: false,
-            large: VecDeque::new(),
+            line: Line::default(),
+            guests: 0,
             large_open: 0,
-            congested: Vec::new(),
             descriptors_arrived: 0,
             descriptor_credit: 0,
             descriptors_owed: 0,

@@ -6,11 +6,8 @@ use crate::code;
 use crate::credit::Full;
 use crate::entry::{Entry, RecvHalf, Scope, SendHalf, StreamState};
 use crate::error::{Misbehaviour, OpenError, Reason, SessionError};
-use crate::frame::{self, Metadata, Opening, Type};
+use crate::frame::{self, MOST_CAPACITY, Metadata, Opening, Type};
 use crate::inbox::Kind;
-
-/// The highest capacity of a channel, and the most receives that may be announced.
-pub(crate) const MOST_CAPACITY: u32 = i32::MAX as u32;
 
 impl Machine {
     /// Opens a named channel; this side sends.
@@ -107,9 +104,6 @@ impl Machine {
 
     pub(super) fn on_open(&mut self, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let opening = Opening::decode(body)?;
-        if opening.capacity > MOST_CAPACITY {
-            return Err(Misbehaviour::Field.into());
-        }
         let (capacity, window) = (opening.capacity, self.limits.initial_window);
         let mut half = RecvHalf::new(id, true, capacity, false, window);
         half.rare().opening = Some(opening);

@@ -106,6 +106,13 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether [`handle_tick`](Self::handle_tick) at this time would end the session because nothing was heard of the peer. A
+    /// process that stood still looks at the link once more before it judges: what came meanwhile waits there.
+    pub fn is_silent(&self, now: Duration) -> bool {
+        let quiet = now.saturating_sub(self.clock.last_heard) >= self.limits.dead_after;
+        quiet && !self.clock.heard && self.established.is_some() && self.over.is_none()
+    }
+
     pub(super) fn on_ping(&mut self, kind: Type, id: u32, body: &[u8]) -> Result<(), SessionError> {
         let number: [u8; 8] = body.try_into().map_err(|_| Misbehaviour::FrameTooShort)?;
         if id != 0 {
@@ -168,6 +175,7 @@ impl Machine {
     /// Says goodbye, and lets what was accepted and has not left be lost. True: something was.
     pub fn goodbye_now(&mut self, reason: Reason) -> bool {
         let cut = self.cut_large();
+        self.line.clear();
         self.goodbye(reason);
         self.flush_goodbye();
         cut
@@ -181,7 +189,6 @@ impl Machine {
         for key in self.entries.keys() {
             self.drop_large(key);
         }
-        self.large.clear();
         self.cut = true;
         true
     }
@@ -202,7 +209,7 @@ impl Machine {
 
     /// The goodbye is queued, and nothing goes before it any more.
     pub(super) fn may_say_goodbye(&self) -> bool {
-        self.said_goodbye == Some(GoodbyeState::Queued) && self.large_open == 0
+        self.said_goodbye == Some(GoodbyeState::Queued) && self.large_open == 0 && self.line.is_empty()
     }
 
     /// Whether the session has ended: its link did, both sides said goodbye, or one broke a rule.
@@ -260,7 +267,9 @@ impl Machine {
                 Some(Entry::Free) | None => {}
             }
         }
-        self.large.clear();
+        self.line.clear();
+        self.guests = 0;
+        self.shared = false;
         self.large_open = 0;
     }
 

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use super::begun::Part;
+use super::turns::FILL;
 use super::{Event, GoodbyeState, Machine, StreamRead};
 use crate::credit::Window;
-use crate::entry::{Entry, StreamState};
+use crate::entry::{Entry, StreamState, Turn};
 use crate::error::{Misbehaviour, Reason, SessionError, StreamError};
 use crate::frame::{self, Reader, Type};
 use crate::output::Output;
@@ -14,8 +15,6 @@ use crate::{Key, code};
 
 /// What a stream keeps that it has no credit for, in bytes.
 const UNSENT: usize = 64 * 1024;
-/// Output from which on streams keep their bytes, in bytes.
-const HIGH_WATER: usize = 256 * 1024;
 
 impl Machine {
     // ---- sending
@@ -42,16 +41,15 @@ impl Machine {
         // What has credit leaves at once, past the buffer.
         let mut sent = 0;
         if stream.unsent.is_empty() && stream.announced {
-            sent = self.write_data(key, data);
+            let most = self.turn_of_stream(key);
+            sent = self.write_data(key, data, most);
         }
         let Some(stream) = self.entries.stream(key) else { return Err(StreamError::Lost) };
         let room = if force { usize::MAX } else { UNSENT.saturating_sub(stream.unsent.len()) };
         let kept = (data.len() - sent).min(room);
         stream.unsent.extend(&data[sent..sent + kept]);
         stream.wants_write |= sent + kept == 0;
-        if kept > 0 && self.out.len() >= HIGH_WATER {
-            self.congested.push(key);
-        }
+        self.wake_stream(key);
         Ok(sent + kept)
     }
 
@@ -61,9 +59,10 @@ impl Machine {
         if self.over.is_some() || self.said_goodbye.is_some() {
             return 0;
         }
+        let most = self.turn_of_stream(key);
         match self.entries.stream(key) {
             Some(stream) if stream.announced && stream.unsent.is_empty() && !stream.is_ended() => {
-                length.min(max).min(stream.credit.max(0) as usize)
+                length.min(max).min(stream.credit.max(0) as usize).min(most)
             }
             _ => 0,
         }
@@ -74,24 +73,43 @@ impl Machine {
     pub fn stream_frame(&mut self, key: Key, length: usize, out: &mut Output) {
         let Some(stream) = self.entries.stream(key) else { return };
         stream.credit -= length as i32;
+        stream.turn.spend(length);
         frame::header(&mut out.bytes, length, Type::Data, stream.id);
         self.clock.said = true;
     }
 
-    /// Writes as much of `data` as there is credit for; says how much.
-    fn write_data(&mut self, key: Key, data: &[u8]) -> usize {
+    /// What a stream may send now, in bytes, credit aside.
+    fn turn_of_stream(&mut self, key: Key) -> usize {
+        let (full, shared, round) = (self.out.len() >= FILL, self.shared, self.round);
+        match self.entries.stream(key) {
+            Some(stream) => {
+                let left = stream.turn.left(round);
+                match (full, shared) {
+                    (true, _) => 0,
+                    (false, true) => left,
+                    (false, false) => usize::MAX,
+                }
+            }
+            None => 0,
+        }
+    }
+
+    /// Writes as much of `data` as there is credit for, and `most` bytes of it; says how much.
+    fn write_data(&mut self, key: Key, data: &[u8], most: usize) -> usize {
         let max = self.limits.max_frame as usize;
         let mut sent = 0;
         if self.said_goodbye == Some(GoodbyeState::Sent) {
             return sent;
         }
-        while sent < data.len() && self.out.len() < HIGH_WATER {
+        let data = &data[..data.len().min(most)];
+        while sent < data.len() && self.out.len() < FILL {
             let Some(stream) = self.entries.stream(key) else { break };
             let size = (data.len() - sent).min(max).min(stream.credit.max(0) as usize);
             if size == 0 {
                 break;
             }
             stream.credit -= size as i32;
+            stream.turn.spend(size);
             let id = stream.id;
             frame::header(&mut self.out.bytes, size, Type::Data, id);
             self.out.bytes.extend_from_slice(&data[sent..sent + size]);
@@ -106,26 +124,42 @@ impl Machine {
         if let Some(reason) = stream.stop.take() {
             self.send_stop(key, &reason);
         }
-        self.push_stream(key);
+        self.wake_stream(key);
     }
 
-    /// Sends what is kept, then the end if that is due.
-    pub(super) fn push_stream(&mut self, key: Key) {
+    /// What is kept waits for its turn, if there is credit; then comes the end, if that is due.
+    pub(super) fn wake_stream(&mut self, key: Key) {
         let Some(stream) = self.entries.stream(key) else { return };
         if !stream.announced {
             return;
         }
+        if !stream.unsent.is_empty() {
+            if stream.credit > 0 {
+                self.enqueue(key);
+            }
+        } else if stream.finish.is_some() {
+            self.send_end(key);
+        }
+        self.tell_writer(key);
+    }
+
+    /// Sends what is kept, `most` bytes of it. True: more can follow.
+    pub(super) fn write_unsent(&mut self, key: Key, most: usize) -> bool {
+        let Some(stream) = self.entries.stream(key) else { return false };
         let mut unsent = std::mem::take(&mut stream.unsent);
-        let sent = self.write_data(key, unsent.make_contiguous());
+        let sent = self.write_data(key, unsent.make_contiguous(), most);
         unsent.drain(..sent);
-        let congested = self.out.len() >= HIGH_WATER;
-        let Some(stream) = self.entries.stream(key) else { return };
+        let Some(stream) = self.entries.stream(key) else { return false };
         stream.unsent = unsent;
+        let more = !stream.unsent.is_empty() && stream.credit > 0 && sent > 0;
         if stream.unsent.is_empty() && stream.finish.is_some() {
             self.send_end(key);
-        } else if !stream.unsent.is_empty() && congested {
-            self.congested.push(key);
         }
+        self.tell_writer(key);
+        more
+    }
+
+    fn tell_writer(&mut self, key: Key) {
         let Some(stream) = self.entries.stream(key) else { return };
         if stream.unsent.len() < UNSENT && std::mem::take(&mut stream.wants_write) {
             self.events.push_back(Event::StreamWritable(key));
@@ -142,7 +176,7 @@ impl Machine {
             stream.unsent.clear();
         }
         stream.finish = Some(reason);
-        self.push_stream(key);
+        self.wake_stream(key);
         self.finish_stream(key);
     }
 
@@ -270,7 +304,7 @@ impl Machine {
         let Some(stream) = self.entries.stream(key) else { return Ok(()) };
         let bytes = i32::try_from(bytes).map_err(|_| Misbehaviour::CreditOverflow)?;
         stream.credit = stream.credit.checked_add(bytes).ok_or(Misbehaviour::CreditOverflow)?;
-        self.push_stream(key);
+        self.wake_stream(key);
         Ok(())
     }
 
@@ -346,6 +380,8 @@ impl StreamState {
             end_sent: false,
             stopped: None,
             wants_write: false,
+            lined: false,
+            turn: Turn::default(),
             window: Window::new(window),
             arrived: Unread::default(),
             ended: None,

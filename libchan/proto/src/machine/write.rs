@@ -7,13 +7,6 @@ use crate::error::Misbehaviour;
 use crate::frame;
 use crate::output::Output;
 
-/// Large messages add fragments while less than this waits, in bytes. What is sent meanwhile leaves behind that.
-const FILL: usize = 128 * 1024;
-/// The same while others send too: one fragment at a time.
-const FILL_BESIDE: usize = 64 * 1024;
-/// For so many outputs the link counts as shared after anything but large messages was sent.
-const BESIDE: u8 = 16;
-
 impl Machine {
     /// Whether there is something to write.
     pub fn has_output(&self) -> bool {
@@ -25,7 +18,7 @@ impl Machine {
     pub fn is_urgent(&self) -> bool {
         !self.out.is_empty()
             || self.urgent
-            || !self.large.is_empty()
+            || !self.line.is_empty()
             || self.descriptors_owed > 0
             || self.may_say_goodbye()
     }
@@ -51,15 +44,8 @@ impl Machine {
 
     /// Moves what is to be written into `out`, whose buffers are taken in exchange. `out` must be empty.
     pub fn take_output(&mut self, out: &mut Output) {
-        // Credit alone is no sign of others: it comes of what the peer sends.
-        self.beside = if self.out.is_empty() { self.beside.saturating_sub(1) } else { BESIDE };
-        let fill = if self.beside > 0 { FILL_BESIDE } else { FILL };
         self.flush_credit();
-        while self.out.len() < fill
-            && let Some(key) = self.large.pop_front()
-        {
-            self.write_fragment(key);
-        }
+        self.fill();
         self.flush_goodbye();
         std::mem::swap(&mut self.out, out);
         self.out.clear();
@@ -67,16 +53,6 @@ impl Machine {
         self.unsent_control = 0;
         self.answers = 0;
         self.stuck = false;
-        for key in std::mem::take(&mut self.congested) {
-            match self.entries.get_mut(key) {
-                Some(Entry::Send(half)) if half.watched => {
-                    half.watched = false;
-                    self.events.push_back(Event::Writable(key));
-                }
-                Some(Entry::Stream(_)) => self.push_stream(key),
-                _ => {}
-            }
-        }
     }
 
     /// One credit frame for each entry that owes.
