@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 #[cfg(any(feature = "unix", feature = "tcp"))]
-use libchan::{Denial, Link, PendingSession, Role};
-use libchan::{Incoming, LinkInfo, Metadata, Session, SessionError, SessionOptions};
+use libchan::{Denial, Link, PendingSession, Role, SessionError};
+use libchan::{Incoming, LinkInfo, Metadata, Session, SessionOptions};
 
 #[cfg(any(feature = "unix", feature = "tcp"))]
 use crate::error::AcceptError;
@@ -189,6 +189,10 @@ where
     Bearer(user)
 }
 
+/// For people whose client shows none, or shows it elsewhere.
+const WHERE_A_TOKEN_GOES: &str = "a bearer token is wanted: `authorization` with the value `Bearer TOKEN`, as metadata of the \
+     hello (SessionOptions::bearer) or as a header of the request";
+
 struct Bearer<F>(F);
 
 #[async_trait]
@@ -201,7 +205,7 @@ where
     }
 
     async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
-        peer.bearer().map_or_else(|| Err(Refusal::unauthorized("a bearer token is wanted")), &self.0)
+        peer.bearer().map_or_else(|| Err(Refusal::unauthorized(WHERE_A_TOKEN_GOES)), &self.0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use libchan::{Session, SessionOptions};
+use tokio::time::Instant;
 
 use crate::error::DialError;
 #[cfg(feature = "_http")]
@@ -16,9 +17,9 @@ use crate::url::{Address, UrlError};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DialOptions {
-    /// How long looking up the name and connecting may take together, with TLS and a WebSocket's upgrade. Default
-    /// 10 s. The exchange of hellos that follows has its own deadline in `session`. An `https:` dial that falls back
-    /// from one carrier to the other begins anew.
+    /// How long the whole dial may take: looking up the name, connecting, TLS, a WebSocket's upgrade, both carriers of
+    /// an `https:` dial, and the hellos. Default 10 s. The hellos have a deadline of their own in `session`
+    /// ([`Limits::hello_timeout`](libchan::Limits::hello_timeout)): the earlier of the two counts.
     pub connect_timeout: Duration,
     /// Limits, codecs and metadata of the session.
     pub session: SessionOptions,
@@ -28,9 +29,38 @@ pub struct DialOptions {
     /// Headers and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
     pub http: HttpDialOptions,
+    /// When the dial has to be over; set where it begins.
+    deadline: Option<Instant>,
 }
 
 impl DialOptions {
+    /// The dial begins now, unless it has begun already.
+    pub(crate) fn begun(mut self) -> Self {
+        self.deadline.get_or_insert_with(|| Instant::now() + self.connect_timeout);
+        self
+    }
+
+    /// How long the dial may still take.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline
+            .map_or(self.connect_timeout, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The session's options, for an exchange of hellos that begins now.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn session_now(&self) -> SessionOptions {
+        let mut session = self.session.clone();
+        session.limits.hello_timeout = session.limits.hello_timeout.min(self.left());
+        session
+    }
+
+    /// The error of a dial that has not connected in time.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) fn timed_out(&self, url: &str) -> DialError {
+        DialError::TimedOut { url: url.to_owned(), after: self.connect_timeout }
+    }
+
     /// Sets the connect timeout.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -71,6 +101,7 @@ impl Default for DialOptions {
             tls: TlsClientOptions::default(),
             #[cfg(feature = "_http")]
             http: HttpDialOptions::default(),
+            deadline: None,
         }
     }
 }
@@ -93,12 +124,16 @@ pub async fn dial(url: &str) -> Result<Session, DialError> {
     dial_with(url, DialOptions::default()).await
 }
 
-/// The same with options.
+/// Connects to `url` as `options` say. See [`dial`].
+///
+/// A forward proxy of the environment (`HTTPS_PROXY`, `ALL_PROXY`) is not honoured yet: connect through it yourself, and
+/// start the session over that stream by [`IoLink`](crate::IoLink), or `dial_http2` and `dial_websocket` of
+/// `libchan_transports::http`.
 ///
 /// # Errors
 /// See [`DialError`]: one variant a cause.
 pub async fn dial_with(url: &str, options: DialOptions) -> Result<Session, DialError> {
-    let address = Address::parse(url)?;
+    let (address, options) = (Address::parse(url)?, options.begun());
     match address.scheme() {
         #[cfg(feature = "unix")]
         "unix" => crate::unix::dial(address.rest(), options).await,

@@ -195,7 +195,7 @@ impl fmt::Display for DialError {
                 write!(f, "{}; and by the other carrier, {}", Whole(first), Whole(second))
             }
             Self::NotAdmitted { url, refusal } => write!(f, "{url}: the server gives no session: {refusal}"),
-            Self::Session(_) => f.write_str("connected, but no session came about"),
+            Self::Session(error) => write!(f, "connected, but no session came about: {error}"),
             Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
         }
     }
@@ -219,7 +219,6 @@ impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::HostNotFound { source, .. } | Self::Os { source, .. } => Some(source),
-            Self::Session(error) => Some(error),
             _ => None,
         }
     }
@@ -437,7 +436,9 @@ impl fmt::Display for AcceptError {
             Self::Refused { peer, refusal } => write!(f, "{peer} was refused: {refusal}"),
             #[cfg(feature = "_http")]
             Self::NotHttp { peer, detail } => write!(f, "{peer} does not speak http: {detail}"),
-            Self::Handshake { peer, .. } => write!(f, "{peer} connected, but no session came about"),
+            Self::Handshake { peer, source } => {
+                write!(f, "{peer} connected, but no session came about: {source}")
+            }
         }
     }
 }
@@ -446,7 +447,6 @@ impl std::error::Error for AcceptError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Os(error) | Self::PeerGone { source: error, .. } => Some(error),
-            Self::Handshake { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -28,16 +28,27 @@
 //! A URL holds no secret, no query and nothing percent-encoded; settings are in [`DialOptions`] and
 //! [`ListenOptions`].
 //!
+//! # `https:` and what it remembers
+//! A dial of `https:` goes by HTTP/2; after 3 s without a session, or when that fails, a WebSocket is tried beside it.
+//! Where only the WebSocket worked, this process dials that host and port by WebSocket first for the next ten minutes (64
+//! of them at the most, shared by all dials of the process). Dial `wss:` or `h2c:` to choose yourself.
+//!
+//! # Memory of an idle session
+//! On the server's side, in kB of heap, measured: tcp and unix 6, tls 23, `h2c:` 36, `ws:` 40, `https:` 44, `wss:` 47. What
+//! is above tcp's belongs to the TLS and http libraries, which keep their buffers.
+//!
 //! # A further transport
 //! It is one file here, one feature, a row in `url.rs` and one match arm each in `dial.rs` and `listen.rs`. Or it is
 //! a crate of its own that implements [`Link`](libchan::Link) and calls
-//! [`Session::start`](libchan::Session::start): nothing in this crate is privileged.
+//! [`Session::start`](libchan::Session::start): nothing in this crate is privileged. For any stream that tokio can read
+//! and write there is one already: [`IoLink`].
 
 mod authorize;
 mod dial;
 mod error;
 #[cfg(feature = "_http")]
 pub mod http;
+mod io_link;
 mod listen;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -53,12 +64,12 @@ mod transfer;
 #[cfg(feature = "unix")]
 mod unix;
 mod url;
-#[cfg(feature = "tcp")]
 mod writing;
 
 pub use authorize::{Authorize, Candidate, Refusal, bearer};
 pub use dial::{DialOptions, dial, dial_with};
 pub use error::{AcceptError, DialError, ListenError, OsError};
+pub use io_link::IoLink;
 pub use listen::{ListenOptions, Listener, listen, listen_with};
 #[cfg(feature = "tcp")]
 pub use tcp::TcpLink;

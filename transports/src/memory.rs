@@ -21,6 +21,7 @@ use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
 use crate::places::Place;
+use crate::url::UrlError;
 
 /// Named channels of one side that wait to be accepted.
 const MAX_PENDING: usize = 256;
@@ -234,8 +235,11 @@ fn names() -> MutexGuard<'static, Names> {
 
 /// A session with whoever listens on `name`. If the listener asks a hook, it has as long to accept as for a hello.
 pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<Session, DialError> {
+    if name.is_empty() {
+        return Err(UrlError::EmptyPath.into());
+    }
     let nobody = || DialError::Refused { url: url.to_owned() };
-    let patience = options.session.limits.hello_timeout;
+    let patience = options.session.limits.hello_timeout.min(options.connect_timeout);
     let answer = {
         let backlog = names().get(name).and_then(Weak::upgrade).ok_or_else(nobody)?;
         let mut backlog = lock(&backlog);
@@ -343,6 +347,9 @@ async fn admit(
 
 /// Listens on a name.
 pub(crate) fn listen(name: &str, options: &ListenOptions) -> Result<Box<dyn Acceptor>, ListenError> {
+    if name.is_empty() {
+        return Err(UrlError::EmptyPath.into());
+    }
     let (gate, url) = (Gate::of(options), format!("mem:{name}"));
     let mut names = names();
     if names.get(name).is_some_and(|known| known.strong_count() > 0) {

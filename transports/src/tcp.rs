@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionError};
@@ -152,9 +151,9 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         return Err(UrlError::PortZero.into());
     }
     let url = address.to_string();
-    let stream = connect(&address.host, address.port, &url, options.connect_timeout).await?;
+    let stream = connect(&address.host, address.port, &url, &options).await?;
     let link = TcpLink::new(stream).map_err(|error| DialError::connecting(url.clone(), error))?;
-    match Session::start(link, Role::Dialer, options.session).await {
+    match Session::start(link, Role::Dialer, options.session_now()).await {
         Ok(session) => Ok(session),
         Err(error) if speaks_tls(&error) => Err(DialError::SpeaksTls { url }),
         Err(error) => Err(DialError::starting(url, error)),
@@ -173,9 +172,10 @@ pub(crate) async fn connect(
     host: &str,
     port: u16,
     url: &str,
-    limit: Duration,
+    options: &DialOptions,
 ) -> Result<TcpStream, DialError> {
-    let timed_out = || DialError::TimedOut { url: url.to_owned(), after: limit };
+    let timed_out = || options.timed_out(url);
+    let limit = options.left();
     let deadline = Instant::now() + limit;
     let found = timeout(limit, tokio::net::lookup_host((host, port))).await.map_err(|_| timed_out())?;
     let found: Vec<_> = found.map_err(|error| host_not_found(host, error))?.collect();

@@ -70,13 +70,14 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         return Err(DialError::PathTooLong { length, limit: PATH_LIMIT });
     }
     let url = address.to_string();
-    let connected = tokio::time::timeout(options.connect_timeout, connect(&address)).await;
+    let connected = tokio::time::timeout(options.left(), connect(&address)).await;
     let stream = match connected {
-        Err(_) => return Err(DialError::TimedOut { url, after: options.connect_timeout }),
+        Err(_) => return Err(options.timed_out(&url)),
         Ok(Err(error)) => return Err(not_connected(&address, error)),
         Ok(Ok(stream)) => stream,
     };
-    let started = Session::start(UnixLink::new(stream, url.clone()), Role::Dialer, options.session).await;
+    let started =
+        Session::start(UnixLink::new(stream, url.clone()), Role::Dialer, options.session_now()).await;
     started.map_err(|error| DialError::starting(url, error))
 }
 

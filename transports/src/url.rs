@@ -148,13 +148,18 @@ fn host_and_port(authority: &str, default: Option<u16>) -> Result<(String, u16),
         (None, Some(default)) => Some(default),
         (None | Some(""), _) => return Err(UrlError::NoPort),
         // `parse` alone would let "+7400" pass.
-        (Some(digits), _) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        (Some(digits), _) if is_plain_number(digits) => digits.parse().ok(),
         _ => None,
     };
     match number {
         Some(number) => Ok((host.to_owned(), number)),
         None => Err(UrlError::BadPort { port: port.unwrap_or_default().to_owned() }),
     }
+}
+
+/// Digits alone, and no zero before them: programs differ in what that would be.
+fn is_plain_number(digits: &str) -> bool {
+    digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
 }
 
 fn bad_host(host: &str) -> UrlError {
@@ -372,7 +377,7 @@ impl fmt::Display for UrlError {
             Self::NoPort => f.write_str("the URL has no port, and there is no default: write tcp://host:port"),
             Self::BareIpv6 => f.write_str("an IPv6 address needs brackets: write tcp://[::1]:port"),
             Self::BadHost { host } => write!(f, "`{host}` is neither a host name nor an IP address"),
-            Self::BadPort { port } => write!(f, "`{port}` is not a port: write a number from 0 to 65535"),
+            Self::BadPort { port } => write!(f, "`{port}` is not a port: write a number from 0 to 65535, without leading zeros"),
             Self::PortZero => f.write_str("port 0 means any free port: only listen can use it"),
             Self::TcpPath { path } => {
                 write!(f, "the URL ends after its port: remove `/{path}` (channels have names, sockets do not)")

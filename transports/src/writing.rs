@@ -2,13 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-#[cfg(any(feature = "_tls", feature = "_http"))]
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-#[cfg(any(feature = "_tls", feature = "_http"))]
 use std::task::{Context, Poll, Waker};
 
-#[cfg(any(feature = "_tls", feature = "_http"))]
 use libchan::LinkWriter;
 
 /// Fails for a transport that passes bytes alone, if there are descriptors. They stay where they are.
@@ -23,7 +20,6 @@ pub(crate) fn refuse_descriptors(transport: &str, descriptors: &VecDeque<OwnedFd
 }
 
 /// [`LinkWriter::try_write`] by way of `poll_write`, for a link that has no write without a waker.
-#[cfg(any(feature = "_tls", feature = "_http"))]
 pub(crate) fn try_by_poll(
     writer: &mut impl LinkWriter,
     bufs: &[IoSlice<'_>],
@@ -33,7 +29,6 @@ pub(crate) fn try_by_poll(
 }
 
 /// What a poll has come to, or that it would have had to wait.
-#[cfg(any(feature = "_tls", feature = "_http"))]
 pub(crate) fn at_once<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     match poll {
         Poll::Ready(result) => result,

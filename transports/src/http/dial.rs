@@ -2,8 +2,6 @@
 
 use libchan::{LinkInfo, Role, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
-#[cfg(feature = "websocket")]
-use tokio::time::Instant;
 
 use super::error::HttpError;
 use super::stream::Stream;
@@ -36,9 +34,9 @@ async fn connect(
     options: &DialOptions,
     alpn: &[u8],
 ) -> Result<(Stream, LinkInfo), DialError> {
-    let (url, limit) = (address.to_string(), options.connect_timeout);
+    let url = address.to_string();
     let connecting = async {
-        let stream = crate::tcp::connect(&address.host, address.port, &url, limit).await?;
+        let stream = crate::tcp::connect(&address.host, address.port, &url, options).await?;
         // The session does its own gathering.
         stream.set_nodelay(true).map_err(|error| DialError::connecting(url.clone(), error))?;
         #[cfg(feature = "_tls")]
@@ -50,8 +48,8 @@ async fn connect(
         let _ = alpn;
         Ok((Stream::Clear(stream), LinkInfo::new(&url)))
     };
-    let connected = tokio::time::timeout(limit, connecting).await;
-    connected.map_err(|_| DialError::TimedOut { url: url.clone(), after: limit })?
+    let connected = tokio::time::timeout(options.left(), connecting).await;
+    connected.map_err(|_| options.timed_out(&url))?
 }
 
 /// Dials the HTTP/2 carrier.
@@ -69,10 +67,9 @@ pub(super) async fn over_websocket(
     address: &HttpAddress,
     options: DialOptions,
 ) -> Result<Session, DialError> {
-    let deadline = Instant::now() + options.connect_timeout;
     let (stream, info) = connect(address, &options, super::ALPN_HTTP1).await?;
     let fault = stream.fault();
-    let dialed = websocket(stream, address, info, options, deadline).await;
+    let dialed = dial_websocket(stream, address, info, options).await;
     dialed.map_err(|error| fault.explain(error, address))
 }
 
@@ -91,16 +88,17 @@ pub async fn dial_http2<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let options = options.begun();
     let connecting = super::Http2Link::connect_with_verdict(stream, address, &options.http, info);
     let (link, verdict) = connecting.await.map_err(|error| answered(address, error))?;
-    let started = Session::start(link, Role::Dialer, options.session).await;
+    let started = Session::start(link, Role::Dialer, options.session_now()).await;
     started.map_err(|error| match verdict.take() {
         Some(verdict) => answered(address, verdict),
         None => DialError::starting(address.to_string(), error),
     })
 }
 
-/// A session over a WebSocket on `stream`. The server has [`DialOptions::connect_timeout`] to answer.
+/// A session over a WebSocket on `stream`, within [`DialOptions::connect_timeout`].
 ///
 /// # Errors
 /// [`DialError::Http`] if the server answers anything but a session, [`DialError::Session`] if the two sides do not
@@ -115,26 +113,12 @@ pub async fn dial_websocket<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let deadline = Instant::now() + options.connect_timeout;
-    websocket(stream, address, info, options, deadline).await
-}
-
-#[cfg(feature = "websocket")]
-async fn websocket<S>(
-    stream: S,
-    address: &HttpAddress,
-    info: LinkInfo,
-    options: DialOptions,
-    deadline: Instant,
-) -> Result<Session, DialError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    let options = options.begun();
     let connecting = super::WebSocketLink::connect(stream, address, &options.http, info);
-    let connected = tokio::time::timeout_at(deadline, connecting).await;
-    let timed_out = |_| DialError::TimedOut { url: address.to_string(), after: options.connect_timeout };
+    let connected = tokio::time::timeout(options.left(), connecting).await;
+    let timed_out = |_| options.timed_out(&address.to_string());
     let link = connected.map_err(timed_out)?.map_err(|error| answered(address, error))?;
-    let started = Session::start(link, Role::Dialer, options.session).await;
+    let started = Session::start(link, Role::Dialer, options.session_now()).await;
     started.map_err(|error| DialError::starting(address.to_string(), error))
 }
 

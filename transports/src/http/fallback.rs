@@ -2,11 +2,12 @@
 //! for a while, so that the next dial does not try in vain again.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libchan::{Session, SessionError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::dial::{over_http2, over_websocket};
 use super::error::HttpError;
@@ -15,7 +16,7 @@ use crate::error::DialError;
 use crate::tls::TlsError;
 use crate::url::HttpAddress;
 
-/// How long HTTP/2 has until there is a session: a proxy that holds a stream back says nothing.
+/// How long the first carrier is dialed alone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long an origin is dialed by WebSocket first; then HTTP/2 gets another chance.
@@ -33,38 +34,65 @@ enum Carrier {
     WebSocket,
 }
 
-/// Dials by one carrier, then by the other.
+/// Dials by one carrier, and by the other too if the first fails or has no session in time: a proxy that holds a stream
+/// back says nothing. The first goes on meanwhile, because it may be an authorize hook that takes its time. Whichever has
+/// its session first wins.
 pub(super) async fn dial(address: &HttpAddress, options: DialOptions) -> Result<Session, DialError> {
     let origin = address.authority();
     let (first, second) = match origins().remembers(&origin, Instant::now()) {
         false => (Carrier::Http2, Carrier::WebSocket),
         true => (Carrier::WebSocket, Carrier::Http2),
     };
-    let before = match first.dial(address, options.clone()).await {
-        Err(error) if another_may_do(&error) => error,
-        dialed => return dialed,
+    let mut one = pin!(first.dial(address, options.clone()));
+    let mut failed = None;
+    tokio::select! {
+        dialed = &mut one => match dialed {
+            Err(error) if another_may_do(&error) => failed = Some(error),
+            dialed => return dialed,
+        },
+        () = sleep(PATIENCE) => {}
+    }
+    let mut other = pin!(second.dial(address, options));
+    let after = loop {
+        tokio::select! {
+            dialed = &mut one, if failed.is_none() => match dialed {
+                Err(error) if another_may_do(&error) => failed = Some(error),
+                dialed => return dialed,
+            },
+            dialed = &mut other => match dialed {
+                Ok(session) => {
+                    origins().note(origin, second, Instant::now());
+                    return Ok(session);
+                }
+                Err(error) if another_may_do(&error) => break error,
+                Err(error) => return Err(error),
+            },
+        }
     };
-    match (second.dial(address, options).await, before) {
-        (Ok(session), _) => {
-            origins().note(origin, second, Instant::now());
-            Ok(session)
+    let before = match failed {
+        Some(error) => error,
+        None => match one.await {
+            Err(error) if another_may_do(&error) => error,
+            dialed => return dialed,
+        },
+    };
+    Err(neither(before, after))
+}
+
+/// The error of a dial that both carriers have failed.
+fn neither(before: DialError, after: DialError) -> DialError {
+    match (before, after) {
+        (DialError::Http { source: same, .. }, DialError::Http { url, source }) if source == same => {
+            DialError::Http { url, source }
         }
-        (Err(error), _) if !another_may_do(&error) => Err(error),
-        (Err(DialError::Http { url, source }), DialError::Http { source: same, .. }) if source == same => {
-            Err(DialError::Http { url, source })
-        }
-        (Err(error), before) => Err(DialError::NoCarrier { first: before.into(), second: error.into() }),
+        (before, after) => DialError::NoCarrier { first: before.into(), second: after.into() },
     }
 }
 
 impl Carrier {
-    async fn dial(self, address: &HttpAddress, mut options: DialOptions) -> Result<Session, DialError> {
+    async fn dial(self, address: &HttpAddress, options: DialOptions) -> Result<Session, DialError> {
         match self {
-            Self::Http2 => {
-                let limit = &mut options.session.limits.hello_timeout;
-                *limit = PATIENCE.min(*limit);
-                over_http2(address, options).await
-            }
+            Self::Http2 => over_http2(address, options).await,
             Self::WebSocket => over_websocket(address, options).await,
         }
     }

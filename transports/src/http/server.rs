@@ -22,6 +22,14 @@ use crate::places::Place;
 /// Requests that one connection may have open. Proxies put many clients on one.
 const STREAMS: u32 = 1024;
 
+/// Requests that a connection's peer may break, over its life, before the connection is ended. A proxy puts many clients
+/// on one connection, each of whom can break some and thereby end the sessions of all: so it is as many as a client that
+/// is not a proxy has no use for, and not without a bound (RUSTSEC-2024-0003).
+const LOCAL_ERRORS: usize = 64 * STREAMS as usize;
+
+/// The same where the connection comes from a proxy that was declared as trusted, and may last for weeks.
+const PROXY_ERRORS: usize = 1 << 24;
+
 /// How long a request's headers may be.
 const HEADERS: usize = 16 * 1024;
 
@@ -144,7 +152,7 @@ impl Server {
         let (sessions, mut count) = watch::channel(0);
         let counter = sessions.clone();
         let kept = move || -> Box<dyn Send> { Box::new(Counted::new(counter.clone())) };
-        let name = peer.info.peer.clone();
+        let (name, is_proxy) = (peer.info.peer.clone(), self.service.trusts(&peer));
         let service = self.service.for_peer(peer).keeping(Arc::new(kept), place.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (service, found) = (service.clone(), request.uri().path() == self.path);
@@ -157,7 +165,11 @@ impl Server {
             }
         });
         let patience = self.service.session().limits.hello_timeout;
-        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), answer));
+        let mut builder = self.builder.clone();
+        if is_proxy {
+            builder.http2().max_local_error_reset_streams(PROXY_ERRORS);
+        }
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), answer));
         let (mut had_session, mut stopping) = (false, false);
         loop {
             let live = *count.borrow_and_update();
@@ -201,6 +213,8 @@ fn builder(patience: Duration) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(STREAMS as usize)
+        .max_local_error_reset_streams(LOCAL_ERRORS)
         .max_header_list_size(HEADERS as u32);
     #[cfg(feature = "http2")]
     {

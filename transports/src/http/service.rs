@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::ORIGIN;
+use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use libchan::{Link, LinkInfo, SessionOptions};
+#[cfg(feature = "http2")]
+use libchan::Link;
+use libchan::{LinkInfo, SessionOptions};
 use tokio::sync::{Mutex, mpsc};
 
 use super::body::LibchanBody;
@@ -203,6 +205,12 @@ impl LibchanService {
         Ok(response)
     }
 
+    /// Whether the peer is a proxy that may say who its clients are.
+    pub(super) fn trusts(&self, peer: &HttpPeer) -> bool {
+        let trusted = &self.shared.http.trusted_proxies;
+        peer.address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address)))
+    }
+
     #[cfg(feature = "websocket")]
     pub(super) fn takes_extended_connect(&self) -> bool {
         self.shared.http.extended_connect
@@ -214,6 +222,10 @@ impl LibchanService {
             && !self.shared.http.origins.iter().any(|allowed| origin == allowed.as_str())
         {
             return Err((StatusCode::FORBIDDEN, "pages of this origin may not connect"));
+        }
+        // RFC 9112, 3.2. With two, a proxy and we might not agree on which of them counts.
+        if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
+            return Err((StatusCode::BAD_REQUEST, "a request of HTTP/1.1 has exactly one Host"));
         }
         match (request.method(), request.version()) {
             #[cfg(feature = "http2")]
@@ -251,7 +263,8 @@ impl LibchanService {
 
     /// Asks the hook, which sees what a proxy says of its client only if the proxy is a trusted one.
     async fn ask(&self, peer: HttpPeer, headers: &HeaderMap) -> Result<Asked, Refusal> {
-        let HttpPeer { info, address } = peer;
+        let trusted = self.trusts(&peer);
+        let info = peer.info;
         if !self.shared.gate.asks() {
             return Ok(Asked { info, headers: HeaderMap::new(), principal: None });
         }
@@ -261,8 +274,7 @@ impl LibchanService {
         }
         let _asking = (self.shared.asking.count(), self.place.as_deref().map(Place::asking));
         let mut headers = headers.clone();
-        let trusted = &self.shared.http.trusted_proxies;
-        if !address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address))) {
+        if !trusted {
             remove_identity(&mut headers, &self.shared.http.identity_headers);
         }
         match self.shared.gate.link(Candidate::with_headers(&info, &headers)).await {
@@ -322,6 +334,7 @@ impl LibchanService {
         self.kept.as_ref().map_or_else(|| Box::new(()) as Box<dyn Send>, |kept| kept())
     }
 
+    #[cfg(feature = "http2")]
     fn begin(&self, link: impl Link, asked: Asked) -> Arrival {
         let shared = self.shared.clone();
         let Asked { headers, principal, .. } = asked;

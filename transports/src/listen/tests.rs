@@ -92,7 +92,8 @@ async fn a_failed_handshake_is_skipped_and_reported() {
     let good = dialing(&listener);
     soon(listener.accept()).await.unwrap();
     good.await.unwrap();
-    assert_eq!(*seen.lock().unwrap(), [format!("{peer} connected, but no session came about")]);
+    let why = "connected, but no session came about: the other side does not speak libchan: it began with \"GET / HT\"";
+    assert_eq!(*seen.lock().unwrap(), [format!("{peer} {why}")]);
 }
 
 #[tokio::test]

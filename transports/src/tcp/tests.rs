@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::Read;
+use std::time::Duration;
 
 use super::*;
 use crate::{dial, dial_with, listen};

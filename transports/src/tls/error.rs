@@ -128,7 +128,8 @@ impl TlsError {
         use CertificateError as E;
         let between = |late: u64, early: u64| Duration::from_secs(late.saturating_sub(early));
         match error {
-            E::Expired => Self::Expired { ago: Duration::ZERO },
+            // What has expired comes with its dates; the verifier says this of a certificate that never was valid.
+            E::Expired => Self::BadCertificate("its validity ends before it begins".to_owned()),
             E::ExpiredContext { time, not_after } => {
                 Self::Expired { ago: between(time.as_secs(), not_after.as_secs()) }
             }
@@ -249,7 +250,7 @@ impl TlsError {
             }
             Self::NoClientCertificate => "the client gave no certificate, and this server requires one",
             Self::ClientCertificateRequired => {
-                "the server requires a client certificate: set `TlsClientOptions::identity`"
+                "the server requires a client certificate: show one (`TlsClientOptions::identity`; `libchan dial --identity`)"
             }
             Self::NotTls => "the peer does not speak TLS: is it a port for plain tcp?",
             Self::NoCommonProtocol => {
@@ -267,13 +268,20 @@ fn unknown_issuer(f: &mut fmt::Formatter<'_>, found: Option<&Fingerprint>) -> fm
     f.write_str(
         "the peer's certificate is self-signed or its issuer is unknown: add its issuer to the roots",
     )?;
-    found.map_or(Ok(()), |found| write!(f, ", or pin {found}"))
+    or_pin(f, found)
+}
+
+/// What was shown may be an attacker's: it is shown to be compared, not to be copied.
+fn or_pin(f: &mut fmt::Formatter<'_>, found: Option<&Fingerprint>) -> fmt::Result {
+    found.map_or(Ok(()), |found| {
+        write!(f, "; or pin the fingerprint that its operator gives you (it showed {found}: compare)")
+    })
 }
 
 fn authority_as_peer(f: &mut fmt::Formatter<'_>, found: Option<&Fingerprint>) -> fmt::Result {
     f.write_str("the peer's certificate is marked as an authority's (CA:TRUE), so no root vouches for it: ")?;
     f.write_str("make one with CA:FALSE")?;
-    found.map_or(Ok(()), |found| write!(f, ", or pin {found}"))
+    or_pin(f, found)
 }
 
 fn bad_pin(f: &mut fmt::Formatter<'_>, expected: &[Fingerprint], found: &Fingerprint) -> fmt::Result {

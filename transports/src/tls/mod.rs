@@ -69,19 +69,18 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         return Err(UrlError::PortZero.into());
     }
     let url = format!("tls:{rest}");
-    let limit = options.connect_timeout;
     let connecting = async {
-        let stream = tcp::connect(&address.host, address.port, &url, limit).await?;
+        let stream = tcp::connect(&address.host, address.port, &url, &options).await?;
         let failed = |error| DialError::connecting(url.clone(), error);
         stream.set_nodelay(true).map_err(failed)?;
         let peer = format!("tls://{}", stream.peer_addr().map_err(failed)?);
         let stream = over(stream, &address.host, &url, &options.tls, &[ALPN]).await?;
         Ok::<_, DialError>(TlsLink::new(stream, peer))
     };
-    let connected = tokio::time::timeout(limit, connecting).await;
-    let link = connected.map_err(|_| DialError::TimedOut { url: url.clone(), after: limit })??;
+    let connected = tokio::time::timeout(options.left(), connecting).await;
+    let link = connected.map_err(|_| options.timed_out(&url))??;
     let fault = link.fault();
-    match (Session::start(link, Role::Dialer, options.session).await, fault.get()) {
+    match (Session::start(link, Role::Dialer, options.session_now()).await, fault.get()) {
         (Ok(session), _) => Ok(session),
         (Err(_), Some(source)) => Err(DialError::Tls { url, source: source.clone() }),
         (Err(error), None) => Err(DialError::starting(url, error)),

@@ -9,6 +9,7 @@ mod fallback;
 mod hostile;
 mod refusals;
 mod secure;
+mod shared;
 mod support;
 mod traps;
 mod websocket;

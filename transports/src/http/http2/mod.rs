@@ -14,12 +14,13 @@ use libchan::{Link, LinkInfo, LinkReader, LinkWriter};
 pub(super) use self::server::{ResponseStream, accept};
 
 /// How much one stream may send ahead of its reader. The session's own credit bounds what it sends; this only has to
-/// be no narrower, on a path with some delay.
-pub(super) const STREAM_WINDOW: u32 = 1 << 20;
+/// be no narrower, on a path with some delay: what is on its way for 200 ms at a gigabit is 25 MB, and a tcp socket's
+/// own window grows to some 6 MB by default.
+pub(super) const STREAM_WINDOW: u32 = 16 << 20;
 
 /// The same for a connection: proxies put the sessions of many clients on one, and one that is slow must not stop
 /// the others.
-pub(super) const CONNECTION_WINDOW: u32 = 100 << 20;
+pub(super) const CONNECTION_WINDOW: u32 = 128 << 20;
 
 /// The longest DATA frame we ask for.
 pub(super) const MAX_FRAME: u32 = 64 * 1024;

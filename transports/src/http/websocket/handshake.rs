@@ -98,6 +98,9 @@ pub(in crate::http) fn answer<B>(
             "the subprotocol libchan.v1 is spoken here, and was not offered",
         ));
     }
+    if headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| !is_key(key)) {
+        return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key has to be 16 bytes in base64"));
+    }
     let mut response = Response::new(LibchanBody::whole(bytes::Bytes::new()));
     if request.version() == Version::HTTP_11 {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -114,6 +117,12 @@ pub(in crate::http) fn answer<B>(
         answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     Ok(response)
+}
+
+/// Whether it is the base64 of 16 bytes: 22 digits, then two signs that fill up.
+fn is_key(key: &HeaderValue) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    key.as_bytes().strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(digit))
 }
 
 /// Whether one of a header's comma-separated tokens is the wanted one.

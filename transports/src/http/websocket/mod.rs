@@ -183,8 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
                 ));
             }
             Error::Utf8(_) => {
-                let text = "the peer sent a text message, and it is no text";
-                return Err(self.fail(cx, CloseCode::Protocol, text));
+                let text = "the peer sent a text, or a close with a reason, that is not UTF-8";
+                return Err(self.fail(cx, CloseCode::Invalid, text));
             }
             error => {
                 self.end = End::Over;
