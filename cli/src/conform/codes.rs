@@ -1,6 +1,6 @@
 //! Codes and their names (spec/8-errors.md).
 
-const NAMES: [(&str, u16); 25] = [
+const NAMES: [(&str, u16); 30] = [
     ("NONE", 0),
     ("PROTOCOL", 1),
     ("UNSUPPORTED_VERSION", 2),

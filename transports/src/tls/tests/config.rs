@@ -137,7 +137,7 @@ async fn files_may_be_der() {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-    let scratch = crate::test_support::Scratch::new();
+    let scratch = Scratch::new();
     let authority = Authority::new("root");
     let issued = authority.issue();
     let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
