@@ -220,6 +220,12 @@ impl Legs {
         &mut sinks[last]
     }
 
+    /// How many messages have arrived that were not moved into the queue.
+    pub(super) fn waiting(&self) -> usize {
+        let taken = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        taken + self.sources().iter().map(|source| source.leg.waiting()).sum::<usize>()
+    }
+
     pub(super) fn source_at(&self, leg: &Leg) -> Option<usize> {
         self.sources().iter().position(|source| source.leg.is(leg))
     }

@@ -54,6 +54,11 @@ impl<P: Place> Ring<P> {
     }
 
     #[inline]
+    pub(super) fn get(&self, offset: usize) -> Option<&P> {
+        if offset < self.len() { self.places.get(self.at(offset as u32)) } else { None }
+    }
+
+    #[inline]
     pub(super) fn get_mut(&mut self, offset: usize) -> Option<&mut P> {
         let at = self.at(offset as u32);
         if offset < self.len() { self.places.get_mut(at) } else { None }

@@ -201,6 +201,11 @@ impl Leg {
         })
     }
 
+    /// How many messages have arrived and wait in the session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.session.lock().machine.recv_status(self.key).waiting
+    }
+
     /// Receivers take at the port no longer. Returns the one that waits there, to be woken: it goes to the channel.
     pub(crate) fn recall(&self) -> Option<Waker> {
         self.session.lock().ports.recall(self.key)
