@@ -249,6 +249,7 @@ impl<T> Chan<T> {
                 return got;
             }
             if self.is_direct(state) {
+                state.legs.set_absorbed(false);
                 let waker = wait.as_mut().map(|(waker, place)| (*waker, &mut **place));
                 match self.take_direct(state, scratch, waker) {
                     Direct::Got(got) => return got,
@@ -256,7 +257,7 @@ impl<T> Chan<T> {
                     Direct::Ended => continue,
                     Direct::Empty => {}
                 }
-            } else if state.has_sources() && self.absorb_all(state) {
+            } else if state.has_sources() && self.absorb_rest(state) {
                 continue;
             }
             break;

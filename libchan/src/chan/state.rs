@@ -157,7 +157,8 @@ impl<T> State<T> {
 
     /// Whether messages come only for receivers that wait: the channel's receivers compete with some elsewhere.
     pub(super) fn is_served_on_demand(&self) -> bool {
-        self.legs.sources().iter().any(|source| source.on_demand)
+        // Several sources are of one kind: with capacity 0 all are, else a sole one may be.
+        self.legs.sources().first().is_some_and(|source| source.on_demand)
     }
 
     pub(super) fn is_open(&self) -> bool {
