@@ -21,9 +21,16 @@ pub(crate) struct Args {
     /// certificate` prints it.
     #[arg(long, value_name = "FINGERPRINT")]
     pin: Option<Fingerprint>,
-    /// Believes certificates that lead to one of those in this PEM file, in the place of the platform's.
+    /// Believes certificates that lead to one of those in this file, PEM or DER, in the place of the platform's.
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     root: Option<PathBuf>,
+    /// Shows the certificate in this file, PEM or DER, if the server asks for one. In PEM the chain and the key may stand
+    /// in one file.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The key of --identity, where it stands in a file of its own.
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    key: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args) -> ExitCode {
@@ -60,6 +67,10 @@ fn options(args: &Args) -> DialOptions {
     }
     if let Some(file) = &args.root {
         tls = tls.root(TlsSource::file(file));
+    }
+    if let Some(chain) = &args.identity {
+        let key = args.key.as_ref().unwrap_or(chain);
+        tls = tls.identity(TlsSource::file(chain), TlsSource::file(key));
     }
     let mut session = SessionOptions::new();
     if let Ok(token) = std::env::var(TOKEN) {

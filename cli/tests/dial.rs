@@ -74,6 +74,29 @@ async fn a_certificate_that_was_made_is_believed_by_its_pin_alone() {
 }
 
 #[tokio::test]
+async fn a_client_certificate_lets_in() {
+    let out = folder("identity");
+    let made =
+        libchan(&["certificate", "--out", out.to_str().unwrap(), "127.0.0.1", "client.example"], None).await;
+    assert!(made.status.success(), "{}", text(&made));
+    let pin = String::from_utf8(made.stdout.clone()).unwrap().trim().to_owned();
+    let source = |name: &str| TlsSource::file(out.join(name));
+    let server = TlsServerOptions::new(source("certificate.pem"), source("key.pem"));
+    let tls = TlsServer::new(server.client_root(source("certificate.pem"))).unwrap();
+    let named = |peer: &libchan_transports::Candidate<'_>| match peer.subject() {
+        Some(subject) if subject.dns_names == ["client.example"] => Ok("client".to_owned()),
+        other => Err(Refusal::forbidden(format!("{other:?}"))),
+    };
+    let url = serve("tls://127.0.0.1:0", ListenOptions::default().tls(tls).authorize(named)).await;
+    let without = libchan(&["dial", &url, "--pin", &pin], None).await;
+    assert!(text(&without).contains("--identity"), "{}", text(&without));
+    let (chain, key) = (out.join("certificate.pem"), out.join("key.pem"));
+    let (chain, key) = (chain.to_str().unwrap(), key.to_str().unwrap());
+    let dialed = libchan(&["dial", &url, "--pin", &pin, "--identity", chain, "--key", key], None).await;
+    assert!(dialed.status.success(), "{}", text(&dialed));
+}
+
+#[tokio::test]
 async fn a_token_lets_in_and_a_wrong_one_says_so() {
     let known = |token: &str| match token {
         "sesame" => Ok("alice".to_owned()),

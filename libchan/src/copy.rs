@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use crate::chan::{Place, Slot};
 use crate::error::{RecvError, SendFailure};
+use crate::give_way::poll_budget;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 
@@ -58,7 +59,9 @@ async fn next<T>(from: &Receiver<T>, to: &Sender<T>) -> Result<Option<Slot<T>>, 
     let mut place = CopyPlace { from, place: Place::default() };
     let mut closed = pin!(to.closed());
     poll_fn(|cx| {
+        let budget = ready!(poll_budget(cx));
         if let Poll::Ready(slot) = from.chan().poll_slot(cx.waker(), &mut place.place) {
+            budget.spend_if(true);
             return Poll::Ready(slot.map_err(CopyError::Receive));
         }
         closed.as_mut().poll(cx).map(|closed| Err(CopyError::Send(closed.into())))

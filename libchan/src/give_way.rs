@@ -4,7 +4,8 @@
 //! poll, and everybody else on its thread would wait for that. So an end of a channel and a stream count what went through
 //! them, and for every [`TURN`] of it one call waits for its task to be polled anew, behind the tasks that are ready and what
 //! the runtime's sockets have to say. It does so before it has done anything, and may be dropped then as ever; sends keep their
-//! order. Small messages are not counted. Threads that block give way to nobody.
+//! order. Whatever their size, sends and receives also count against the budget that tokio gives a task for a turn, as those of
+//! tokio's own channels do ([`poll_budget`]). Threads that block give way to nobody.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -12,6 +13,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::task::coop::{self, RestoreOnPending};
 
 /// What is done without giving way, in bytes: as much as the driver does in a turn.
 const TURN: u32 = 128 * 1024;
@@ -25,6 +28,30 @@ thread_local! {
     /// Within a blocking call.
     static BLOCKS: Cell<bool> = const { Cell::new(false) };
     static LINE: Arc<Line> = Arc::default();
+}
+
+/// One operation of what the task may do in this turn; given back when it is dropped, unless it was used.
+pub(crate) struct Budget(Option<RestoreOnPending>);
+
+impl Budget {
+    /// The operation is done if it `is_done`; else it costs nothing.
+    #[inline]
+    pub(crate) fn spend_if(self, is_done: bool) {
+        if let (true, Some(budget)) = (is_done, &self.0) {
+            budget.made_progress();
+        }
+    }
+}
+
+/// Pending if the task has done as much as tokio lets it do in a turn. Outside of a runtime there is no limit.
+#[inline]
+pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<Budget> {
+    match coop::poll_proceed(cx) {
+        Poll::Ready(budget) => Poll::Ready(Budget(Some(budget))),
+        // Nobody would wake the thread.
+        Poll::Pending if BLOCKS.get() => Poll::Ready(Budget(None)),
+        Poll::Pending => Poll::Pending,
+    }
 }
 
 /// What one end of a channel has done that others were not let in for, in bytes. It is a hint: of two tasks that use the same

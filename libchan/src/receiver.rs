@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use serde::de::{Deserialize, Deserializer};
@@ -13,6 +13,7 @@ use crate::attach::{AnyReceiver, Collected};
 use crate::chan::{Chan, Place, Recv};
 use crate::claim::claim_receiver;
 use crate::error::{Closed, RecvError, RemoteError, TryRecvError};
+use crate::give_way::poll_budget;
 use crate::message::Message;
 use crate::sync::block_on;
 
@@ -25,6 +26,9 @@ use crate::sync::block_on;
 ///
 /// A receiver that is sent to a peer and back is not shortened: each crossing leaves a relay, which is one more hop for every
 /// message and one more channel of the session until the channel ends.
+///
+/// A channel that holds its own receiver in a message is a cycle, as with any channel and as with an `Arc` in itself: it is
+/// freed when somebody takes the message or [refuses](Self::close) what is still to come, not when the last handle outside is dropped.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
 }
@@ -85,12 +89,13 @@ impl<T> Receiver<T> {
         self.chan.capacity()
     }
 
-    /// How many messages wait in this process's queue. Those that wait in a session are not counted.
+    /// How many messages have arrived and wait to be taken: in this process's queue, and in the sessions that feed it. What is on
+    /// its way is not counted, nor is a rendezvous `send` that waits.
     pub fn len(&self) -> usize {
         self.chan.len()
     }
 
-    /// Whether none waits in this process's queue.
+    /// Whether none waits to be taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -170,9 +175,11 @@ impl<T> Stream for ReceiverStream<T> {
             return Poll::Ready(None);
         }
         let this = &mut *self;
+        let budget = ready!(poll_budget(cx));
         let mut value = None;
-        let polled = this.receiver.chan.poll_recv(&mut value, cx.waker(), &mut this.place);
-        let result = std::task::ready!(polled.with(value));
+        let polled = this.receiver.chan.poll_recv(&mut value, cx.waker(), &mut this.place).with(value);
+        budget.spend_if(polled.is_ready());
+        let result = ready!(polled);
         this.ended = match &result {
             Ok(value) => value.is_none(),
             Err(error) => error.is_end(),

@@ -1,9 +1,10 @@
 //! The sending end.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
 use serde::de::{Deserialize, Deserializer};
@@ -13,6 +14,7 @@ use crate::attach::{AnySender, Collected};
 use crate::chan::{Chan, Room, Sending, Slot};
 use crate::claim::claim_sender;
 use crate::error::{Closed, RemoteError, SendError, SendFailure, TrySendError};
+use crate::give_way::poll_budget;
 use crate::message::Message;
 use crate::sync::block_on;
 
@@ -40,8 +42,11 @@ impl<T> Sender<T> {
     /// Sends, waiting for room. With capacity 0 it completes when a receiver has taken the value.
     ///
     /// # Cancel safety
-    /// Dropped before it completes, the value is dropped too and nothing is sent; [`reserve`](Self::reserve) keeps
-    /// the value. With capacity 0 and a remote receiver, a message that has left may still be taken.
+    /// Dropped before it completes, the value is dropped too and nothing is sent, also if its room has come meanwhile: that goes
+    /// to the next. [`reserve`](Self::reserve) keeps the value. With capacity 0 this holds until a receiver has taken the value,
+    /// or its message has left for a peer, which may still take it.
+    ///
+    /// A `send` that waits has to be polled for its value to leave. One that is kept and not polled keeps its room, too.
     ///
     /// # Errors
     /// [`SendError`] has the value and the reason: the channel takes no more, the link was lost, the value cannot be
@@ -56,21 +61,26 @@ impl<T> Sender<T> {
     /// not yet its being taken.
     ///
     /// # Errors
-    /// [`TrySendError::Full`] if there is no room now.
+    /// [`TrySendError::Full`] if this side knows of no room now. It is a hint: a remote receiver may have taken messages that its
+    /// side has not told of yet, which it does for several at a time. Use [`reserve`](Self::reserve) to wait for room.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         self.chan.try_send(value)
     }
 
     /// Waits for room and keeps it. Cancel-safe: use this in `select!`. With capacity 0 it waits for a receiver.
     ///
+    /// Do not keep a permit for long: what it keeps is missing from the channel's capacity, and a peer that does not know of it
+    /// may delay what it has to tell of a small channel.
+    ///
     /// # Errors
     /// Why the channel takes no more.
     pub async fn reserve(&self) -> Result<Permit<'_, T>, Closed> {
+        poll_fn(|cx| poll_budget(cx).map(|budget| budget.spend_if(true))).await;
         let mut waiting = match self.chan.begin_reserve()? {
             Room::Kept => return Ok(Permit { chan: &self.chan, used: false }),
             Room::Waits(id) => Reserve { chan: &self.chan, id: Some(id) },
         };
-        std::future::poll_fn(|cx| waiting.poll(cx)).await?;
+        poll_fn(|cx| waiting.poll(cx)).await?;
         Ok(Permit { chan: &self.chan, used: false })
     }
 
@@ -87,7 +97,7 @@ impl<T> Sender<T> {
     /// Completes when the channel takes no more, and says why. Cancel-safe.
     pub async fn closed(&self) -> Closed {
         let mut watch = Watch { chan: &self.chan, ticket: None };
-        std::future::poll_fn(|cx| watch.chan.poll_closed(cx, &mut watch.ticket)).await
+        poll_fn(|cx| watch.chan.poll_closed(cx, &mut watch.ticket)).await
     }
 
     /// Whether the channel takes no more.
@@ -113,9 +123,10 @@ impl<T> Sender<T> {
         block_on(self.send(value))
     }
 
-    /// A [`Sink`] of this sender. Flushing waits for nothing: an accepted message needs no push.
+    /// A [`Sink`] of this sender. Flushing waits for nothing: an accepted message needs no push. Closing the sink drops this
+    /// sender only.
     pub fn into_sink(self) -> SenderSink<T> {
-        SenderSink { sender: self, reserve: None, kept: false }
+        SenderSink { sender: Some(self), reserve: None, kept: false }
     }
 }
 
@@ -228,16 +239,31 @@ impl<'de, T: Message> Deserialize<'de> for Sender<T> {
 }
 
 /// A [`Sink`] of a [`Sender`].
+///
+/// Closing it drops its own sender, as `drop` would: clones of that go on, and the channel ends with the last one. So several
+/// streams may be forwarded into clones of one sender. To end the channel for all of them use [`Sender::close`].
 pub struct SenderSink<T> {
-    sender: Sender<T>,
+    /// `None` once the sink is closed.
+    sender: Option<Sender<T>>,
     reserve: Option<u64>,
     kept: bool,
 }
 
 impl<T> SenderSink<T> {
-    /// The sender again.
-    pub fn into_inner(self) -> Sender<T> {
+    /// The sender again; `None` if the sink was closed.
+    pub fn into_inner(self) -> Option<Sender<T>> {
         self.sender.clone()
+    }
+
+    /// Gives back what room there is, and drops the sender.
+    fn leave(&mut self) {
+        let Some(sender) = self.sender.take() else { return };
+        if let Some(id) = self.reserve.take() {
+            sender.chan.withdraw_reserve(id);
+        }
+        if std::mem::take(&mut self.kept) {
+            sender.chan.unreserve();
+        }
     }
 }
 
@@ -250,18 +276,23 @@ impl<T> Sink<T> for SenderSink<T> {
         if self.kept {
             return Poll::Ready(Ok(()));
         }
-        let id = match self.reserve {
+        let budget = ready!(poll_budget(cx));
+        let this = &mut *self;
+        let Some(sender) = &this.sender else { return Poll::Ready(Err(Closed::BySender.into())) };
+        let id = match this.reserve {
             Some(id) => id,
-            None => match self.sender.chan.begin_reserve()? {
+            None => match sender.chan.begin_reserve()? {
                 Room::Kept => {
-                    self.kept = true;
+                    this.kept = true;
+                    budget.spend_if(true);
                     return Poll::Ready(Ok(()));
                 }
                 Room::Waits(id) => id,
             },
         };
-        self.reserve = Some(id);
-        let result = self.sender.chan.poll_reserve(id, cx);
+        this.reserve = Some(id);
+        let result = sender.chan.poll_reserve(id, cx);
+        budget.spend_if(result.is_ready());
         if result.is_ready() {
             self.reserve = None;
             self.kept = matches!(result, Poll::Ready(Ok(())));
@@ -270,8 +301,10 @@ impl<T> Sink<T> for SenderSink<T> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), SendFailure> {
-        if std::mem::take(&mut self.kept) {
-            return self.sender.chan.send_reserved(value).map_err(SendError::into_reason);
+        if std::mem::take(&mut self.kept)
+            && let Some(sender) = &self.sender
+        {
+            return sender.chan.send_reserved(value).map_err(SendError::into_reason);
         }
         Err(SendFailure::Encode("start_send without poll_ready".to_owned()))
     }
@@ -280,20 +313,15 @@ impl<T> Sink<T> for SenderSink<T> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), SendFailure>> {
-        self.sender.close();
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), SendFailure>> {
+        self.leave();
         Poll::Ready(Ok(()))
     }
 }
 
 impl<T> Drop for SenderSink<T> {
     fn drop(&mut self) {
-        if let Some(id) = self.reserve {
-            self.sender.chan.withdraw_reserve(id);
-        }
-        if self.kept {
-            self.sender.chan.unreserve();
-        }
+        self.leave();
     }
 }
 

@@ -37,6 +37,9 @@ impl Drop for Wakes {
     }
 }
 
+/// For how many calls an empty list keeps its place.
+const KEPT: usize = 64;
+
 /// Calls that wait for the same thing, first come first served. A ticket names a waiting call, and tickets ascend. The
 /// first is kept inline: nearly always it is the only one, and then nothing is allocated.
 #[derive(Default)]
@@ -105,7 +108,16 @@ impl Waiters {
     #[cold]
     fn leave_more(&mut self, ticket: u64) -> bool {
         let at = self.at(ticket);
-        at.zip(self.more.as_mut()).is_some_and(|(at, more)| more.remove(at).is_some())
+        let left = at.zip(self.more.as_mut()).is_some_and(|(at, more)| more.remove(at).is_some());
+        self.give_back();
+        left
+    }
+
+    /// Many may have waited: what their list took is given back once it is empty.
+    fn give_back(&mut self) {
+        if self.more.as_ref().is_some_and(|more| more.is_empty() && more.capacity() > KEPT) {
+            self.more = None;
+        }
     }
 
     /// Where a ticket is behind the first, if it still is.
@@ -119,6 +131,9 @@ impl Waiters {
         let (_, waker) = self.first.take()?;
         if let Some(more) = &mut self.more {
             self.first = more.pop_front();
+            if self.first.is_none() {
+                self.give_back();
+            }
         }
         Some(waker)
     }
@@ -172,6 +187,23 @@ mod tests {
             }
             assert_eq!(waiters.len(), 0);
         }
+    }
+
+    #[test]
+    fn a_burst_is_given_back() {
+        for backwards in [false, true] {
+            let (mut waiters, mut tickets) = waiting(20_000);
+            if backwards {
+                tickets.reverse();
+            }
+            for ticket in tickets {
+                assert!(waiters.leave(ticket));
+            }
+            assert_eq!((waiters.len(), waiters.more.is_none()), (0, true), "backwards {backwards}");
+        }
+        let (mut waiters, _) = waiting(20_000);
+        while waiters.notify_one().is_some() {}
+        assert!(waiters.more.is_none());
     }
 
     #[test]

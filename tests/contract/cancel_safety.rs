@@ -305,7 +305,95 @@ async fn promise_14_a_dropped_copy_has_moved_whole_messages(on: On) {
     assert!(dropped > 5, "only {dropped} copies were dropped");
 }
 
+async fn promise_14_a_send_dropped_after_its_room_came_has_sent_nothing(on: On) {
+    let (a, b) = on.pair().await;
+    let probe = Probe::new(&a, &b).await;
+    for n in [1, 3] {
+        for local in [false, true] {
+            let (sender, receiver) = if local { pipe_with(n) } else { channel::<u32>(&a, &b, n).await };
+            for number in 0..n as u32 {
+                put(&sender, number).await;
+            }
+            let mut dropped = Box::pin(sender.send(100));
+            still_pending(dropped.as_mut()).await;
+            let mut behind = Box::pin(sender.send(200));
+            still_pending(behind.as_mut()).await;
+            assert_eq!(get(&receiver).await, 0);
+            // The room for it has come, and it has not been polled since.
+            probe.settle().await;
+            drop(dropped);
+            soon(behind).await.unwrap();
+            drop(sender);
+            for number in 1..n as u32 {
+                assert_eq!(get(&receiver).await, number);
+            }
+            assert_eq!(get(&receiver).await, 200, "capacity {n}, local {local}");
+            end(&receiver).await;
+        }
+    }
+}
+
+async fn promise_14_a_send_that_is_repeated_in_a_select_is_not_doubled(on: On) {
+    let (a, b) = on.pair().await;
+    for n in [1, 2] {
+        let (sender, receiver) = channel::<u32>(&a, &b, n).await;
+        let taking = tokio::spawn(async move {
+            for number in 0..60 {
+                assert_eq!(get(&receiver).await, number);
+                tokio::task::yield_now().await;
+            }
+            end(&receiver).await;
+        });
+        let mut dropped = 0;
+        for number in 0..60 {
+            let mut patience = 0;
+            loop {
+                let mut sending = pin!(sender.send(number));
+                if let Some(sent) = poll_once(sending.as_mut()).await {
+                    break sent.unwrap();
+                }
+                // Others run, and its room may come, before it is given up. Now and then it is polled again meanwhile.
+                yields().await;
+                patience += 1;
+                if patience > 3 {
+                    break soon(sending).await.unwrap();
+                }
+                dropped += 1;
+            }
+        }
+        assert!(dropped > 0, "nothing was cancelled");
+        drop(sender);
+        soon(taking).await.unwrap();
+    }
+}
+
+/// A future that nobody polls keeps its room, and holds up nobody else and no end.
+async fn promise_14_a_send_that_is_not_polled_holds_up_nobody(on: On) {
+    let (a, b) = on.pair().await;
+    let probe = Probe::new(&a, &b).await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 8).await;
+    for number in 0..8 {
+        put(&sender, number).await;
+    }
+    let mut kept = Box::pin(sender.send(100));
+    still_pending(kept.as_mut()).await;
+    for number in 0..8 {
+        assert_eq!(get(&receiver).await, number);
+    }
+    probe.settle().await;
+    for number in 8..40 {
+        put(&sender, number).await;
+        assert_eq!(get(&receiver).await, number);
+    }
+    sender.close();
+    end(&receiver).await;
+    assert_eq!(soon(kept).await.unwrap_err().value, 100);
+}
+
 libchan_tests::contract! {
+    promise_14_a_send_dropped_after_its_room_came_has_sent_nothing,
+    promise_14_a_send_that_is_repeated_in_a_select_is_not_doubled,
+    promise_14_a_send_that_is_not_polled_holds_up_nobody,
     promise_14_a_dropped_recv_loses_nothing,
     promise_14_a_dropped_recv_passes_its_message_on,
     promise_14_select_over_channels_loses_nothing,

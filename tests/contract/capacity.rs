@@ -228,6 +228,33 @@ async fn promise_02_one_message_taken_makes_room_for_one(on: On) {
     }
 }
 
+async fn promise_02_what_waits_is_counted_wherever_it_waits(on: On) {
+    let (a, b) = on.pair().await;
+    let probe = Probe::new(&a, &b).await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 8).await;
+    assert!(receiver.is_empty());
+    for number in 0..5 {
+        put(&sender, number).await;
+    }
+    probe.settle().await;
+    assert_eq!((receiver.len(), receiver.is_empty()), (5, false));
+    for number in 0..5 {
+        assert_eq!(receiver.len(), 5 - number);
+        assert_eq!(receiver.try_recv(), Ok(number as u32));
+    }
+    assert!(receiver.is_empty());
+    // Several remote senders.
+    let (ship, shipped) = channel(&a, &b, 4).await;
+    let (sender, receiver) = pipe_with::<u32>(8);
+    put(&ship, sender.clone()).await;
+    let away: Sender<u32> = get(&shipped).await;
+    put(&sender, 1).await;
+    put(&away, 2).await;
+    put(&away, 3).await;
+    probe.settle().await;
+    assert_eq!(receiver.len(), 3);
+}
+
 async fn promise_02_a_message_above_every_window_passes(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<Blob>(&a, &b, 1).await;
@@ -282,6 +309,7 @@ libchan_tests::contract! {
     promise_02_several_remote_senders_have_n_each,
     promise_02_with_several_receivers_n_are_held_at_home,
     promise_02_one_message_taken_makes_room_for_one,
+    promise_02_what_waits_is_counted_wherever_it_waits,
     promise_02_a_message_above_every_window_passes,
     promise_02_large_messages_within_a_small_window_flow,
     promise_02_refilling_one_by_one_never_stalls,

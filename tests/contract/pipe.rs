@@ -108,11 +108,12 @@ async fn sends_wait_in_line() {
     }
     // One in the middle gives up.
     drop(waiting.remove(2));
-    for number in [0, 1, 2, 4, 5] {
-        assert_eq!(get(&receiver).await, number);
-    }
-    for sending in waiting {
+    assert_eq!(get(&receiver).await, 0);
+    // The room of each message that is taken is the next one's, and nobody else's.
+    for (number, sending) in [1, 2, 4, 5].into_iter().zip(waiting) {
+        assert!(sender.try_send(9).is_err_and(|error| error.is_full()));
         soon(sending).await.unwrap();
+        assert_eq!(get(&receiver).await, number);
     }
 }
 
@@ -264,6 +265,26 @@ async fn stream_and_sink_adapters() {
     assert_eq!(soon(next).await, Some(Err(RecvError::Remote("error".into()))));
     let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx));
     assert_eq!(soon(next).await, None);
+}
+
+async fn a_closed_sink_leaves_the_other_producers_alone() {
+    let (sender, receiver) = pipe_with::<u32>(4);
+    let mut sink = sender.clone().into_sink();
+    poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx)).await.unwrap();
+    poll_fn(|cx| Pin::new(&mut sink).poll_close(cx)).await.unwrap();
+    // The room that it had kept is free again.
+    for number in 0..4 {
+        sender.try_send(number).unwrap();
+    }
+    let closed = poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx)).await;
+    assert_eq!(closed, Err(SendFailure::Closed(Closed::BySender)));
+    assert!(Pin::new(&mut sink).start_send(9).is_err());
+    assert!(sink.into_inner().is_none());
+    for number in 0..4 {
+        assert_eq!(get(&receiver).await, number);
+    }
+    drop(sender);
+    end(&receiver).await;
 }
 
 async fn dropped_adapters_give_back_what_they_hold() {
@@ -419,6 +440,7 @@ libchan_tests::in_process! {
     a_waker_may_use_its_own_channel,
     stream_and_sink_adapters,
     dropped_adapters_give_back_what_they_hold,
+    a_closed_sink_leaves_the_other_producers_alone,
     errors_say_what_happened_in_words,
     stress_many_short_runs,
 }

@@ -1,12 +1,16 @@
 //! Promise 7 on one thread: who moves much lets the others have their turn in between.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use futures_core::Stream;
+use futures_sink::Sink;
 use libchan_tests::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -32,6 +36,55 @@ fn assert_rises(seen: &[usize], what: &str) {
 
 async fn sessions() -> (Session, Session) {
     On::Unix.pair().await
+}
+
+/// Always ready, and small: as with tokio's own channels the task has its turn taken away now and then.
+#[tokio::test]
+async fn promise_07_others_run_between_small_messages() {
+    const MANY: u32 = 3_000;
+    let (a, b) = sessions().await;
+    let turns = ticks(|| ());
+    for capacity in [4, 64] {
+        for (sender, receiver) in [pipe_with::<u32>(capacity), channel(&a, &b, capacity).await] {
+            let before = turns.load(Relaxed);
+            for number in 0..MANY {
+                sender.send(number).await.unwrap();
+                assert_eq!(receiver.recv().await, Ok(Some(number)));
+            }
+            let between = turns.load(Relaxed);
+            assert!(between > before + 20, "{before} to {between}");
+        }
+        let (sender, receiver) = pipe_with::<u32>(capacity);
+        let before = turns.load(Relaxed);
+        for number in 0..MANY {
+            sender.reserve().await.unwrap().send(number).unwrap();
+            assert_eq!(receiver.try_recv(), Ok(number));
+        }
+        let between = turns.load(Relaxed);
+        assert!(between > before + 20, "{before} to {between}");
+        let (mut sink, mut stream) = (sender.into_sink(), receiver.into_stream());
+        for number in 0..MANY {
+            poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx)).await.unwrap();
+            Pin::new(&mut sink).start_send(number).unwrap();
+            let got = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await;
+            assert_eq!(got, Some(Ok(number)));
+        }
+        assert!(turns.load(Relaxed) > between + 20, "{between} to {}", turns.load(Relaxed));
+    }
+}
+
+/// It never ends, so it must give way.
+#[tokio::test]
+async fn promise_07_others_run_while_a_channel_is_copied_into_itself() {
+    let turns = ticks(|| ());
+    let (sender, receiver) = pipe_with::<u32>(4);
+    put(&sender, 1).await;
+    let copying = tokio::spawn(copy(receiver, sender));
+    let before = turns.load(Relaxed);
+    yields().await;
+    assert!(turns.load(Relaxed) > before + 20);
+    copying.abort();
+    assert!(soon(copying).await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test]

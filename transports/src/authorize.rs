@@ -55,6 +55,14 @@ impl<'a> Candidate<'a> {
         self.headers.unwrap_or_else(|| NONE.get_or_init(http::HeaderMap::new))
     }
 
+    /// Whom the peer's certificate is for; `None` if it showed none. That it is good was verified by the handshake.
+    #[cfg(feature = "_tls")]
+    pub fn subject(&self) -> Option<crate::tls::Subject> {
+        let own = self.info.certificates.as_ref()?.first()?;
+        // What the TLS library has verified can be read; if it could not, it would name nobody.
+        crate::tls::Subject::of(own).ok()
+    }
+
     /// What the peer says of itself in its hello; empty in [`Authorize::link`], which is asked before.
     pub fn metadata(&self) -> &'a Metadata {
         static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();

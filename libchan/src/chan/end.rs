@@ -202,7 +202,7 @@ impl<T> Chan<T> {
         let leg = Leg { session: session.clone(), key };
         let mut state = self.lock();
         if state.legs.source_at(&leg).is_some() {
-            self.absorb_all(&mut state);
+            self.absorb_news(&mut state, &leg);
             state.wake_receivers();
         }
         drop(state);

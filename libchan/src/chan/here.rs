@@ -136,7 +136,7 @@ impl<T> Chan<T> {
                 *waits = None;
                 return Polled::Done;
             }
-            return self.poll_offer(number, waits, waker);
+            return self.poll_waiting_here(number, waits, waker);
         }
         let mut state = lock(&self.state);
         match state.send_here(value, self.capacity, waker, &self.done) {
@@ -156,6 +156,30 @@ impl<T> Chan<T> {
                 self.poll_send_across(value, waits, waker)
             }
         }
+    }
+
+    /// A send that waits for room, which may be kept for it now.
+    fn poll_waiting_here(
+        self: &Arc<Self>,
+        number: Number,
+        waits: &mut Option<Number>,
+        waker: &Waker,
+    ) -> Polled<SendError<T>> {
+        let mut state = lock(&self.state);
+        if !state.is_here() {
+            drop(state);
+            return self.poll_offer(number, waits, waker);
+        }
+        let local = state.local();
+        if !local.queue.accept_if_granted(number.id) {
+            drop(state);
+            return self.poll_offer(number, waits, waker);
+        }
+        let receiver = local.receivers.notify_one();
+        drop(state);
+        *waits = None;
+        wake(receiver);
+        Polled::Done
     }
 
     /// A receive: what was taken is in `value`, which was empty; at the end of the channel it stays so. It is there before
@@ -250,10 +274,10 @@ impl<T> State<T> {
                 done.set(local.queue.done_below());
             }
             place.leave(&mut local.receivers);
-            let more = !local.queue.is_empty();
+            let more = local.queue.may_be_taken(capacity);
             return Received::Taken((sender, if more { local.receivers.notify_one() } else { None }));
         }
-        if !local.queue.is_empty() {
+        if local.queue.may_be_taken(capacity) {
             return Received::Unclear;
         }
         place.wait(&mut local.receivers, waker);

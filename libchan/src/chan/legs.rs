@@ -6,12 +6,16 @@ use std::mem;
 use libchan_proto::Inbox;
 
 use super::in_hand::InHand;
+use super::sources::Sources;
 use super::standing::Standing;
 use crate::session::Leg;
 use crate::spare;
 
 /// The most messages that are taken before they are reported.
 const MOST_OWED: u32 = u16::MAX as u32;
+
+/// For how many messages in a receiver's hand an empty list keeps its place.
+const MOST_KEPT: usize = 64;
 
 /// What ties a channel to sessions.
 #[derive(Default)]
@@ -48,7 +52,7 @@ enum Ends {
 
 #[derive(Default)]
 struct Several {
-    sources: Vec<Source>,
+    sources: Sources,
     sinks: Vec<Sink>,
 }
 
@@ -94,8 +98,28 @@ impl Legs {
     pub(super) fn sources(&self) -> &[Source] {
         match &self.ends {
             Ends::Source(source) => std::slice::from_ref(source),
-            Ends::Several(several) => &several.sources,
+            Ends::Several(several) => several.sources.as_slice(),
             Ends::None | Ends::Sink(_) => &[],
+        }
+    }
+
+    /// The sources, where there are several legs.
+    fn several_sources(&mut self) -> Option<&mut Sources> {
+        match &mut self.ends {
+            Ends::Several(several) => Some(&mut several.sources),
+            _ => None,
+        }
+    }
+
+    /// Whether all that has arrived was moved into the queue, but for what is still to be told of.
+    pub(super) fn is_absorbed(&self) -> bool {
+        matches!(&self.ends, Ends::Several(several) if several.sources.absorbed)
+    }
+
+    /// Notes it, or that there may be more.
+    pub(super) fn set_absorbed(&mut self, absorbed: bool) {
+        if let Some(sources) = self.several_sources() {
+            sources.absorbed = absorbed;
         }
     }
 
@@ -142,20 +166,26 @@ impl Legs {
         let mut several = match mem::take(&mut self.ends) {
             Ends::Several(several) => several,
             Ends::None => Box::default(),
-            Ends::Source(source) => Box::new(Several { sources: vec![source], sinks: Vec::new() }),
-            Ends::Sink(sink) => Box::new(Several { sources: Vec::new(), sinks: vec![sink] }),
+            Ends::Source(source) => {
+                let mut several = Box::<Several>::default();
+                several.sources.push(source);
+                several
+            }
+            Ends::Sink(sink) => Box::new(Several { sources: Sources::default(), sinks: vec![sink] }),
         };
-        several.sources.extend(source);
+        if let Some(source) = source {
+            several.sources.push(source);
+        }
         several.sinks.extend(sink);
         self.ends = Ends::Several(several);
     }
 
     pub(super) fn remove_source(&mut self, leg: &Leg) -> Option<Source> {
-        let at = self.source_at(leg)?;
-        match &mut self.ends {
-            Ends::Several(several) => Some(several.sources.remove(at)),
-            _ => self.take_sources().next(),
+        if let Some(sources) = self.several_sources() {
+            return sources.remove(leg);
         }
+        self.source_at(leg)?;
+        self.take_sources().next()
     }
 
     pub(super) fn remove_sink(&mut self, leg: &Leg) -> Option<Sink> {
@@ -190,7 +220,7 @@ impl Legs {
 
     pub(super) fn take_sources(&mut self) -> impl Iterator<Item = Source> + use<> {
         let (one, more) = match &mut self.ends {
-            Ends::Several(several) => (None, mem::take(&mut several.sources)),
+            Ends::Several(several) => (None, several.sources.take()),
             Ends::Source(_) => match mem::take(&mut self.ends) {
                 Ends::Source(source) => (Some(source), Vec::new()),
                 _ => (None, Vec::new()),
@@ -220,8 +250,17 @@ impl Legs {
         &mut sinks[last]
     }
 
+    /// How many messages have arrived that were not moved into the queue.
+    pub(super) fn waiting(&self) -> usize {
+        let taken = self.inbox.as_ref().map_or(0, |inbox| inbox.len());
+        taken + self.sources().iter().map(|source| source.leg.waiting()).sum::<usize>()
+    }
+
     pub(super) fn source_at(&self, leg: &Leg) -> Option<usize> {
-        self.sources().iter().position(|source| source.leg.is(leg))
+        match &self.ends {
+            Ends::Several(several) => several.sources.at(leg),
+            _ => self.sources().iter().position(|source| source.leg.is(leg)),
+        }
     }
 
     pub(super) fn sink_mut(&mut self, leg: &Leg) -> Option<&mut Sink> {
@@ -229,9 +268,24 @@ impl Legs {
     }
 
     /// Whether the next message from afar is waited for: a large one then goes before those that nobody reads.
-    pub(super) fn await_sources(&self, on: bool) {
+    pub(super) fn await_sources(&mut self, on: bool) {
+        if let Some(sources) = self.several_sources()
+            && mem::replace(&mut sources.awaited, on) == on
+        {
+            // Known to all; a source whose message has arrived is told anew with that.
+            return;
+        }
         for source in self.sources() {
             source.leg.set_awaited(on);
+        }
+    }
+
+    /// The message that was waited for has come from `leg`: so is the next one, if all were told.
+    pub(super) fn await_next(&self, leg: &Leg) {
+        if let Ends::Several(several) = &self.ends
+            && several.sources.awaited
+        {
+            leg.set_awaited(true);
         }
     }
 
@@ -319,7 +373,12 @@ impl Sink {
 
     /// The oldest message was taken.
     pub(super) fn taken(&mut self) -> Option<InHand> {
-        self.in_hand.as_mut()?.pop_front()
+        let hands = self.in_hand.as_mut()?;
+        let taken = hands.pop_front();
+        if hands.is_empty() && hands.capacity() > MOST_KEPT {
+            self.in_hand = None;
+        }
+        taken
     }
 
     pub(super) fn into_in_hand(self) -> VecDeque<InHand> {

@@ -35,6 +35,7 @@ mod relay;
 mod reserve;
 mod ring;
 mod send;
+mod sources;
 mod standing;
 mod state;
 mod travel;
@@ -177,7 +178,8 @@ impl<T> Chan<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().accepted_len()
+        let state = self.lock();
+        state.accepted_len() + state.legs.waiting()
     }
 
     /// One source and only local receivers: they take from the session's inbox without passing the queue.

@@ -19,9 +19,10 @@ impl<T> Chan<T> {
         let mut state = self.lock();
         if state.legs.source_at(&leg).is_some() {
             if self.is_direct(&state) {
+                state.legs.set_absorbed(false);
                 note_starved(&mut state, &leg);
                 state.wake_receiver();
-            } else if self.absorb_all(&mut state) {
+            } else if self.absorb_news(&mut state, &leg) {
                 self.available(&mut state);
             }
             if state.end() != End::Open {
@@ -44,33 +45,57 @@ impl<T> Chan<T> {
         let mut at = 0;
         while let Some(source) = state.legs.sources().get(at) {
             let leg = source.leg.clone();
-            let mut inbox = None;
-            if at == 0 {
-                state.legs.report_owed();
-                inbox = state.legs.inbox.take();
+            any |= self.absorb(state, at, &leg);
+            // One that has ended is gone, and another one stands in its place.
+            at += usize::from(state.legs.sources().get(at).is_some_and(|source| source.leg.is(&leg)));
+        }
+        state.legs.set_absorbed(true);
+        any
+    }
+
+    /// The same where only `leg` has news, unless it is the first look at all of them.
+    pub(super) fn absorb_news(&self, state: &mut Locked<'_, T>, leg: &Leg) -> bool {
+        if !state.legs.is_absorbed() {
+            return self.absorb_all(state);
+        }
+        let Some(at) = state.legs.source_at(leg) else { return false };
+        self.absorb(state, at, leg)
+    }
+
+    /// The same for a receive: whatever comes later is news.
+    pub(super) fn absorb_rest(&self, state: &mut Locked<'_, T>) -> bool {
+        !state.legs.is_absorbed() && self.absorb_all(state)
+    }
+
+    /// Moves what the source at `at`, which is `leg`, has into the queue.
+    fn absorb(&self, state: &mut Locked<'_, T>, at: usize, leg: &Leg) -> bool {
+        let mut any = false;
+        let mut inbox = None;
+        if at == 0 {
+            state.legs.report_owed();
+            inbox = state.legs.inbox.take();
+        }
+        loop {
+            while let Some(message) = inbox.as_mut().and_then(|inbox| inbox.pop()) {
+                any = true;
+                let origin = Origin { leg: leg.clone(), charge: message.charge };
+                let parcel = parcel_of(leg, message, Some(origin));
+                state.local().queue.accept(Slot::Wire(Box::new(parcel)));
             }
-            loop {
-                while let Some(message) = inbox.as_mut().and_then(|inbox| inbox.pop()) {
-                    any = true;
-                    let origin = Origin { leg: leg.clone(), charge: message.charge };
-                    let parcel = parcel_of(&leg, message, Some(origin));
-                    state.local().queue.accept(Slot::Wire(Box::new(parcel)));
+            match leg.refill(&mut inbox, &mut (0, 0), self.capacity == 0, None) {
+                Refill::Messages { .. } => {}
+                Refill::Empty => {
+                    if any {
+                        state.legs.await_next(leg);
+                    }
+                    return any;
                 }
-                match leg.refill(&mut inbox, &mut (0, 0), self.capacity == 0, None) {
-                    Refill::Messages { .. } => {}
-                    Refill::Empty => {
-                        at += 1;
-                        break;
-                    }
-                    Refill::Closed(close) => {
-                        any = true;
-                        self.source_closed(state, &leg, close);
-                        break;
-                    }
+                Refill::Closed(close) => {
+                    self.source_closed(state, leg, close);
+                    return true;
                 }
             }
         }
-        any
     }
 
     /// A source has sent its last.
@@ -103,7 +128,7 @@ impl<T> Chan<T> {
 
     /// Tells on-demand sources how many receivers wait.
     pub(super) fn ask_sources(&self, state: &State<T>) {
-        if !state.legs.sources().iter().any(|source| source.on_demand) {
+        if !state.is_served_on_demand() {
             return;
         }
         let waiting = self.demand(state).saturating_sub(state.accepted_len());

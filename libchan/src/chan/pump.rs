@@ -113,11 +113,10 @@ impl<T> Chan<T> {
         }
     }
 
-    /// The last sink may have gone since a send found no room: its message is for a receiver here now.
+    /// The last sink may have gone since a send found no room: there may be some now.
     fn admit_here(&self, mut state: Locked<'_, T>) {
         if state.is_open() && state.has_waiting() {
-            state.admit(self.capacity);
-            state.wake_receiver();
+            state.grant(self.capacity);
         }
     }
 
@@ -126,11 +125,11 @@ impl<T> Chan<T> {
         if state.is_refused() {
             return None;
         }
-        state.admit(self.capacity);
+        state.grant(self.capacity);
         if state.has_waiting() && self.capacity > 0 {
             // Room may have come before there was a watch: so it is looked for again.
             state.watch_sinks();
-            state.admit(self.capacity);
+            state.grant(self.capacity);
         }
         if state.accepted_len() == 0 && !(self.capacity == 0 && state.has_offered()) {
             return None;
@@ -360,7 +359,8 @@ impl<T> Chan<T> {
 
     /// Nothing can go now: lets direct sends pass again, serves local receivers, ends the sinks at the end.
     fn rest(&self, state: &mut Locked<'_, T>) {
-        if state.has_queued() {
+        let may_be_taken = state.may_be_taken(self.capacity);
+        if may_be_taken {
             state.wake_receiver();
         }
         if self.capacity == 0 || state.has_sources() {
@@ -369,13 +369,13 @@ impl<T> Chan<T> {
         }
         self.admit_reserve(state);
         self.ask_sources(state);
-        if state.has_queued() {
+        if may_be_taken {
             return;
         }
         state.legs.await_sources(true);
         if !matches!(state.end(), End::Open | End::Tentative) {
             self.end_sinks(state);
-        } else if state.reserved() == 0 {
+        } else if state.reserved() == 0 && !state.has_queued() {
             state.hold_direct(false);
         }
     }

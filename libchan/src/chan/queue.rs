@@ -1,9 +1,10 @@
 //! The queue of one channel: messages that were accepted, and sends that wait for room.
 //!
-//! One structure covers every capacity. A waiting send leaves its value here, so that a receiver takes it without
-//! a round trip through the sender's task; for a rendezvous (capacity 0) nothing is ever accepted before it is
-//! taken, so a receiver takes straight from the waiting sends. Nothing here locks, wakes or encodes: the channel
-//! does, and wakers are handed out for the caller to wake after it has unlocked.
+//! One structure covers every capacity. A waiting send leaves its value here. When there is room it is *granted*: the room is
+//! kept for it, and its value is accepted when the send is polled, for one that is dropped before that has sent nothing. For a
+//! rendezvous (capacity 0) nothing is ever accepted before it is taken: a receiver takes straight from the waiting sends,
+//! without a round trip through the sender's task. Nothing here locks, wakes or encodes: the channel does, and wakers are
+//! handed out for the caller to wake after it has unlocked.
 
 use std::mem;
 use std::task::Waker;
@@ -81,8 +82,10 @@ impl<T> Waiting<T> {
 
 /// How a waiting send stands.
 pub(crate) enum Standing<T> {
-    /// Accepted (capacity 0: taken); for `reserve`: room is kept.
+    /// Accepted before (capacity 0: taken).
     Done,
+    /// Accepted now. The value, if it went on in its encoded form, is to be dropped after unlocking.
+    Accepted(Option<T>),
     Waits,
     Failed(T, SendFailure),
 }
@@ -91,20 +94,29 @@ pub(crate) struct Queue<T> {
     accepted: Ring<Held<T>>,
     waiting: Ring<Waiting<T>>,
     next_id: u64,
-    /// Room that permits hold.
+    /// Room that permits hold, and granted sends.
     reserved: u32,
+    /// How many of `waiting`, from the first on, are sends that room is kept for.
+    granted: u32,
     /// How many of `accepted` came from remote senders: their room is counted where they were sent.
     absorbed: u32,
 }
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { accepted: Ring::new(), waiting: Ring::new(), next_id: 0, reserved: 0, absorbed: 0 }
+        Self { accepted: Ring::new(), waiting: Ring::new(), next_id: 0, reserved: 0, granted: 0, absorbed: 0 }
     }
 
+    /// Nothing was accepted and nobody waits.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.accepted.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether a receiver may find something: a send that only has room kept for it is not yet there.
+    #[inline]
+    pub(crate) fn may_be_taken(&self, capacity: u32) -> bool {
+        !self.accepted.is_empty() || (capacity == 0 && !self.waiting.is_empty())
     }
 
     pub(crate) fn accepted_len(&self) -> usize {
@@ -119,14 +131,21 @@ impl<T> Queue<T> {
         self.absorbed
     }
 
+    /// Whether sends or reserves wait for room.
+    #[inline]
     pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.len() > self.granted as usize
+    }
+
+    /// Whether calls wait for anything, be it only to be polled.
+    pub(crate) fn has_calls(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether a send would be accepted now; `outside` messages of this channel are elsewhere and not taken.
     #[inline]
     pub(crate) fn has_room(&self, capacity: u32, outside: u32) -> bool {
-        self.waiting.is_empty() && self.free(capacity, outside)
+        !self.has_waiting() && self.free(capacity, outside)
     }
 
     #[inline]
@@ -204,17 +223,11 @@ impl<T> Queue<T> {
     /// Takes the next value into `to` if that concerns nobody but the send it completes, whose waker is the answer.
     #[inline]
     pub(crate) fn pop_value(&mut self, capacity: u32, to: &mut Option<T>) -> Option<Waker> {
-        let Some(first) = self.waiting.first_mut() else {
-            self.pop_held(to);
-            return None;
-        };
+        if capacity > 0 || !self.accepted.is_empty() {
+            return if self.pop_held(to) && self.has_waiting() { self.grant_next(capacity, 0) } else { None };
+        }
+        let first = self.waiting.first_mut()?;
         if !matches!(first.stage, Stage::Offered) {
-            return None;
-        }
-        if !self.accepted.is_empty() {
-            return if self.pop_held(to) { self.admit_first(capacity) } else { None };
-        }
-        if capacity > 0 {
             return None;
         }
         fill(to, &mut first.value);
@@ -234,16 +247,49 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Accepts the first waiting send, which has a value, if there is room: what one taken message can give.
-    fn admit_first(&mut self, capacity: u32) -> Option<Waker> {
-        if !self.free(capacity, 0) {
+    /// Keeps room for the first call that waits for it, if there is any.
+    fn grant_next(&mut self, capacity: u32, outside: u32) -> Option<Waker> {
+        if !self.free(capacity, outside) {
             return None;
         }
-        let waiting = self.waiting.first_mut()?;
-        fill(&mut self.accepted.push().value, &mut waiting.value);
+        let at = self.granted as usize;
+        let waiting = self.waiting.get_mut(at)?;
+        self.reserved += 1;
         let waker = waiting.waker.take();
-        self.waiting.pop_emptied();
+        if waiting.is(&Stage::Reserve) {
+            // It has no value: the room is all it wanted.
+            self.waiting.remove(at);
+        } else {
+            self.granted += 1;
+        }
         waker
+    }
+
+    /// Accepts the send at `at`, which room is kept for. The value, if it goes on in its encoded form, is the answer.
+    fn accept_granted(&mut self, at: usize) -> Option<T> {
+        let mut waiting = self.remove_at(at)?;
+        match waiting.stage {
+            Stage::Encoded(parcel) => {
+                self.accepted.push().put(Slot::Wire(parcel));
+                waiting.value
+            }
+            _ => {
+                fill(&mut self.accepted.push().value, &mut waiting.value);
+                None
+            }
+        }
+    }
+
+    /// Accepts the send `id` if room is kept for it and its value is here as it is.
+    #[inline]
+    pub(crate) fn accept_if_granted(&mut self, id: u64) -> bool {
+        match self.waiting.first() {
+            Some(first) if first.id == id && self.granted > 0 && first.is(&Stage::Offered) => {
+                self.accept_granted(0);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the value of the first waiting send and completes that send: capacity 0 only.
@@ -258,21 +304,10 @@ impl<T> Queue<T> {
         self.waiting.iter().any(|waiting| waiting.is(&Stage::Offered))
     }
 
-    /// Accepts waiting sends while there is room. Values that are accepted in their encoded form go to `spent`, to be dropped
-    /// after unlocking.
-    pub(crate) fn admit(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes, spent: &mut Vec<T>) {
-        while self.free(capacity, outside) {
-            let Some(mut waiting) = self.waiting.remove(0) else { return };
-            wakes.push(waiting.waker);
-            match waiting.stage {
-                Stage::Offered => fill(&mut self.accepted.push().value, &mut waiting.value),
-                Stage::Encoded(parcel) => {
-                    self.accepted.push().put(Slot::Wire(parcel));
-                    spent.extend(waiting.value);
-                }
-                Stage::Reserve => self.reserved += 1,
-                _ => {}
-            }
+    /// Keeps room for waiting calls while there is any.
+    pub(crate) fn grant(&mut self, capacity: u32, outside: u32, wakes: &mut Wakes) {
+        while self.has_waiting() && self.free(capacity, outside) {
+            wakes.push(self.grant_next(capacity, outside));
         }
     }
 
@@ -367,6 +402,11 @@ impl<T> Queue<T> {
         let undecided = closed && waiting.is(&Stage::Out);
         let refused = refused.filter(|_| !undecided);
         let failed = matches!(waiting.stage, Stage::Failed(_));
+        if refused.is_none() && !failed && self.is_granted(id) {
+            let at = self.waiting.find(&id, |waiting| waiting.id);
+            return Standing::Accepted(at.and_then(|at| self.accept_granted(at)));
+        }
+        let Some(waiting) = self.find(id) else { return Standing::Done };
         if failed || (refused.is_some() && waiting.value.is_some()) {
             let Some(Waiting { stage, value: Some(value), .. }) = self.remove(id) else {
                 return Standing::Done;
@@ -440,8 +480,23 @@ impl<T> Queue<T> {
         self.waiting.get_mut(at)
     }
 
+    /// Whether room is kept for the send `id`.
+    fn is_granted(&self, id: u64) -> bool {
+        let Some(last) = self.granted.checked_sub(1) else { return false };
+        self.waiting.get(last as usize).is_some_and(|last| id <= last.id)
+    }
+
     fn remove(&mut self, id: u64) -> Option<Waiting<T>> {
         let at = self.waiting.find(&id, |waiting| waiting.id)?;
+        self.remove_at(at)
+    }
+
+    /// Takes a call out; room that was kept for it is free.
+    fn remove_at(&mut self, at: usize) -> Option<Waiting<T>> {
+        if at < self.granted as usize {
+            self.granted -= 1;
+            self.reserved -= 1;
+        }
         self.waiting.remove(at)
     }
 }

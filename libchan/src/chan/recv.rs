@@ -16,6 +16,7 @@ use super::state::{End, Local, Locked, State};
 use crate::attach::{Attached, Ends, Unclaimed};
 use crate::codec::AnyCodec;
 use crate::error::{RecvError, TryRecvError};
+use crate::give_way::poll_budget;
 use crate::message::Arrived;
 use crate::parcel::{Parcel, PayloadBytes, flaw_error};
 use crate::scratch::Scratch;
@@ -178,7 +179,8 @@ impl<T> Chan<T> {
             // Every receiver that waits is to see the end, not only the one that found it.
             state.wake_receivers();
         } else if state.waiting_receivers() > 0
-            && (state.has_queued() || state.legs.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()))
+            && (state.may_be_taken(self.capacity)
+                || state.legs.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()))
         {
             state.wake_receiver();
         } else if state.waiting_receivers() > 0 {
@@ -257,6 +259,7 @@ impl<T> Chan<T> {
                 return got;
             }
             if self.is_direct(state) {
+                state.legs.set_absorbed(false);
                 let waker = wait.as_mut().map(|(waker, place)| (*waker, &mut **place));
                 match self.take_direct(state, scratch, waker) {
                     Direct::Got(got) => return got,
@@ -264,7 +267,7 @@ impl<T> Chan<T> {
                     Direct::Ended => continue,
                     Direct::Empty => {}
                 }
-            } else if state.has_sources() && self.absorb_all(state) {
+            } else if state.has_sources() && self.absorb_rest(state) {
                 continue;
             }
             break;
@@ -297,7 +300,7 @@ impl<T> Chan<T> {
             }
             self.ask_sources(state);
         }
-        state.admit(self.capacity);
+        state.grant(self.capacity);
         Some(match slot {
             Slot::Value(value) => Got::Value(value),
             Slot::Wire(mut parcel) => {
@@ -467,8 +470,11 @@ impl<T> Future for Recv<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let budget = ready!(poll_budget(cx));
         let mut value = None;
-        this.chan.poll_recv(&mut value, cx.waker(), &mut this.place).with(value)
+        let polled = this.chan.poll_recv(&mut value, cx.waker(), &mut this.place);
+        budget.spend_if(!matches!(polled, Polled::Waits));
+        polled.with(value)
     }
 }
 

@@ -60,11 +60,7 @@ impl<T> Chan<T> {
     pub(crate) fn unreserve(self: &Arc<Self>) {
         let mut state = self.lock();
         state.local().queue.unreserve();
-        let before = state.accepted_len();
-        state.admit(self.capacity);
-        if state.accepted_len() > before {
-            state.wake_receiver();
-        }
+        state.grant(self.capacity);
         self.admit_reserve(&mut state);
         drop(state);
         self.pump();

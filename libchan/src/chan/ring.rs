@@ -13,6 +13,8 @@ pub(super) trait Place {
 }
 
 const FIRST: usize = 2;
+/// What an emptied ring keeps at the most, in bytes: a burst of more is given back, and then grows again in few steps.
+const KEPT: usize = 32 * 1024;
 
 pub(super) struct Ring<P> {
     /// None or a power of two. Those that are not between the first and the last are empty.
@@ -22,6 +24,13 @@ pub(super) struct Ring<P> {
 }
 
 impl<P: Place> Ring<P> {
+    /// The largest power of two of places that fits, or the first two.
+    const MOST_KEPT: usize = {
+        let size = if size_of::<P>() == 0 { 1 } else { size_of::<P>() };
+        let fit = KEPT / size;
+        if fit > FIRST { 1 << fit.ilog2() } else { FIRST }
+    };
+
     pub(super) const fn new() -> Self {
         Self { places: Vec::new(), head: 0, len: 0 }
     }
@@ -54,6 +63,11 @@ impl<P: Place> Ring<P> {
     }
 
     #[inline]
+    pub(super) fn get(&self, offset: usize) -> Option<&P> {
+        if offset < self.len() { self.places.get(self.at(offset as u32)) } else { None }
+    }
+
+    #[inline]
     pub(super) fn get_mut(&mut self, offset: usize) -> Option<&mut P> {
         let at = self.at(offset as u32);
         if offset < self.len() { self.places.get_mut(at) } else { None }
@@ -82,6 +96,9 @@ impl<P: Place> Ring<P> {
     pub(super) fn pop_emptied(&mut self) {
         self.head = self.head.wrapping_add(1);
         self.len -= 1;
+        if self.len == 0 && self.places.len() > Self::MOST_KEPT {
+            self.give_back();
+        }
     }
 
     /// Takes one out, and closes the gap.
@@ -100,6 +117,9 @@ impl<P: Place> Ring<P> {
                 self.places.swap(to, from);
             }
             self.len = last;
+            if last == 0 && self.places.len() > Self::MOST_KEPT {
+                self.give_back();
+            }
         }
         Some(taken)
     }
@@ -141,6 +161,15 @@ impl<P: Place> Ring<P> {
         if self.len as usize == self.places.len() {
             self.grow();
         }
+    }
+
+    /// It is empty, and was much larger than it need be. Places hold nothing, so nothing is dropped but memory.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&mut self) {
+        self.places.truncate(Self::MOST_KEPT);
+        self.places.shrink_to_fit();
+        self.head = 0;
     }
 
     #[cold]
@@ -198,6 +227,40 @@ mod tests {
             assert!(ring.iter_mut().map(|place| *place).eq(deque.iter().copied().map(Some)));
         }
         assert!(ring.places.len() > FIRST, "it has grown");
+    }
+
+    #[test]
+    fn a_burst_is_given_back() {
+        let mut ring: Ring<Option<u32>> = Ring::new();
+        for round in 0..3 {
+            for value in 0..100_000 {
+                *ring.push() = Some(value);
+            }
+            assert!(ring.places.len() >= 100_000);
+            for value in 0..100_000 {
+                let taken = if round == 1 {
+                    ring.remove(0).flatten()
+                } else {
+                    ring.first_mut().and_then(Option::take)
+                };
+                assert_eq!(taken, Some(value));
+                if round != 1 {
+                    ring.pop_emptied();
+                }
+            }
+            assert!(ring.is_empty());
+            assert!(ring.places.capacity() * size_of::<Option<u32>>() <= KEPT);
+        }
+        // What is used again and again is kept.
+        for _ in 0..3 {
+            for value in 0..256 {
+                *ring.push() = Some(value);
+            }
+            while ring.first_mut().and_then(Option::take).is_some() {
+                ring.pop_emptied();
+            }
+            assert!(ring.places.len() >= 256);
+        }
     }
 
     #[test]

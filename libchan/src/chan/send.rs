@@ -15,6 +15,7 @@ use super::state::{Locked, State};
 use crate::attach::Attached;
 use crate::codec::AnyCodec;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
+use crate::give_way::poll_budget;
 use crate::message::Encoded;
 use crate::parcel::{Parcel, PayloadBytes};
 use crate::scratch::Scratch;
@@ -33,7 +34,7 @@ pub(super) enum Begun<T> {
 impl<T> Chan<T> {
     /// A send that the short ways leave to the general one.
     pub(super) fn poll_begun(
-        &self,
+        self: &Arc<Self>,
         begun: Begun<T>,
         waits: &mut Option<Number>,
         waker: &Waker,
@@ -108,7 +109,7 @@ impl<T> Chan<T> {
         drop(state);
         match self.begin_send(value) {
             Begun::Done(result) => result.map_err(TrySendError::Failed),
-            Begun::Waits(id) => match self.withdraw(id) {
+            Begun::Waits(id) => match self.finish_or_withdraw(id) {
                 Some(value) => Err(TrySendError::Full(value)),
                 None => Ok(()),
             },
@@ -286,7 +287,7 @@ impl<T> Chan<T> {
     // ---- sends that wait
 
     pub(super) fn poll_offer(
-        &self,
+        self: &Arc<Self>,
         number: Number,
         waits: &mut Option<Number>,
         waker: &Waker,
@@ -300,13 +301,66 @@ impl<T> Chan<T> {
         match standing {
             Standing::Done => Polled::Done,
             Standing::Waits => Polled::Waits,
-            Standing::Failed(value, why) => Polled::failed(SendError::new(value, why)),
+            Standing::Accepted(spent) => {
+                self.serve_spent(state, spent);
+                Polled::Done
+            }
+            Standing::Failed(value, why) => {
+                self.pass_room_on(state);
+                Polled::failed(SendError::new(value, why))
+            }
+        }
+    }
+
+    /// As [`serve`](Self::serve). What is left of the value, if it went on encoded, goes before the pump binds what is in it: a
+    /// receiver that is still in the value is not a sole one.
+    fn serve_spent(self: &Arc<Self>, mut state: Locked<'_, T>, spent: Option<T>) {
+        let pump = self.available(&mut state);
+        drop(state);
+        drop(spent);
+        if pump {
+            self.pump();
+        }
+    }
+
+    /// A send goes that room may have been kept for: the next one gets it. With capacity 0 there is none.
+    fn pass_room_on(self: &Arc<Self>, mut state: Locked<'_, T>) {
+        if self.capacity == 0 {
+            return;
+        }
+        state.grant(self.capacity);
+        // Until now the kept room held up direct sends, or the end.
+        let pump = state.has_sinks();
+        drop(state);
+        if pump {
+            self.pump();
         }
     }
 
     /// The send `id` is dropped; its value, if it never left.
-    fn withdraw(&self, id: u64) -> Option<T> {
-        self.lock().local().queue.withdraw(id).ok().flatten()
+    fn withdraw(self: &Arc<Self>, id: u64) -> Option<T> {
+        let mut state = self.lock();
+        let value = state.local().queue.withdraw(id).ok().flatten();
+        self.pass_room_on(state);
+        value
+    }
+
+    /// The send `id` does not wait: it is accepted if room is kept for it, else its value comes back.
+    fn finish_or_withdraw(self: &Arc<Self>, id: u64) -> Option<T> {
+        let mut state = self.lock();
+        let refused = state.send_failure();
+        match state.local().queue.poll(id, Waker::noop(), refused) {
+            Standing::Accepted(spent) => {
+                self.serve_spent(state, spent);
+                None
+            }
+            Standing::Done => None,
+            Standing::Failed(value, _) => Some(value),
+            Standing::Waits => {
+                drop(state);
+                self.withdraw(id)
+            }
+        }
     }
 }
 
@@ -404,11 +458,14 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let budget = ready!(poll_budget(cx));
         if this.value.is_some() {
             let (chan, gave_way) = (this.chan, &mut this.gave_way);
             ready!(chan.effort.poll_turn_in_order(gave_way, cx.waker(), || chan.lock().has_queued()));
         }
-        this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker()).with(())
+        let polled = this.chan.poll_send(&mut this.value, &mut this.waits, cx.waker());
+        budget.spend_if(!matches!(polled, Polled::Waits));
+        polled.with(())
     }
 }
 

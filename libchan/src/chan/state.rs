@@ -85,6 +85,11 @@ impl<T> State<T> {
         self.local.as_ref().is_some_and(|local| local.queue.has_waiting())
     }
 
+    /// Whether a receiver may find something in the queue.
+    pub(super) fn may_be_taken(&self, capacity: u32) -> bool {
+        self.local.as_ref().is_some_and(|local| local.queue.may_be_taken(capacity))
+    }
+
     pub(super) fn accepted_len(&self) -> usize {
         self.local.as_ref().map_or(0, |local| local.queue.accepted_len())
     }
@@ -133,7 +138,7 @@ impl<T> State<T> {
     /// Nobody waits here for anything.
     fn is_quiet(&self) -> bool {
         self.local.as_deref().is_none_or(|local| {
-            !local.queue.has_waiting() && local.receivers.len() == 0 && local.watchers.len() == 0
+            !local.queue.has_calls() && local.receivers.len() == 0 && local.watchers.len() == 0
         })
     }
 
@@ -152,7 +157,8 @@ impl<T> State<T> {
 
     /// Whether messages come only for receivers that wait: the channel's receivers compete with some elsewhere.
     pub(super) fn is_served_on_demand(&self) -> bool {
-        self.legs.sources().iter().any(|source| source.on_demand)
+        // Several sources are of one kind: with capacity 0 all are, else a sole one may be.
+        self.legs.sources().first().is_some_and(|source| source.on_demand)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -291,8 +297,6 @@ pub(super) struct Locked<'a, T> {
     // Dropped in this order: nobody is woken under the lock.
     state: MutexGuard<'a, State<T>>,
     wakes: Wakes,
-    /// Values that went on in their encoded form.
-    spent: Vec<T>,
     starts: Starts,
 }
 
@@ -340,12 +344,12 @@ impl<'a, T> Locked<'a, T> {
         }
     }
 
-    /// Accepts waiting sends while there is room.
-    pub(super) fn admit(&mut self, capacity: u32) {
-        if self.state.has_waiting() {
+    /// Keeps room for waiting calls while there is any.
+    pub(super) fn grant(&mut self, capacity: u32) {
+        if self.state.has_waiting() && self.state.is_open() {
             let outside = self.state.outside();
             if let Some(local) = self.state.local.as_deref_mut() {
-                local.queue.admit(capacity, outside, &mut self.wakes, &mut self.spent);
+                local.queue.grant(capacity, outside, &mut self.wakes);
             }
         }
     }
@@ -354,7 +358,7 @@ impl<'a, T> Locked<'a, T> {
 impl<'a, T> From<MutexGuard<'a, State<T>>> for Locked<'a, T> {
     #[inline]
     fn from(state: MutexGuard<'a, State<T>>) -> Self {
-        Self { state, wakes: Wakes::default(), spent: Vec::new(), starts: Starts::default() }
+        Self { state, wakes: Wakes::default(), starts: Starts::default() }
     }
 }
 

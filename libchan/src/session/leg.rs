@@ -23,6 +23,8 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub(crate) fn is(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        steps::one();
         self.key == other.key && Arc::ptr_eq(&self.session, &other.session)
     }
 
@@ -139,6 +141,8 @@ impl Leg {
         rendezvous: bool,
         wait: Option<(&Waker, &mut Option<Parked>)>,
     ) -> Refill {
+        #[cfg(test)]
+        steps::one();
         let mut spare = inbox.take().or_else(spare::take);
         self.session.quiet(|state| {
             if *owed != (0, 0) {
@@ -201,6 +205,11 @@ impl Leg {
         })
     }
 
+    /// How many messages have arrived and wait in the session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.session.lock().machine.recv_status(self.key).waiting
+    }
+
     /// Receivers take at the port no longer. Returns the one that waits there, to be woken: it goes to the channel.
     pub(crate) fn recall(&self) -> Option<Waker> {
         self.session.lock().ports.recall(self.key)
@@ -226,6 +235,8 @@ impl Leg {
 
     /// Whether somebody waits for the next message.
     pub(crate) fn set_awaited(&self, on: bool) {
+        #[cfg(test)]
+        steps::one();
         self.session.quiet(|state| state.machine.set_awaited(self.key, on));
     }
 
@@ -286,5 +297,23 @@ impl State {
             self.active -= 1;
         }
         port
+    }
+}
+
+/// How often legs are looked at one by one: what a channel with many of them must not do for each message.
+#[cfg(test)]
+pub(crate) mod steps {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn one() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    pub(crate) fn take() -> u64 {
+        COUNT.take()
     }
 }

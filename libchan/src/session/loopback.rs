@@ -53,6 +53,15 @@ pub(crate) fn connect(from: Arc<dyn AnyChan>, to: Arc<dyn AnyChan>) {
     to.adopt_source(Leg { session: right, key: right_key }, false);
 }
 
+/// A session whose peer is silent.
+#[cfg(test)]
+pub(crate) fn with_silent_peer() -> Arc<Shared> {
+    let (mut left, mut right) =
+        (machine(libchan_proto::Role::Dialer), machine(libchan_proto::Role::Acceptor));
+    exchange(&mut left, &mut right);
+    side(left, &Arc::new(Mutex::default()), &Arc::new(Mutex::default()))
+}
+
 fn machine(role: libchan_proto::Role) -> Machine {
     // Descriptors are moved as what they are, which the default allows.
     let limits = Limits::default();

@@ -32,6 +32,8 @@ pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
 pub(crate) use self::leg::{Leg, link_is_gone};
+#[cfg(test)]
+pub(crate) use self::leg::steps;
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
 pub(crate) use self::port::Parked;

@@ -29,6 +29,7 @@ mod link;
 mod provider;
 mod server;
 mod source;
+mod subject;
 mod verify;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use self::link::TlsLink;
 pub(crate) use self::link::peer_info;
 pub use self::server::{TlsServer, TlsServerOptions};
 pub use self::source::TlsSource;
+pub use self::subject::{Subject, SubjectError};
 use crate::authorize::Gate;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};

@@ -21,7 +21,8 @@ enum Kind {
 }
 
 impl TlsSource {
-    /// A PEM file; it is read when the options are put to use, and again at a reload.
+    /// A file, PEM or DER: a file with a line that begins `-----BEGIN` is PEM, any other is DER and holds exactly one
+    /// certificate, key or list. It is read when the options are put to use, and again at a reload.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
     }
@@ -38,9 +39,24 @@ impl TlsSource {
 
     /// Every certificate, in order; at least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+        match self.binary()? {
+            Some(bytes) => Ok(vec![CertificateDer::from(bytes)]),
+            None => self.sections("certificate"),
+        }
+    }
+
+    /// What is DER, by what its user said or by how a file looks.
+    fn binary(&self) -> Result<Option<Vec<u8>>, TlsConfigError> {
+        const BEGIN: &[u8] = b"-----BEGIN";
         match &self.0 {
-            Kind::Der(bytes) => Ok(vec![CertificateDer::from(bytes.to_vec())]),
-            _ => self.sections("certificate"),
+            Kind::Der(bytes) => Ok(Some(bytes.to_vec())),
+            Kind::Pem(_) => Ok(None),
+            Kind::File(_) => {
+                let bytes = self.text()?;
+                let is_pem = bytes.windows(BEGIN.len()).any(|window| window == BEGIN);
+                // Every DER of ours is a SEQUENCE: what is neither is better explained as bad PEM.
+                Ok((!is_pem && bytes.first() == Some(&0x30)).then(|| bytes.to_vec()))
+            }
         }
     }
 
@@ -48,16 +64,16 @@ impl TlsSource {
     pub(super) fn revocation_lists(
         &self,
     ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsConfigError> {
-        match &self.0 {
-            Kind::Der(bytes) => Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]),
-            _ => self.sections("revocation list"),
+        match self.binary()? {
+            Some(bytes) => Ok(vec![CertificateRevocationListDer::from(bytes)]),
+            None => self.sections("revocation list"),
         }
     }
 
     /// The first private key.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
-        if let Kind::Der(bytes) = &self.0 {
-            let key = PrivateKeyDer::try_from(bytes.to_vec());
+        if let Some(bytes) = self.binary()? {
+            let key = PrivateKeyDer::try_from(bytes);
             return key.map_err(|why| TlsConfigError::BadKey(why.to_owned()));
         }
         let text = self.text()?;

@@ -130,3 +130,25 @@ async fn development_certificates() {
     assert!(matches!(error, TlsError::WrongName { .. }), "{error:?}");
     assert!(DevCertificate::new(["snow☃"]).is_err());
 }
+
+/// A file may be DER as well as PEM: certificates, keys and lists as they come out of other tools.
+#[tokio::test]
+async fn files_may_be_der() {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let scratch = Scratch::new();
+    let authority = Authority::new("root");
+    let issued = authority.issue();
+    let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(scratch.path(name), bytes).unwrap();
+        TlsSource::file(scratch.path(name))
+    };
+    let options =
+        TlsServerOptions::new(write("certificate.der", &certificate), write("key.der", key.secret_der()));
+    let client = TlsClientOptions::new().root(authority.root()).server_name("localhost");
+    let (one, other) = united(TlsServer::new(options).unwrap(), client).await;
+    talk(&one, &other).await;
+}
