@@ -74,7 +74,7 @@ pub use self::fd::Fd;
 pub use self::link::{Link, LinkInfo, LinkReader, LinkWriter, PeerCredentials};
 pub use self::message::Message;
 pub use self::pipe::{pipe, pipe_with};
-pub use self::raw::Raw;
+pub use self::raw::{EndKind, Raw};
 pub use self::receiver::{Receiver, ReceiverStream};
 pub use self::sender::{Permit, Sender, SenderSink};
 pub use self::session::{Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions};

@@ -24,7 +24,7 @@
 //!   serde's `flatten`, an `Option` field of `None` inside the flattened struct may arrive as `Some`. In one process, and over
 //!   `mem:`, values are not encoded and arrive as they are.
 //! * `json` has no NaN and no infinity: they are refused when sent. Bytes are arrays of numbers in it, and map keys text.
-//! * Ends are found by types that have a place for them. A field of `serde_json::Value` drops them.
+//! * Ends are found by types that have a place for them. A field of `serde_json::Value` drops them; use [`Value`].
 //! * A `Vec<u8>` is a sequence of numbers to serde: up to twice its size, and slow. Annotate it `#[serde(with =
 //!   "serde_bytes")]`, or make it [`bytes::Bytes`] with [`libchan::uncopied`](crate::uncopied) where it is large.
 //! * `postcard` writes neither names nor types. Serde's `flatten` fails when sent; `untagged`, `tag = ".."` and
@@ -82,6 +82,7 @@ mod raw;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod value;
 #[cfg(feature = "xml")]
 mod xml;
 
@@ -93,6 +94,7 @@ pub use placeholder::Placeholder;
 pub(crate) use placeholder::{deserialize_index, serialize_index};
 #[cfg(feature = "protobuf")]
 pub use protobuf::Proto;
+pub use value::Value;
 
 /// The global id of a codec, named by every message.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
