@@ -1,5 +1,6 @@
 //! The contract (DESIGN section 4) as tests: one source, run over every transport on both runtimes.
 
+mod acceptors;
 mod authorize;
 mod blocking;
 mod cancel_safety;
@@ -23,6 +24,7 @@ mod relays;
 mod rendezvous;
 mod session_end;
 mod streams;
+mod traps;
 mod travelling;
 mod turns;
 mod values;

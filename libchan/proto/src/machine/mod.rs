@@ -11,6 +11,7 @@ mod input;
 pub(crate) mod large;
 mod message;
 mod open;
+mod ping;
 mod session;
 mod stream;
 mod write;
@@ -85,6 +86,8 @@ pub enum Event {
     DescriptorDropped(u32),
     /// The peer has said goodbye.
     PeerGoodbye(Reason),
+    /// The ping with this number was answered.
+    Pong(u64),
 }
 
 /// How a sending entry stands.
