@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libchan::{ByteStream, Session};
 use libchan_transports::{AcceptError, ListenOptions, listen_with};
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{self, ChildStdin};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::{CHANNEL, Command, Result, Status};
 
@@ -21,20 +23,54 @@ pub(super) async fn serve(url: &str) -> Result<u8> {
     println!("listening on {}", listener.url());
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    loop {
+    let running = Arc::new(Running::default());
+    let outcome = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(session) => drop(tokio::spawn(serve_session(session))),
-                Err(error @ AcceptError::Closed) => return Err(error.into()),
+                Ok(session) => drop(tokio::spawn(serve_session(session, running.clone()))),
+                Err(error @ AcceptError::Closed) => break Err(error.into()),
                 Err(error) => eprintln!("rexec: {error}"),
             },
-            _ = interrupt.recv() => return Ok(0),
-            _ = terminate.recv() => return Ok(0),
+            _ = interrupt.recv() => break Ok(0),
+            _ = terminate.recv() => break Ok(0),
         }
+    };
+    running.kill().await;
+    outcome
+}
+
+/// The commands that run. The end of the process would not kill them: it drops no task that is not asked to end.
+#[derive(Default)]
+struct Running(Mutex<Commands>);
+
+#[derive(Default)]
+struct Commands {
+    tasks: JoinSet<()>,
+    /// The server is leaving: nothing is started any more.
+    leaving: bool,
+}
+
+impl Running {
+    fn start(&self, command: Command) {
+        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while commands.tasks.try_join_next().is_some() {}
+        if !commands.leaving {
+            commands.tasks.spawn(run(command));
+        }
+    }
+
+    /// Kills all of them, and waits until that is done.
+    async fn kill(&self) {
+        let mut tasks = {
+            let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            commands.leaving = true;
+            std::mem::take(&mut commands.tasks)
+        };
+        tasks.shutdown().await;
     }
 }
 
-async fn serve_session(session: Session) {
+async fn serve_session(session: Session, running: Arc<Running>) {
     // A session that is lost ends this as a closed one does: its commands notice by themselves.
     while let Ok(Some(incoming)) = session.accept().await {
         if incoming.name() != CHANNEL {
@@ -43,10 +79,11 @@ async fn serve_session(session: Session) {
             continue;
         }
         let commands = incoming.receive::<Command>();
+        let running = running.clone();
         tokio::spawn(async move {
             loop {
                 match commands.recv().await {
-                    Ok(Some(command)) => drop(tokio::spawn(run(command))),
+                    Ok(Some(command)) => running.start(command),
                     Err(error) if !error.is_end() => eprintln!("rexec: {error}"),
                     Ok(None) | Err(_) => break,
                 }

@@ -24,9 +24,24 @@ const APPLICATION: u16 = 256;
 const MAX_TEXT: usize = 1024;
 
 impl RemoteError {
-    /// An application error. `code` is added to 256; at most 65,279, larger codes become that one.
+    /// The largest code of an application: 65,279. On the wire 256 is added to it.
+    pub const MAX_CODE: u16 = u16::MAX - APPLICATION;
+
+    /// An application error. At most 1,024 bytes of the text are kept.
+    ///
+    /// # Panics
+    /// If `code` is above [`MAX_CODE`](Self::MAX_CODE): for a code that the program does not know, there is
+    /// [`try_new`](Self::try_new).
+    #[track_caller]
     pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self::with_wire_code(code.saturating_add(APPLICATION), text.into())
+        let max = Self::MAX_CODE;
+        assert!(code <= max, "an application's error code is at most {max}, not {code}");
+        Self::with_wire_code(code + APPLICATION, text.into())
+    }
+
+    /// An application error. `None`: the code is above [`MAX_CODE`](Self::MAX_CODE).
+    pub fn try_new(code: u16, text: impl Into<String>) -> Option<Self> {
+        Some(Self::with_wire_code(code.checked_add(APPLICATION)?, text.into()))
     }
 
     pub(crate) fn with_wire_code(code: u16, mut text: String) -> Self {

@@ -37,6 +37,10 @@
 //! - **Is `select!` safe?** [`Receiver::recv`] and [`Sender::reserve`] are cancel-safe; `send` drops its value.
 //! - **Does it need a runtime?** `pipe` does not; sessions need tokio with its time driver. Threads have blocking twins.
 //! - **Do I need a bound on `T`?** Only where the channel crosses a session: [`Message`].
+//! - **How do I send bytes?** Annotate a `Vec<u8>` with `#[serde(with = "serde_bytes")]`: to serde it is a sequence of numbers,
+//!   which is up to twice as long and slow. A large one is best a `Bytes` with [`uncopied`]; a flow of bytes a [`ByteStream`].
+//! - **What if I know no type?** [`Raw`] is a message that nobody has decoded, [`codec::Value`] a tree of any codec.
+//! - **How do two libraries share a session?** Each takes its own names: [`Session::accept_under`].
 
 mod attach;
 mod chan;
@@ -62,7 +66,9 @@ mod transport;
 pub mod uncopied;
 mod waiters;
 
-pub use libchan_proto::{Denial, Limits, Metadata, Misbehaviour};
+pub use libchan_proto::{Denial, Limits, Metadata, Misbehaviour, Reason};
+/// Foreign crates that are part of this API: [`Codec`] names `erased_serde`, and [`Raw`] and [`uncopied`] name `bytes`.
+pub use {bytes, erased_serde};
 
 pub use self::codec::{AnyCodec, Codec, CodecId};
 pub use self::copy::{CopyError, copy};
@@ -73,10 +79,10 @@ pub use self::error::{
 pub use self::fd::Fd;
 pub use self::link::{Link, LinkInfo, LinkReader, LinkWriter, PeerCredentials};
 pub use self::message::Message;
-pub use self::pipe::{pipe, pipe_with};
-pub use self::raw::Raw;
+pub use self::pipe::{MAX_CAPACITY, pipe, pipe_with};
+pub use self::raw::{EndKind, Raw};
 pub use self::receiver::{Receiver, ReceiverStream};
 pub use self::sender::{Permit, Sender, SenderSink};
-pub use self::session::{Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions};
+pub use self::session::{Acceptor, Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions};
 pub use self::stream::ByteStream;
 pub use self::transport::{End, EndWatch, Shipped, Transport};

@@ -29,6 +29,27 @@ use crate::uncopied::{Decoding, Encoding};
 ///     updates: Sender<T>,
 /// }
 /// ```
+///
+/// A type that is only sent needs both as well, because an end that its channel has here may be given to somebody in this
+/// process, who then decodes. To send what has `Serialize` alone, send a [`Raw`] of it:
+///
+/// ```
+/// # async fn doc(session: libchan::Session) -> Result<(), Box<dyn std::error::Error>> {
+/// use libchan::{AnyCodec, Raw};
+///
+/// let tell = session.open::<Raw>("tell")?;
+/// tell.send(Raw::encode(&("name", ["borrowed"]), AnyCodec::msgpack())?).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot cross a session",
+    label = "this type is no libchan `Message`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; it must own its data (no borrowed fields) \
+            and be `Send`",
+    note = "on a generic struct that names `T: Message`, write `#[serde(bound = \"\")]` besides",
+    note = "a value that is only sent can go as `Raw::encode(&value, codec)` through a `Sender<Raw>`"
+)]
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}

@@ -1,11 +1,14 @@
 //! `Raw`: a message nobody has decoded, as a value.
 
+mod ends;
+
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{self, Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 
+pub use self::ends::EndKind;
 use crate::attach::{self, AnySender, Attached, Claim, Collected, Ends, TWICE, entry, index_of};
 use crate::chan::share;
 use crate::codec::{AnyCodec, CodecId};
@@ -13,7 +16,7 @@ use crate::error::{RecvError, SendFailure};
 use crate::message::{Arrived, Encoded, Message};
 use crate::parcel::PayloadBytes;
 use crate::sync::{Mutex, lock};
-use crate::uncopied::{Encoding, join};
+use crate::uncopied::{self, Encoding, join};
 
 /// A message that has not been decoded: codec, payload and what it carries.
 ///
@@ -117,12 +120,18 @@ impl fmt::Debug for Raw {
     }
 }
 
-/// Bytes as serde's byte string, without a dependency for it.
-struct ByteString<'a>(&'a [u8]);
+/// A payload in a message, which is not copied where it is large.
+struct Part(Bytes);
 
-impl Serialize for ByteString<'_> {
+impl Serialize for Part {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
+        uncopied::serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        uncopied::deserialize(deserializer).map(Self)
     }
 }
 
@@ -147,7 +156,7 @@ impl Serialize for Raw {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut tuple = serializer.serialize_tuple(3)?;
         tuple.serialize_element(&self.codec().0)?;
-        tuple.serialize_element(&ByteString(&self.payload))?;
+        tuple.serialize_element(&Part(self.payload.clone()))?;
         tuple.serialize_element(&EndList(&self.ends))?;
         tuple.end()
     }
@@ -159,41 +168,12 @@ impl<'de> Deserialize<'de> for AnyEnd {
     }
 }
 
-struct Owned(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Owned {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = seq.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes)
-            }
-        }
-        deserializer.deserialize_byte_buf(Bytes).map(Self)
-    }
-}
-
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (codec, payload, ends) = <(u8, Owned, Vec<AnyEnd>)>::deserialize(deserializer)?;
-        let id = CodecId(codec);
+        let (codec, payload, ends) = <(u8, Part, Vec<AnyEnd>)>::deserialize(deserializer)?;
         Ok(Self {
-            codec: AnyCodec::builtin(id).unwrap_or_else(|| AnyCodec::unknown(id)),
-            payload: payload.0.into(),
+            codec: CodecId(codec).into(),
+            payload: payload.0,
             ends: Mutex::new(ends.into_iter().map(|end| end.0).collect()),
             headers: None,
         })
@@ -215,7 +195,7 @@ fn again(end: &mut Attached) -> Result<Attached, SendFailure> {
             Some(hold) => Ok(Attached::Descriptor(core.clone(), Some(hold))),
             None => Attached::held_descriptor(core),
         },
-        Attached::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
+        Attached::Unclaimed(_) | Attached::Taken => Err(SendFailure::AttachmentInUse),
     }
 }
 
@@ -234,7 +214,7 @@ fn collected<E: serde::ser::Error>(end: &mut Attached) -> Result<Collected, E> {
             drop(hold.take());
             Collected::descriptor(core)
         }
-        Attached::Unclaimed(_) => Err(E::custom("an end in the message is in use")),
+        Attached::Unclaimed(_) | Attached::Taken => Err(E::custom("an end in the message is in use")),
     }
 }
 
@@ -249,7 +229,7 @@ fn claim_any<'de, D: Deserializer<'de>>(d: D) -> Result<Attached, D::Error> {
             Attached::Receiver(receiver) => Ok(Attached::Receiver(receiver.clone())),
             Attached::Stream(core, _) => Ok(Attached::Stream(core.clone(), None)),
             Attached::Descriptor(core, _) => Ok(Attached::Descriptor(core.clone(), None)),
-            Attached::Unclaimed(_) => Err(TWICE.to_owned()),
+            Attached::Unclaimed(_) | Attached::Taken => Err(TWICE.to_owned()),
         }
     });
     claimed.map_err(D::Error::custom)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use libchan_proto::{Metadata, SessionError};
+use libchan_proto::{Limits, Metadata, SessionError};
 
 use crate::attach::AnyReceiver;
 use crate::chan::Chan;
@@ -12,7 +12,9 @@ use crate::claim::typed_receiver;
 use crate::error::{Closed, OpenError, RemoteError};
 use crate::link::LinkInfo;
 use crate::message::Message;
+use crate::pipe::pipe_with;
 use crate::receiver::Receiver;
+use crate::sender::Sender;
 use crate::session::{AnyChan, OpenOptions};
 
 /// What a [`Session`](crate::Session) stands on when that is not our own protocol over a [`Link`](crate::Link): the
@@ -46,6 +48,11 @@ pub trait Transport: Send + Sync + 'static {
     /// Ready when the session is over.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>>;
 
+    /// The limits that it keeps. Unless it says otherwise, none: [`Limits::unlimited`].
+    fn limits(&self) -> Limits {
+        Limits::unlimited()
+    }
+
     /// How many channels opened on it are in use.
     fn open_channels(&self) -> usize;
 }
@@ -59,6 +66,23 @@ pub struct Shipped {
     pub options: OpenOptions,
     /// Its receiving end.
     pub end: End,
+}
+
+impl Shipped {
+    /// A new channel of this name: the sender to keep, and what a [`Transport`] gives its session's `accept`. For a
+    /// transport whose peer has opened a channel by a protocol of its own.
+    ///
+    /// ```
+    /// use libchan::{OpenOptions, Raw, Shipped};
+    ///
+    /// let (to_acceptor, shipped) = Shipped::new::<Raw>("jobs", OpenOptions::new().capacity(8));
+    /// assert_eq!(shipped.name, "jobs");
+    /// # drop(to_acceptor);
+    /// ```
+    pub fn new<T: Message>(name: impl Into<String>, options: OpenOptions) -> (Sender<T>, Self) {
+        let (sender, receiver) = pipe_with(options.capacity);
+        (sender, Self { name: name.into(), options, end: receiver.into() })
+    }
 }
 
 /// The receiving end of a channel, without its type.
@@ -85,6 +109,14 @@ impl End {
     /// A view of the channel that does not keep it open.
     pub fn watch(&self) -> EndWatch {
         EndWatch(Arc::downgrade(self.0.chan()))
+    }
+}
+
+impl<T: Message> From<Receiver<T>> for End {
+    fn from(receiver: Receiver<T>) -> Self {
+        let chan = receiver.chan().clone();
+        chan.erase();
+        Self(AnyReceiver::new(chan))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The contract (DESIGN section 4) as tests: one source, run over every transport on both runtimes.
 
+mod acceptors;
 mod authorize;
 mod blocking;
 mod cancel_safety;
@@ -18,10 +19,13 @@ mod memory_bound;
 mod order;
 mod original;
 mod pipe;
+mod raws;
 mod relays;
 mod rendezvous;
 mod session_end;
 mod streams;
+mod traps;
 mod travelling;
 mod turns;
+mod values;
 mod weaknesses;

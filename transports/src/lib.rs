@@ -43,6 +43,15 @@
 //! [`Session::start`](libchan::Session::start): nothing in this crate is privileged. For any stream that tokio can read
 //! and write there is one already: [`IoLink`].
 
+#[cfg(all(feature = "_tls", not(any(feature = "tls", feature = "tls-aws-lc"))))]
+compile_error!(
+    "`_tls` is no feature for use alone: enable `tls` (ring) or `tls-aws-lc` of libchan-transports"
+);
+#[cfg(all(feature = "_http", not(any(feature = "http2", feature = "websocket"))))]
+compile_error!("a feature of http is no use alone: enable `http2` or `websocket` of libchan-transports");
+#[cfg(all(feature = "dev-certs", not(any(feature = "tls", feature = "tls-aws-lc"))))]
+compile_error!("`dev-certs` needs `tls` or `tls-aws-lc` of libchan-transports beside it");
+
 mod authorize;
 mod dial;
 mod error;
@@ -70,6 +79,8 @@ pub use authorize::{Authorize, Candidate, Refusal, bearer};
 pub use dial::{DialOptions, dial, dial_with};
 pub use error::{AcceptError, DialError, ListenError, OsError};
 pub use io_link::IoLink;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+pub use listen::ListenSocket;
 pub use listen::{ListenOptions, Listener, listen, listen_with};
 #[cfg(feature = "tcp")]
 pub use tcp::TcpLink;

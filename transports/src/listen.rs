@@ -68,6 +68,8 @@ pub struct ListenOptions {
     /// Origins, proxies and the like, where the URL's transport is http.
     #[cfg(feature = "_http")]
     pub http: HttpListenOptions,
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    pub(crate) socket: Option<ListenSocket>,
     pub(crate) authorize: Option<Arc<dyn Authorize>>,
     on_failed_handshake: Option<OnFailedHandshake>,
 }
@@ -105,6 +107,15 @@ impl ListenOptions {
     #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn kernel_backlog(&self) -> u32 {
         self.backlog.unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
+    }
+
+    /// Listens on this socket, which listens already, and binds none: the URL says the transport and the path of http, and
+    /// its host and port do not count. A unix socket's file stays when the listener goes: who has made it removes it.
+    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[must_use]
+    pub fn socket(mut self, socket: impl Into<ListenSocket>) -> Self {
+        self.socket = Some(socket.into());
+        self
     }
 
     /// Sets the mode of a unix socket's file.
@@ -159,6 +170,8 @@ impl Default for ListenOptions {
             tls: None,
             #[cfg(feature = "_http")]
             http: HttpListenOptions::default(),
+            #[cfg(any(feature = "unix", feature = "tcp"))]
+            socket: None,
             authorize: None,
             on_failed_handshake: None,
         }
@@ -214,10 +227,14 @@ async fn acceptor(address: &Address, options: &ListenOptions) -> Result<Box<dyn 
 mod held;
 mod listener;
 #[cfg(any(feature = "unix", feature = "tcp"))]
+mod socket;
+#[cfg(any(feature = "unix", feature = "tcp"))]
 mod trouble;
 mod waiting;
 
 pub use self::listener::Listener;
+#[cfg(any(feature = "unix", feature = "tcp"))]
+pub use self::socket::ListenSocket;
 #[cfg(any(feature = "unix", feature = "tcp"))]
 pub(crate) use self::trouble::Trouble;
 pub(crate) use self::waiting::{Waiting, Waits};

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use libchan::{
-    End, EndWatch, LinkInfo, Metadata, OpenError, OpenOptions, Session, SessionError, Shipped, Transport,
+    End, EndWatch, Limits, LinkInfo, Metadata, OpenError, OpenOptions, Session, SessionError, Shipped,
+    Transport,
 };
 
 use tokio::sync::oneshot;
@@ -172,6 +173,12 @@ impl Transport for MemoryTransport {
                 Poll::Pending
             }
         }
+    }
+
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::unlimited();
+        limits.max_pending_accepts = MAX_PENDING as u32;
+        limits
     }
 
     fn open_channels(&self) -> usize {

@@ -213,11 +213,15 @@ pub(crate) async fn bind(
     url: &str,
     options: &ListenOptions,
 ) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let failed = |error| ListenError::binding(url.to_owned(), error);
+    if let Some(socket) = &options.socket {
+        let listener = socket.tcp(url)?;
+        let local = listener.local_addr().map_err(failed)?;
+        return Ok((listener, local));
+    }
     let found = tokio::net::lookup_host((host, port))
         .await
         .map_err(|error| ListenError::HostNotFound { host: host.to_owned(), source: error.into() })?;
-    let found: Vec<_> = found.collect();
-    let failed = |error| ListenError::binding(url.to_owned(), error);
     let mut outcome = Err(io::ErrorKind::NotFound.into());
     for address in found {
         outcome = bind_one(address, options.kernel_backlog());

@@ -111,6 +111,9 @@ pub(crate) async fn listen(rest: &str, options: &ListenOptions) -> Result<Box<dy
         return Err(ListenError::PathTooLong { length, limit: PATH_LIMIT });
     }
     let url = address.to_string();
+    if let Some(socket) = &options.socket {
+        return Ok(Box::new(UnixAcceptor::new(socket.unix(&url)?, None, url, options)));
+    }
     let (listener, file) = match &address {
         UnixAddress::Path(path) => {
             let (listener, file) = bind::bind(path, options, &url).await?;

@@ -123,6 +123,43 @@ impl Misbehaviour {
     }
 }
 
+impl fmt::Display for Misbehaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AttachmentKind => "an attachment of a kind that does not exist, or is reserved",
+            Self::DescriptorBudget => "a descriptor beyond what was granted",
+            Self::DescriptorMissing => "a message names a descriptor that has not arrived with it",
+            Self::Field => "fields of a frame that must be zero are not, or a flag is not known",
+            Self::ByteCredit => "more bytes than were granted",
+            Self::Fragment => "fragments that do not add up to the message they belong to",
+            Self::FrameAfterGoodbye => "a frame after the goodbye",
+            Self::Hello => "a frame before the hello, or a second hello",
+            Self::HelloField => "a field of the hello is missing, twice there or out of order",
+            Self::FrameTooLarge => "a frame longer than agreed",
+            Self::FrameTooShort => "a frame shorter than its fields",
+            Self::IdNotFree => {
+                "a new channel under an id that is in use, or that is not the opener's to give"
+            }
+            Self::MessageTooLarge => "a message longer than agreed",
+            Self::MessageCredit => "a message beyond the channel's capacity or the receivers that wait",
+            Self::Memory => "channels that take more than the session's memory",
+            Self::PingFlood => "too many pings",
+            Self::Text => "a text that is not UTF-8, or too long",
+            Self::TooManyAttachments => "more attachments than agreed, or none where some were announced",
+            Self::TooManyChannels => "more channels than agreed",
+            Self::UnknownId => "a frame names a channel that never was",
+            Self::UnknownType(number) => {
+                return write!(f, "a frame of an unknown type that may not be ignored: {number}");
+            }
+            Self::WrongEnd => "a frame that only the channel's other end may send",
+            Self::CreditOverflow => "credit beyond what the counters hold",
+            Self::AfterEnd => "data for a stream after its end",
+        })
+    }
+}
+
+impl Error for Misbehaviour {}
+
 /// Why a session is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,6 +172,8 @@ pub enum SessionError {
     Link(String),
     /// The link ended without a goodbye.
     Lost,
+    /// What this side says of itself does not fit a hello: keys have at most 255 bytes, values and all of it 65,535.
+    MetadataTooLong,
     /// The two sides have no codec in common.
     NoCommonCodec,
     /// The other side does not speak libchan: its first bytes.
@@ -166,7 +205,9 @@ impl SessionError {
     /// What the peer is told, if anything.
     pub fn code(&self) -> u16 {
         match self {
-            Self::Closed | Self::Link(_) | Self::Lost | Self::PeerClosed(_) => code::NONE,
+            Self::Closed | Self::Link(_) | Self::Lost | Self::MetadataTooLong | Self::PeerClosed(_) => {
+                code::NONE
+            }
             Self::HelloTimeout => code::HELLO_TIMEOUT,
             Self::NoCommonCodec => code::NO_COMMON_CODEC,
             Self::NotLibchan { .. } => code::PROTOCOL,
@@ -185,6 +226,10 @@ impl fmt::Display for SessionError {
             Self::HelloTimeout => f.write_str("the peer did not say hello in time"),
             Self::Link(text) => write!(f, "the link failed: {text}"),
             Self::Lost => f.write_str("the link ended without a goodbye"),
+            Self::MetadataTooLong => f.write_str(
+                "the session's metadata does not fit a hello: keys have at most 255 bytes, values and all of it 65,535; \
+                 send long credentials in a message",
+            ),
             Self::NoCommonCodec => f.write_str("the two sides have no codec in common"),
             Self::NotLibchan { first_bytes } => {
                 write!(
@@ -201,7 +246,7 @@ impl fmt::Display for SessionError {
                 "a descriptor did not arrive with its message: what forwards the link (ssh -L, socat) passes bytes \
                  alone; set Limits::max_descriptors to 0, and descriptors travel as streams",
             ),
-            Self::PeerMisbehaved(what) => write!(f, "the peer broke a rule of the protocol: {what:?}"),
+            Self::PeerMisbehaved(what) => write!(f, "the peer broke a rule of the protocol: {what}"),
             Self::PeerNotReading => f.write_str("the peer does not read what it asks for"),
             Self::PeerSilent => f.write_str("nothing was heard of the peer for too long"),
             Self::UnsupportedVersion(version) => {
@@ -211,7 +256,14 @@ impl fmt::Display for SessionError {
     }
 }
 
-impl Error for SessionError {}
+impl Error for SessionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::PeerMisbehaved(what) => Some(what),
+            _ => None,
+        }
+    }
+}
 
 impl From<Misbehaviour> for SessionError {
     fn from(what: Misbehaviour) -> Self {

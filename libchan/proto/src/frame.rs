@@ -195,14 +195,17 @@ pub(crate) const ATTACHMENT: usize = 13;
 pub struct Metadata(Vec<(String, Vec<u8>)>);
 
 impl Metadata {
-    /// Adds an entry; the first of a key is the one that [`get`](Self::get) finds. Keys are cut to 255 bytes, values
-    /// to 65,535.
+    /// Adds an entry; the first of a key is the one that [`get`](Self::get) finds. A key longer than 255 bytes and a value
+    /// longer than 65,535 fit no frame: what they are said with fails, see [`fits`](Self::fits).
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
-        let (mut key, mut value) = (key.into(), value.into());
-        let end = (0..=key.len().min(255)).rev().find(|&at| key.is_char_boundary(at)).unwrap_or(0);
-        key.truncate(end);
-        value.truncate(usize::from(u16::MAX));
-        self.0.push((key, value));
+        self.0.push((key.into(), value.into()));
+    }
+
+    /// Whether it can be sent: keys have at most 255 bytes, values 65,535, and all of it in its encoded form 65,535. Only such
+    /// metadata may be in the [`Hello`](crate::Hello) of a [`Machine`](crate::Machine).
+    pub fn fits(&self) -> bool {
+        let whole = self.0.iter().map(|(key, value)| 3 + key.len() + value.len()).sum::<usize>();
+        self.0.iter().all(entry_fits) && whole <= usize::from(u16::MAX)
     }
 
     /// The value of `key`.
@@ -220,8 +223,9 @@ impl Metadata {
         self.0.is_empty()
     }
 
+    /// Entries that do not fit are left out: whoever sends them has asked [`fits`](Self::fits).
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        for (key, value) in &self.0 {
+        for (key, value) in self.0.iter().filter(|entry| entry_fits(entry)) {
             out.push(key.len() as u8);
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(&(value.len() as u16).to_be_bytes());
@@ -239,6 +243,10 @@ impl Metadata {
         }
         Ok(Self(entries))
     }
+}
+
+fn entry_fits((key, value): &(String, Vec<u8>)) -> bool {
+    key.len() <= usize::from(u8::MAX) && value.len() <= usize::from(u16::MAX)
 }
 
 impl std::fmt::Debug for Metadata {
@@ -262,6 +270,9 @@ pub struct Opening {
 impl Opening {
     /// `None`: it does not fit a frame.
     pub(crate) fn encode(name: &str, capacity: u32, metadata: &Metadata, max: usize) -> Option<Vec<u8>> {
+        if !metadata.0.iter().all(entry_fits) {
+            return None;
+        }
         let mut body = Vec::with_capacity(6 + name.len());
         body.extend_from_slice(&capacity.to_be_bytes());
         body.extend_from_slice(&u16::try_from(name.len()).ok()?.to_be_bytes());

@@ -69,6 +69,40 @@ impl Default for Limits {
     }
 }
 
+/// A setter that is named as its field.
+macro_rules! setters {
+    ($($field:ident: $type:ty, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[must_use]
+        pub const fn $field(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )*};
+}
+
+/// To state some limits and leave the others: `Limits::default().max_message(1 << 20).max_channels(100)`.
+impl Limits {
+    setters! {
+        max_frame: u32, "Sets [`max_frame`](Self#structfield.max_frame).";
+        max_message: u32, "Sets [`max_message`](Self#structfield.max_message).";
+        max_attachments: u32, "Sets [`max_attachments`](Self#structfield.max_attachments).";
+        max_channels: u32, "Sets [`max_channels`](Self#structfield.max_channels).";
+        max_pending_accepts: u32, "Sets [`max_pending_accepts`](Self#structfield.max_pending_accepts).";
+        initial_window: u32, "Sets [`initial_window`](Self#structfield.initial_window).";
+        stream_window: u32, "Sets [`stream_window`](Self#structfield.stream_window).";
+        session_memory: u32, "Sets [`session_memory`](Self#structfield.session_memory).";
+        max_descriptors: u32, "Sets [`max_descriptors`](Self#structfield.max_descriptors).";
+        max_window: u32, "Sets [`max_window`](Self#structfield.max_window).";
+        max_hello: u32, "Sets [`max_hello`](Self#structfield.max_hello).";
+        hello_timeout: Duration, "Sets [`hello_timeout`](Self#structfield.hello_timeout).";
+        max_control_bytes: u32, "Sets [`max_control_bytes`](Self#structfield.max_control_bytes).";
+        max_pings: u32, "Sets [`max_pings`](Self#structfield.max_pings).";
+        ping_after: Duration, "Sets [`ping_after`](Self#structfield.ping_after).";
+        dead_after: Duration, "Sets [`dead_after`](Self#structfield.dead_after).";
+    }
+}
+
 /// The smallest values that the protocol works with.
 const MIN_FRAME: u32 = 4096;
 const MIN_WINDOW: u32 = 512;
@@ -79,6 +113,28 @@ const FIXED: u32 = 320;
 const MAX_ATTACHMENTS: u32 = 253;
 
 impl Limits {
+    /// No limit at all: what a transport keeps that keeps none.
+    pub const fn unlimited() -> Self {
+        Self {
+            max_frame: u32::MAX,
+            max_message: u32::MAX,
+            max_attachments: u32::MAX,
+            max_channels: u32::MAX,
+            max_pending_accepts: u32::MAX,
+            initial_window: u32::MAX,
+            stream_window: u32::MAX,
+            session_memory: u32::MAX,
+            max_descriptors: u32::MAX,
+            max_window: u32::MAX,
+            max_hello: u32::MAX,
+            hello_timeout: Duration::MAX,
+            max_control_bytes: u32::MAX,
+            max_pings: u32::MAX,
+            ping_after: Duration::MAX,
+            dead_after: Duration::MAX,
+        }
+    }
+
     /// The values that a hello may state: what is out of range is brought into it.
     #[must_use]
     pub fn sane(mut self) -> Self {

@@ -8,12 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
 use libchan_proto::{Kind, Reason, code};
-use serde::de::{Deserializer, Error as _};
+use serde::de::value::{Error, U32Deserializer};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use smallvec::SmallVec;
 
 use super::{Attached, Ends, fd_from};
 use crate::codec::{Placeholder, deserialize_index};
 use crate::fd::{Fd, FdCore};
+use crate::raw::EndKind;
 use crate::session::AnyChan;
 use crate::stream::{ByteStream, DescriptorStream, StreamCore};
 use crate::sync::thread_local;
@@ -187,6 +189,25 @@ pub(crate) fn entry<R>(index: usize, f: impl FnOnce(&mut Entry) -> Result<R, Str
         return Err(format!("attachment {index} is not in the message, which has {len}"));
     }
     ENTRIES.with_borrow_mut(|entries| f(&mut entries[start as usize + index]))
+}
+
+/// How the codec in force writes an index; `None`: no message is being decoded on this thread.
+pub(crate) fn form_in_force() -> Option<Placeholder> {
+    OPEN.get().form
+}
+
+/// What the attachment at this index is.
+pub(crate) fn kind_at(index: u32) -> Result<EndKind, String> {
+    entry(index as usize, |entry| Ok(EndKind::of(&entry.attached)))
+}
+
+/// Claims the attachment whose index was read already, as a field of type `T` would.
+pub(crate) fn claim_by_index<T: DeserializeOwned>(index: u32) -> Result<T, Error> {
+    let open = OPEN.get();
+    OPEN.set(Open { form: Some(Placeholder::Index), ..open });
+    let claimed = T::deserialize(U32Deserializer::new(index));
+    OPEN.set(open);
+    claimed
 }
 
 pub(crate) fn wrong_kind(attached: &Attached, wanted: &str) -> String {

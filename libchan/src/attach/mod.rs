@@ -14,7 +14,9 @@ use std::sync::Arc;
 use libchan_proto::{Attach, Attachment, Kind, Reason, code};
 use smallvec::SmallVec;
 
-pub(crate) use self::decode::{Claim, DecodeScope, TWICE, entry, index_of, wrong_kind};
+pub(crate) use self::decode::{
+    Claim, DecodeScope, TWICE, claim_by_index, entry, form_in_force, index_of, kind_at, wrong_kind,
+};
 use self::decode::{claim_descriptor, claim_stream};
 pub(crate) use self::encode::{Collected, EncodeScope};
 pub(crate) use self::handle::{AnyReceiver, AnySender};
@@ -38,6 +40,8 @@ pub(crate) enum Attached {
     Descriptor(Arc<FdCore>, Option<FdHold>),
     /// It arrived with a message and nobody has claimed it.
     Unclaimed(Unclaimed),
+    /// The place of one that was taken out of a `Raw` by its index.
+    Taken,
 }
 
 /// An attachment that arrived. Dropping it unclaimed closes it as not delivered.
@@ -84,7 +88,7 @@ impl Attached {
         match self {
             Self::Sender(sender) => Some(Self::Sender(sender.clone())),
             Self::Receiver(receiver) => Some(Self::Receiver(receiver.clone())),
-            Self::Stream(..) | Self::Descriptor(..) | Self::Unclaimed(_) => None,
+            Self::Stream(..) | Self::Descriptor(..) | Self::Unclaimed(_) | Self::Taken => None,
         }
     }
 
@@ -105,6 +109,7 @@ impl Attached {
             Self::Receiver(_) => return "a Receiver",
             Self::Stream(..) => return "a ByteStream",
             Self::Descriptor(..) => return "an Fd",
+            Self::Taken => None,
             Self::Unclaimed(unclaimed) => unclaimed.kind(),
         };
         match kind {

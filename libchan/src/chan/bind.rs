@@ -60,7 +60,7 @@ fn bind(leg: &Leg, end: &mut Attached, streams: Streams) -> Result<Attach, SendF
             }
             leg.session.lend_descriptor(hold.insert(held))
         }
-        Attached::Unclaimed(_) => Err(SendFailure::AttachmentInUse),
+        Attached::Unclaimed(_) | Attached::Taken => Err(SendFailure::AttachmentInUse),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bounded::{Depth, Within};
 use super::limit::Limited;
 #[cfg(feature = "postcard")]
 use super::postcard;
@@ -81,7 +82,10 @@ impl AnyCodec {
         Self(Inner::Protobuf)
     }
 
-    /// A codec of your own. Fails if its id is not for private use.
+    /// A codec of your own.
+    ///
+    /// # Errors
+    /// Its id is not for private use: 192 to 255.
     pub fn custom(codec: impl Codec) -> Result<Self, CodecError> {
         let id = codec.id();
         if !id.is_private_use() {
@@ -167,12 +171,14 @@ impl AnyCodec {
     }
 
     /// Appends the encoded value to `out`; after an error `out` is as it was.
+    ///
+    /// For bytes that are kept or sent later: [`Raw::from_parts`](crate::Raw::from_parts) makes a message of them.
+    ///
+    /// # Errors
+    /// The codec has no form for the value, it nests deeper than [`MAX_DEPTH`](super::MAX_DEPTH), or it holds a channel
+    /// end, a stream or a descriptor: these need a message, so use [`Raw::encode`](crate::Raw::encode) for such a value.
     #[inline]
-    pub(crate) fn encode<T: Serialize + ?Sized>(
-        &self,
-        value: &T,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
+    pub fn encode<T: Serialize + ?Sized>(&self, value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let start = out.len();
         let done = match &self.0 {
             Inner::Msgpack => msgpack::encode(value, out),
@@ -185,8 +191,7 @@ impl AnyCodec {
             Inner::Xml => xml::encode(value, out),
             #[cfg(feature = "protobuf")]
             Inner::Protobuf => protobuf::encode(value, out),
-            // `&T` is sized where T may not be, and serialises the same.
-            Inner::Custom(codec) => codec.encode(&value, out),
+            Inner::Custom(codec) => codec.encode(&Within::<T, false>::new(value, Depth::FULL), out),
             Inner::Unknown(id) => return Err(not_known(*id)),
         };
         if done.is_err() {
@@ -196,8 +201,12 @@ impl AnyCodec {
     }
 
     /// Decodes a whole payload. The error names the outermost shape of `T` and of the payload.
+    ///
+    /// # Errors
+    /// The payload is no `T`, or it names a channel end, a stream or a descriptor: use
+    /// [`Raw::decode`](crate::Raw::decode) for what arrived with a message.
     #[inline]
-    pub(crate) fn decode<T: DeserializeOwned>(&self, payload: &[u8]) -> Result<T, CodecError> {
+    pub fn decode<T: DeserializeOwned>(&self, payload: &[u8]) -> Result<T, CodecError> {
         let decoded = match &self.0 {
             Inner::Msgpack => msgpack::decode(payload),
             Inner::Raw => raw::decode(payload),
@@ -244,6 +253,13 @@ fn decode_custom<T: DeserializeOwned>(codec: &dyn Codec, payload: &[u8]) -> Resu
         Ok(())
     })?;
     value.ok_or_else(|| CodecError::new(format!("codec {} did not read the value", codec.name())))
+}
+
+impl From<CodecId> for AnyCodec {
+    /// A built-in codec by its id. A message of an id that is not known here can be sent and forwarded, not decoded.
+    fn from(id: CodecId) -> Self {
+        Self::builtin(id).unwrap_or_else(|| Self::unknown(id))
+    }
 }
 
 impl fmt::Debug for AnyCodec {

@@ -5,11 +5,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CodecError;
+use super::bounded::{Depth, Within};
 use super::limit::MAX_DEPTH;
 use super::shape::Outline;
 
+/// What ciborium reads, which counts an enum without data too.
+const DEPTH: Depth = Depth::of(127);
+
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    ciborium::into_writer(value, out).map_err(|error| match error {
+    ciborium::into_writer(&Within::<T, false>::new(value, DEPTH), out).map_err(|error| match error {
         ser::Error::Io(error) => CodecError::of(error),
         ser::Error::Value(text) => CodecError::new(text),
     })

@@ -18,7 +18,15 @@
 //!
 //! # Limits
 //! Every codec refuses a payload that nests more than [`MAX_DEPTH`] sequences, maps and enums, that claims lengths it
-//! does not have, or that has bytes left over. None of them allocates by a claimed length alone.
+//! does not have, or that has bytes left over. None of them allocates by a claimed length alone. A value that nests deeper
+//! is refused when it is sent (JSON, CBOR and XML take one level less).
+//! * `msgpack`, `json` and `cbor` write an option as what is in it, so `Some(None)` and `Some(())` arrive as `None`. With
+//!   serde's `flatten`, an `Option` field of `None` inside the flattened struct may arrive as `Some`. In one process, and over
+//!   `mem:`, values are not encoded and arrive as they are.
+//! * `json` has no NaN and no infinity: they are refused when sent. Bytes are arrays of numbers in it, and map keys text.
+//! * Ends are found by types that have a place for them. A field of `serde_json::Value` drops them; use [`Value`].
+//! * A `Vec<u8>` is a sequence of numbers to serde: up to twice its size, and slow. Annotate it `#[serde(with =
+//!   "serde_bytes")]`, or make it [`bytes::Bytes`] with [`libchan::uncopied`](crate::uncopied) where it is large.
 //! * `postcard` writes neither names nor types. Serde's `flatten` fails when sent; `untagged`, `tag = ".."` and
 //!   `tag = "..", content = ".."` fail when received; `skip_serializing_if` is not noticed and decodes to nonsense.
 //! * `xml` is a best effort for talking to people who have XML: no bytes, map keys that are XML names only, enums with
@@ -60,6 +68,7 @@
 //! ```
 
 mod any;
+mod bounded;
 mod cbor;
 mod json;
 mod limit;
@@ -73,6 +82,7 @@ mod raw;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod value;
 #[cfg(feature = "xml")]
 mod xml;
 
@@ -84,6 +94,7 @@ pub use placeholder::Placeholder;
 pub(crate) use placeholder::{deserialize_index, serialize_index};
 #[cfg(feature = "protobuf")]
 pub use protobuf::Proto;
+pub use value::Value;
 
 /// The global id of a codec, named by every message.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::CodecError;
+use super::bounded::{Depth, Within};
 use super::limit::{Limited, MAX_DEPTH};
 use super::shape::Outline;
 use crate::uncopied::Buffer;
@@ -15,7 +16,7 @@ use crate::uncopied::Buffer;
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let mut serializer = rmp_serde::Serializer::new(Buffer(out)).with_struct_map();
-    value.serialize(&mut serializer).map_err(CodecError::of)
+    Within::<T, false>::new(value, Depth::FULL).serialize(&mut serializer).map_err(CodecError::of)
 }
 
 #[inline]

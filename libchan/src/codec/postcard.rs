@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CodecError;
+use super::bounded::{Depth, Within};
 use super::limit::Limited;
 
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    postcard::to_io(value, out).map(drop).map_err(CodecError::of)
+    postcard::to_io(&Within::<T, false>::new(value, Depth::FULL), out).map(drop).map_err(CodecError::of)
 }
 
 pub(super) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {

@@ -9,7 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CodecError;
+use super::bounded::{Depth, Within};
 use super::limit::{Limited, MAX_DEPTH};
+
+/// What quick-xml reads, which counts elements.
+const DEPTH: Depth = Depth::of(127);
 
 /// The name of the outermost element. Readers accept any.
 const ROOT: &str = "message";
@@ -17,7 +21,7 @@ const ROOT: &str = "message";
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let mut text = Text(out);
     let serializer = Serializer::with_root(&mut text, Some(ROOT)).map_err(CodecError::of)?;
-    value.serialize(serializer).map(drop).map_err(CodecError::of)
+    Within::<T, false>::new(value, DEPTH).serialize(serializer).map(drop).map_err(CodecError::of)
 }
 
 pub(super) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {

@@ -341,6 +341,10 @@ impl Driver {
             Event::DescriptorDropped(number) => {
                 effects.extend(state.arrived.take(number).map(Effect::Close));
             }
+            Event::Pong(number) => {
+                state.pings.answered = number.max(state.pings.answered);
+                state.watchers.notify_all(wakes);
+            }
             Event::PeerGoodbye(_) => state.closing = true,
             _ => {}
         }

@@ -12,6 +12,7 @@ use super::shared::Shared;
 use crate::chan::{Chan, DEFAULT_CAPACITY};
 use crate::error::{Closed, OpenError, RemoteError};
 use crate::message::Message;
+use crate::pipe::MAX_CAPACITY;
 use crate::receiver::Receiver;
 use crate::transport::{End, Shipped};
 
@@ -37,18 +38,31 @@ impl OpenOptions {
         Self::default()
     }
 
-    /// How many messages the channel holds that nobody has taken; 0 is a rendezvous.
+    /// How many messages the channel holds that nobody has taken; 0 is a rendezvous. More than [`MAX_CAPACITY`] is an error of
+    /// `open_with`.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
         self
     }
 
-    /// Says something to whom the channel is opened: a credential, a topic.
+    /// Says something to whom the channel is opened: a credential, a topic. A key longer than 255 bytes, a value longer than
+    /// 65,535, or more than a frame holds is an error of `open_with` ([`NameTooLong`](crate::OpenError::NameTooLong)).
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.metadata.insert(key, value);
         self
+    }
+
+    /// Says what is wrong with a capacity that no channel can have.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        if self.capacity > MAX_CAPACITY {
+            return Err(OpenError::Limit(format!(
+                "its capacity is {}, at most {MAX_CAPACITY}",
+                self.capacity
+            )));
+        }
+        Ok(())
     }
 
     pub(crate) fn capacity_u32(&self) -> u32 {

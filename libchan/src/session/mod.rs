@@ -1,5 +1,6 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
+mod acceptor;
 mod again;
 mod agreed;
 mod alarm;
@@ -14,6 +15,7 @@ pub(crate) mod loopback;
 mod options;
 mod patience;
 mod pending;
+mod ping;
 mod port;
 mod read;
 mod shared;
@@ -28,6 +30,8 @@ use std::time::Duration;
 
 use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
 
+pub use self::acceptor::Acceptor;
+use self::acceptor::Lines;
 pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
@@ -70,6 +74,8 @@ use crate::transport::{End, Transport};
 pub struct Session {
     inner: Inner,
     guard: Option<Guard>,
+    /// What waits for which acceptor.
+    lines: Arc<Lines>,
 }
 
 /// Says which channels the peer may open.
@@ -89,7 +95,7 @@ impl Session {
     /// Cancel-safe: dropping the future drops the link.
     ///
     /// # Errors
-    /// The peer is no libchan peer, speaks another version or no common codec, says nothing within
+    /// The metadata is too long, the peer is no libchan peer, speaks another version or no common codec, says nothing within
     /// [`Limits::hello_timeout`](libchan_proto::Limits), or the link breaks.
     pub async fn start(link: impl Link, role: Role, options: SessionOptions) -> Result<Self, SessionError> {
         Self::start_boxed(Box::new(link), role, options).await
@@ -102,7 +108,7 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
         let info = link.info();
-        let machine = machine(&info, role, &options);
+        let machine = machine(&info, role, &options)?;
         let (reader, writer) = link.split();
         let SessionOptions { codecs, close_timeout, .. } = options;
         let start = Start { machine, info, codecs, close_timeout, writer };
@@ -111,7 +117,7 @@ impl Session {
 
     /// A session over a transport that has a way of its own.
     pub fn over(transport: impl Transport) -> Self {
-        Self { inner: Inner::Foreign(Arc::new(transport)), guard: None }
+        Self { inner: Inner::Foreign(Arc::new(transport)), guard: None, lines: Arc::default() }
     }
 
     /// The same session, whose [`accept`](Self::accept) asks `guard` about each channel that the peer opens. One for
@@ -153,6 +159,7 @@ impl Session {
     /// # Errors
     /// The session is over, or a limit would be passed.
     pub fn open_with<T: Message>(&self, name: &str, options: OpenOptions) -> Result<Sender<T>, OpenError> {
+        options.check()?;
         match &self.inner {
             Inner::Foreign(transport) => {
                 let chan = Chan::<T>::new(options.capacity);
@@ -173,35 +180,13 @@ impl Session {
 
     /// The next channel that the peer opens; `None` when the session has ended cleanly. Cancel-safe.
     ///
-    /// An [`Incoming`] that is dropped refuses its channel. Those that a [guard](Self::guarded) refuses are passed over.
+    /// An [`Incoming`] that is dropped refuses its channel. Those that a [guard](Self::guarded) refuses are passed over,
+    /// and those under a prefix that somebody [accepts on its own](Self::accept_under) go there.
     ///
     /// # Errors
     /// Why the session is over, unless one of the two sides closed it.
     pub async fn accept(&self) -> Result<Option<Incoming>, SessionError> {
-        loop {
-            let incoming = self.next_incoming().await?;
-            match (&self.guard, &incoming) {
-                (Some(guard), Some(opened)) => match guard(opened) {
-                    Ok(()) => return Ok(incoming),
-                    Err(reason) => incoming.into_iter().for_each(|incoming| incoming.forbid(reason.clone())),
-                },
-                _ => return Ok(incoming),
-            }
-        }
-    }
-
-    async fn next_incoming(&self) -> Result<Option<Incoming>, SessionError> {
-        match &self.inner {
-            Inner::Foreign(transport) => {
-                let shipped = poll_fn(|cx| transport.poll_accept(cx)).await?;
-                let principal = &transport.info().principal;
-                Ok(shipped.map(|shipped| Incoming::shipped(shipped, principal.clone())))
-            }
-            Inner::Protocol(shared) => {
-                let mut waiting = Waiting { shared, ticket: None };
-                poll_fn(|cx| shared.poll_accept(cx, &mut waiting.ticket)).await
-            }
-        }
+        self.accept_rest().await
     }
 
     /// Sends what was accepted, within the options' close timeout, says goodbye and waits for the peer's. Ends that
@@ -262,10 +247,11 @@ impl Session {
         }
     }
 
-    /// The limits in force: of both sides' the smaller.
+    /// The limits in force: of both sides' the smaller. Over another transport than a link, those that it keeps: `mem:` keeps
+    /// [`max_pending_accepts`](Limits::max_pending_accepts) alone, so a message that passes there may be too large for a link.
     pub fn limits(&self) -> Limits {
         match &self.inner {
-            Inner::Foreign(_) => Limits::default(),
+            Inner::Foreign(transport) => transport.limits(),
             Inner::Protocol(shared) => shared.limits().clone(),
         }
     }
@@ -280,7 +266,10 @@ impl Session {
 }
 
 /// The protocol's side of a session over a link like this, with its hello ready to leave.
-fn machine(info: &LinkInfo, role: Role, options: &SessionOptions) -> Machine {
+fn machine(info: &LinkInfo, role: Role, options: &SessionOptions) -> Result<Machine, SessionError> {
+    if !options.metadata.fits() {
+        return Err(SessionError::MetadataTooLong);
+    }
     let mut limits = options.limits.clone();
     if !info.passes_descriptors {
         limits.max_descriptors = 0;
@@ -295,7 +284,7 @@ fn machine(info: &LinkInfo, role: Role, options: &SessionOptions) -> Machine {
         Role::Dialer => libchan_proto::Role::Dialer,
         Role::Acceptor => libchan_proto::Role::Acceptor,
     };
-    Machine::new(role, hello, Duration::ZERO)
+    Ok(Machine::new(role, hello, Duration::ZERO))
 }
 
 /// What a session over a link is made of, but for the driver's half.
@@ -311,7 +300,8 @@ impl Start {
     /// Sets the driver going and waits until both hellos are in.
     async fn with(self, driver: impl FnOnce(Arc<Shared>) -> Driver) -> Result<Session, SessionError> {
         let shared = Shared::new(self.machine, self.info, self.codecs, self.close_timeout, self.writer);
-        let session = Session { inner: Inner::Protocol(shared.clone()), guard: None };
+        let inner = Inner::Protocol(shared.clone());
+        let session = Session { inner, guard: None, lines: Arc::default() };
         spawn(driver(shared.clone()));
         let mut guard = AbortUnlessStarted(Some(&shared));
         shared.started().await?;
@@ -390,7 +380,7 @@ impl Clone for Session {
                 Inner::Protocol(shared.clone())
             }
         };
-        Self { inner, guard: self.guard.clone() }
+        Self { inner, guard: self.guard.clone(), lines: self.lines.clone() }
     }
 }
 

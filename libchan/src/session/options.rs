@@ -62,7 +62,10 @@ impl SessionOptions {
         self
     }
 
-    /// Says something about this side to the other in the hello: a credential, a name, a version.
+    /// Says something about this side to the other in the hello: a credential, a name, a version. Keys have at most 255
+    /// bytes, values and all of it 65,535: else the session does not start
+    /// ([`MetadataTooLong`](crate::SessionError::MetadataTooLong)). A peer takes no hello longer than its
+    /// [`Limits::max_hello`], 16 KiB unless set.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.metadata.insert(key, value);

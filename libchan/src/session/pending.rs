@@ -68,7 +68,7 @@ impl PendingSession {
     pub async fn accept(link: impl Link, options: SessionOptions) -> Result<Self, SessionError> {
         let info = link.info();
         let patience = options.limits.hello_timeout;
-        let machine = machine(&info, Role::Acceptor, &options);
+        let machine = machine(&info, Role::Acceptor, &options)?;
         let (reader, writer) = Box::new(link).split();
         let wire = Wire { reader, writer, buffer: ReadBuffer::new(), descriptors: VecDeque::new() };
         let SessionOptions { codecs, close_timeout, .. } = options;

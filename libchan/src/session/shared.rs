@@ -20,6 +20,7 @@ use super::buffers;
 use super::descriptors::{Arrived, Leaving};
 use super::leg::Leg;
 use super::patience::Patience;
+use super::ping::Pings;
 use super::port::{Port, Ports};
 use super::write::Unsent;
 use crate::codec::AnyCodec;
@@ -81,6 +82,7 @@ pub(crate) struct State {
     pub(super) watchers: Waiters,
     /// A write on a sender's thread failed: the driver reports it.
     pub(super) broken: Option<String>,
+    pub(super) pings: Pings,
 }
 
 /// What a channel finds when it asks its session for more.
@@ -130,6 +132,7 @@ impl Shared {
                 over: None,
                 watchers: Waiters::new(),
                 broken: None,
+                pings: Pings::default(),
             }),
         })
     }

@@ -66,7 +66,8 @@ impl Acceptor for ServiceAcceptor {
 }
 
 /// Who has sent a request: for a server of one's own, as an extension of the request or by
-/// [`LibchanService::for_peer`].
+/// [`LibchanService::for_peer`]. In axum neither is needed: with this crate's feature `axum`, a router that is served by
+/// `into_make_service_with_connect_info::<SocketAddr>()` tells the peer's address by itself.
 #[derive(Clone, Debug)]
 pub struct HttpPeer {
     pub(super) info: LinkInfo,
@@ -185,7 +186,7 @@ impl LibchanService {
         let request = Request::from_parts(head, ());
         let carrier =
             self.carrier(&request).map_err(|(status, detail)| problem(status, detail, self.carriers))?;
-        let peer = request.extensions().get::<HttpPeer>().unwrap_or(&self.peer).clone();
+        let peer = self.sender_of(&request);
         let asked =
             self.ask(peer, request.headers()).await.map_err(|refusal| refused(&refusal, self.carriers))?;
         let no_room = || {
@@ -209,6 +210,20 @@ impl LibchanService {
     pub(super) fn trusts(&self, peer: &HttpPeer) -> bool {
         let trusted = &self.shared.http.trusted_proxies;
         peer.address.is_some_and(|address| trusted.iter().any(|proxy| proxy.contains(address)))
+    }
+
+    /// Who has sent a request: as an extension says, or the connection.
+    fn sender_of(&self, request: &Request<()>) -> HttpPeer {
+        if let Some(peer) = request.extensions().get::<HttpPeer>() {
+            return peer.clone();
+        }
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::ConnectInfo(address)) =
+            request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>()
+        {
+            return HttpPeer::tcp("http", *address);
+        }
+        self.peer.clone()
     }
 
     #[cfg(feature = "websocket")]

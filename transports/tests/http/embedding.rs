@@ -150,3 +150,20 @@ async fn the_peer_may_come_with_the_request() {
     assert_eq!(count.load(Ordering::Relaxed), 1);
     drop::<Listener>(listener);
 }
+
+/// In axum the peer's address is known without a middleware of the user's.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn axum_tells_the_peers_address() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", socket.local_addr().unwrap());
+    let (service, listener) = service(&url, ListenOptions::default());
+    let router = axum::Router::new().route_service("/libchan/v1", service);
+    let app = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(socket, app).await });
+    let dialed = soon(dial(&url)).await.unwrap();
+    let accepted = soon(listener.accept()).await.unwrap();
+    let peer = &accepted.info().peer;
+    assert!(peer.starts_with("http://127.0.0.1:"), "{peer}");
+    drop(dialed);
+}

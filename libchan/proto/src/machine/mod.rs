@@ -11,6 +11,7 @@ mod input;
 pub(crate) mod large;
 mod message;
 mod open;
+mod ping;
 mod session;
 mod stream;
 pub(crate) mod turns;
@@ -91,6 +92,8 @@ pub enum Event {
     DescriptorDropped(u32),
     /// The peer has said goodbye, and was answered: once the output is written the link may be closed.
     PeerGoodbye(Reason),
+    /// The ping with this number was answered.
+    Pong(u64),
 }
 
 /// How a sending entry stands.

@@ -98,9 +98,7 @@ impl Machine {
         }
         let quiet = now.saturating_sub(self.clock.last_said) >= self.limits.ping_after;
         if quiet && self.established.is_some() && self.said_goodbye.is_none() {
-            self.clock.next_ping += 1;
-            let number = self.clock.next_ping.to_be_bytes();
-            self.control_frame(|out| frame::eight(out, Type::Ping, number));
+            self.ping();
             self.clock.last_said = now;
         }
         Ok(())
@@ -119,6 +117,7 @@ impl Machine {
             return Err(Misbehaviour::Field.into());
         }
         if kind == Type::Pong {
+            self.events.push_back(Event::Pong(u64::from_be_bytes(number)));
             return Ok(());
         }
         self.clock.pings += 1;

@@ -220,3 +220,101 @@ fn what_is_within_the_limit_passes() {
         round(&codec, &chain);
     }
 }
+
+/// Postcard keeps no text of an error.
+fn says_too_deep(text: &str, codec: &AnyCodec) -> bool {
+    text.contains("nests too deeply") || codec.id() == CodecId::POSTCARD
+}
+
+/// One level more around a value of this kind.
+type Wrap<T> = fn(T) -> T;
+
+/// What a codec accepts for sending, its reader takes; and what is far too deep is an error and no end of the stack.
+#[track_caller]
+fn sender_and_receiver_agree<T>(codec: &AnyCodec, innermost: fn() -> T, wrap: Wrap<T>)
+where
+    T: Serialize + DeserializeOwned + Debug,
+{
+    let mut value = innermost();
+    let mut refused = 0;
+    for level in 0..300 {
+        match encode(codec, &value) {
+            Ok(payload) => {
+                assert_eq!(refused, 0, "{codec:?} refused a value of {refused} levels and takes {level}");
+                decode::<T>(codec, &payload).unwrap_or_else(|why| panic!("{codec:?} at {level}: {why}"));
+            }
+            Err(why) => {
+                assert!(says_too_deep(&why.to_string(), codec), "{why}");
+                assert!(level >= 40, "{codec:?} takes {level} levels only");
+                refused = level;
+            }
+        }
+        value = wrap(value);
+    }
+    assert_ne!(refused, 0, "{codec:?} accepts any depth");
+    for _ in 300..3000 {
+        value = wrap(value);
+    }
+    assert!(says_too_deep(&text_of(encode(codec, &value)), codec));
+}
+
+#[test]
+fn a_sender_refuses_what_no_receiver_would_take() {
+    for codec in those([1, 2, 3, 4]) {
+        sender_and_receiver_agree(&codec, || Bare(vec![]), |value| Bare(vec![value]));
+        sender_and_receiver_agree(&codec, || Tree { kids: vec![] }, |value| Tree { kids: vec![value] });
+        sender_and_receiver_agree(
+            &codec,
+            || Node { next: None },
+            |value| Node { next: Some(Box::new(value)) },
+        );
+        sender_and_receiver_agree(&codec, || Chain::End, |value| Chain::N(Box::new(value)));
+        sender_and_receiver_agree(&codec, || Chain::End, |value| Chain::S { n: Box::new(value) });
+        sender_and_receiver_agree(&codec, || Chain::End, |value| Chain::T(0, Box::new(value)));
+    }
+    let map = |value| Json::Map(HashMap::from([("k".to_owned(), value)]));
+    for codec in those([1, 2, 3]) {
+        sender_and_receiver_agree(&codec, || Json::Number(1), map);
+        sender_and_receiver_agree(&codec, || Json::Number(1), |value| Json::List(vec![value]));
+    }
+    #[cfg(feature = "xml")]
+    sender_and_receiver_agree(
+        &AnyCodec::xml(),
+        || Node { next: None },
+        |value| Node { next: Some(Box::new(value)) },
+    );
+}
+
+#[test]
+fn options_without_a_level_between_are_counted() {
+    #[derive(Serialize)]
+    struct Many(Option<Box<Self>>);
+    let mut value = Many(None);
+    for _ in 0..3000 {
+        value = Many(Some(Box::new(value)));
+    }
+    // A plug-in, whose reader may take less than ours.
+    let plugin = AnyCodec::custom(PrettyJson(200)).unwrap();
+    for codec in those([1, 2, 3, 4]).chain([plugin]) {
+        assert!(says_too_deep(&text_of(encode(&codec, &value)), &codec), "{codec:?}");
+    }
+}
+
+#[test]
+fn what_json_has_no_number_for_is_refused_when_sent() {
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for why in [
+            encode(&AnyCodec::json(), &number),
+            encode(&AnyCodec::json(), &(number as f32)),
+            encode(&AnyCodec::json(), &vec![(1, Some(number))]),
+            encode(&AnyCodec::json(), &HashMap::from([("k", number)])),
+        ] {
+            let text = why.unwrap_err().to_string();
+            assert!(text.contains("no NaN"), "{text}");
+        }
+        for codec in those([1, 3, 4]) {
+            let payload = encode(&codec, &number).unwrap();
+            assert_eq!(decode::<f64>(&codec, &payload).unwrap().to_string(), number.to_string());
+        }
+    }
+}

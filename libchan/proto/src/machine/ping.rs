@@ -1,0 +1,16 @@
+//! A ping on demand: its answer says that the peer has handled all that was sent before.
+
+use super::Machine;
+use crate::frame::{self, Type};
+
+impl Machine {
+    /// Sends a ping behind all that was sent. [`Event::Pong`](super::Event::Pong) has its number. A peer takes no more than its
+    /// `max_pings` in five seconds.
+    pub fn ping(&mut self) -> u64 {
+        self.clock.next_ping += 1;
+        let number = self.clock.next_ping;
+        self.control_frame(|out| frame::eight(out, Type::Ping, number.to_be_bytes()));
+        self.urgent = true;
+        number
+    }
+}
