@@ -132,7 +132,6 @@ impl fmt::Display for Misbehaviour {
             Self::Field => "fields of a frame that must be zero are not, or a flag is not known",
             Self::ByteCredit => "more bytes than were granted",
             Self::Fragment => "fragments that do not add up to the message they belong to",
-            Self::FrameAfterGoodbye => "a frame after the goodbye",
             Self::Hello => "a frame before the hello, or a second hello",
             Self::HelloField => "a field of the hello is missing, twice there or out of order",
             Self::FrameTooLarge => "a frame longer than agreed",

@@ -83,7 +83,7 @@ impl Raw {
     /// # Ok::<(), libchan::RecvError>(())
     /// ```
     pub fn from_parts(codec: impl Into<AnyCodec>, payload: impl Into<Bytes>) -> Self {
-        Self { codec: codec.into(), payload: payload.into(), ends: Mutex::new(Ends::new()) }
+        Self { codec: codec.into(), payload: payload.into(), ends: Mutex::new(Ends::new()), headers: None }
     }
 
     /// Another message of the same payload, which is shared and not copied, with clones of its channel ends. `None` if it
@@ -120,7 +120,12 @@ impl Raw {
             end.clone_countable()
         };
         let clones = ends.iter_mut().map(clone).collect::<Option<Ends>>()?;
-        Some(Self { codec: self.codec.clone(), payload: self.payload.clone(), ends: Mutex::new(clones) })
+        Some(Self {
+            codec: self.codec.clone(),
+            payload: self.payload.clone(),
+            ends: Mutex::new(clones),
+            headers: self.headers.clone(),
+        })
     }
 
     /// What it carries, in the order of the indexes in the payload.

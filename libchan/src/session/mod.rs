@@ -35,9 +35,9 @@ use self::acceptor::Lines;
 pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
-pub(crate) use self::leg::{Leg, link_is_gone};
 #[cfg(test)]
 pub(crate) use self::leg::steps;
+pub(crate) use self::leg::{Leg, link_is_gone};
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
 pub(crate) use self::port::Parked;
