@@ -35,6 +35,7 @@ mod relay;
 mod reserve;
 mod ring;
 mod send;
+mod slot;
 mod sources;
 mod standing;
 mod state;

@@ -10,15 +10,11 @@ use std::mem;
 use std::task::Waker;
 
 use super::ring::{Place, Ring};
+pub(crate) use super::slot::Slot;
+use super::slot::{Held, fill};
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
 use crate::waiters::Wakes;
-
-/// A message that waits: as it was sent, or as it is on the wire.
-pub(crate) enum Slot<T> {
-    Value(T),
-    Wire(Box<Parcel>),
-}
 
 /// How far a waiting send is.
 enum Stage {
@@ -36,29 +32,6 @@ enum Stage {
     Failed(Box<SendFailure>),
     /// Its send was dropped after the message had left.
     Abandoned,
-}
-
-/// A message that was accepted. Not the enum `Slot`, for a value would have to be moved to get its tag.
-struct Held<T> {
-    value: Option<T>,
-    wire: Option<Box<Parcel>>,
-}
-
-impl<T> Place for Held<T> {
-    const EMPTY: Self = Self { value: None, wire: None };
-}
-
-impl<T> Held<T> {
-    fn put(&mut self, slot: Slot<T>) {
-        match slot {
-            Slot::Value(value) => self.value = Some(value),
-            Slot::Wire(parcel) => self.wire = Some(parcel),
-        }
-    }
-
-    fn take(&mut self) -> Option<Slot<T>> {
-        self.value.take().map(Slot::Value).or_else(|| self.wire.take().map(Slot::Wire))
-    }
 }
 
 struct Waiting<T> {
@@ -155,7 +128,7 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn accept(&mut self, slot: Slot<T>) {
-        self.absorbed += u32::from(is_absorbed(&slot));
+        self.absorbed += u32::from(slot.is_absorbed());
         self.accepted.push().put(slot);
     }
 
@@ -167,7 +140,7 @@ impl<T> Queue<T> {
 
     /// Puts back what a receiver did not take.
     pub(crate) fn put_back(&mut self, slot: Slot<T>) {
-        self.absorbed += u32::from(is_absorbed(&slot));
+        self.absorbed += u32::from(slot.is_absorbed());
         self.accepted.push_first().put(slot);
     }
 
@@ -216,7 +189,7 @@ impl<T> Queue<T> {
     pub(crate) fn pop(&mut self) -> Option<Slot<T>> {
         let slot = self.accepted.first_mut()?.take()?;
         self.accepted.pop_emptied();
-        self.absorbed -= u32::from(is_absorbed(&slot));
+        self.absorbed -= u32::from(slot.is_absorbed());
         Some(slot)
     }
 
@@ -499,18 +472,4 @@ impl<T> Queue<T> {
         }
         self.waiting.remove(at)
     }
-}
-
-/// Moves a value into a place that is empty, in one copy.
-///
-/// Not a `swap`, which stores it word by word: who then loads it in wider pieces waits for the words. Nor an assignment,
-/// which looks at what was there, to drop it.
-#[inline]
-fn fill<T>(place: &mut Option<T>, value: &mut Option<T>) {
-    debug_assert!(place.is_none(), "nothing is overwritten");
-    mem::forget(mem::replace(place, value.take()));
-}
-
-fn is_absorbed<T>(slot: &Slot<T>) -> bool {
-    matches!(slot, Slot::Wire(parcel) if parcel.from.is_some())
 }
