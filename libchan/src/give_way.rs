@@ -55,7 +55,7 @@ impl Budget {
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<Budget> {
     let count = OPERATIONS.get().wrapping_add(1);
     OPERATIONS.set(count);
-    if count % ASKED == 0 { ask(cx) } else { Poll::Ready(Budget(None)) }
+    if count.is_multiple_of(ASKED) { ask(cx) } else { Poll::Ready(Budget(None)) }
 }
 
 #[inline(never)]

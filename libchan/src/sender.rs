@@ -100,6 +100,36 @@ impl<T> Sender<T> {
         poll_fn(|cx| watch.chan.poll_closed(cx, &mut watch.ticket)).await
     }
 
+    /// As [`closed`](Self::closed), as a future of its own, to be kept beside others. It does not keep the channel open: it
+    /// completes with [`Closed::BySender`] when the last sender is gone. Cancel-safe.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let (sender, receiver) = libchan::pipe::<u32>();
+    /// let closed = sender.closed_owned();
+    /// drop(receiver);
+    /// assert_eq!(closed.await, libchan::Closed::Dropped);
+    /// # });
+    /// ```
+    pub fn closed_owned(&self) -> impl Future<Output = Closed> + use<T> {
+        let mut watch = OwnedWatch { chan: self.chan.clone(), ticket: None };
+        poll_fn(move |cx| watch.chan.poll_closed(cx, &mut watch.ticket))
+    }
+
+    /// How many messages were accepted and wait in this process, and how many bytes those of them take that are encoded
+    /// already. With a remote receiver every message is encoded when it is sent; in one process none is, and counts as no
+    /// bytes. What the session has taken over, within its window, is not counted.
+    pub fn queued(&self) -> (usize, usize) {
+        self.chan.queued()
+    }
+
+    /// Sets a limit by bytes beside the capacity, for all senders of the channel in this process: while what waits here for
+    /// remote receivers takes `bytes` or more, there is no room ([`queued`](Self::queued) says how much it is). So at most the
+    /// limit and one message wait for a receiver that does not read. There is no such limit at first.
+    pub fn set_byte_limit(&self, bytes: usize) {
+        self.chan.set_byte_limit(bytes);
+    }
+
     /// Whether the channel takes no more.
     pub fn is_closed(&self) -> bool {
         self.chan.is_ended()
@@ -161,6 +191,20 @@ struct Watch<'a, T> {
 }
 
 impl<T> Drop for Watch<'_, T> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.chan.withdraw_watch(ticket);
+        }
+    }
+}
+
+/// As `Watch`, without a sender.
+struct OwnedWatch<T> {
+    chan: Arc<Chan<T>>,
+    ticket: Option<u64>,
+}
+
+impl<T> Drop for OwnedWatch<T> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.chan.withdraw_watch(ticket);

@@ -255,6 +255,55 @@ async fn promise_02_what_waits_is_counted_wherever_it_waits(on: On) {
     assert_eq!(receiver.len(), 3);
 }
 
+async fn promise_02_a_limit_by_bytes_holds_beside_the_capacity(on: On) {
+    const LIMIT: usize = 100_000;
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<Blob>(&a, &b, 64).await;
+    sender.set_byte_limit(LIMIT);
+    let mut accepted = 0;
+    while sender.try_send(blob(20_000, accepted)).is_ok() {
+        accepted += 1;
+    }
+    let (messages, bytes) = sender.queued();
+    if on.encodes() {
+        assert!(accepted < 64 && messages > 0, "{accepted} were accepted, {messages} wait");
+        assert!((LIMIT..LIMIT + 20_100).contains(&bytes), "{bytes} bytes wait");
+    } else {
+        assert_eq!((accepted, bytes), (64, 0));
+    }
+    let sending = tokio::spawn(async move {
+        put(&sender, blob(20_000, accepted)).await;
+        // Without the limit the rest of the capacity is there.
+        sender.set_byte_limit(usize::MAX);
+        for seed in 0..30 {
+            put(&sender, blob(10, seed)).await;
+        }
+        eventually(|| sender.queued() == (0, 0)).await;
+    });
+    for seed in 0..=accepted {
+        assert!(get(&receiver).await == blob(20_000, seed));
+    }
+    for seed in 0..30 {
+        assert!(get(&receiver).await == blob(10, seed));
+    }
+    soon(sending).await.unwrap();
+}
+
+async fn promise_06_a_future_of_its_own_says_when_the_channel_ends(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 4).await;
+    let mut closed = Box::pin(sender.closed_owned());
+    still_pending(closed.as_mut()).await;
+    receiver.close_with(RemoteError::new(7, "enough"));
+    assert_eq!(soon(closed).await, Closed::Refused(RemoteError::new(7, "enough")));
+    let (sender, receiver) = channel::<u32>(&a, &b, 4).await;
+    let mut closed = Box::pin(sender.closed_owned());
+    still_pending(closed.as_mut()).await;
+    drop(sender);
+    end(&receiver).await;
+    assert_eq!(soon(closed).await, Closed::BySender);
+}
+
 async fn promise_02_a_message_above_every_window_passes(on: On) {
     let (a, b) = on.pair().await;
     let (sender, receiver) = channel::<Blob>(&a, &b, 1).await;
@@ -309,6 +358,8 @@ libchan_tests::contract! {
     promise_02_several_remote_senders_have_n_each,
     promise_02_with_several_receivers_n_are_held_at_home,
     promise_02_one_message_taken_makes_room_for_one,
+    promise_02_a_limit_by_bytes_holds_beside_the_capacity,
+    promise_06_a_future_of_its_own_says_when_the_channel_ends,
     promise_02_what_waits_is_counted_wherever_it_waits,
     promise_02_a_message_above_every_window_passes,
     promise_02_large_messages_within_a_small_window_flow,

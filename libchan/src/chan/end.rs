@@ -36,6 +36,8 @@ impl<T> Chan<T> {
         self.check_senders(&mut state);
         if state.end() != End::Open {
             state.wake_receivers();
+            // Who waits for the end of the channel may hold no sender.
+            state.wake_senders();
         }
         if !state.has_sinks() {
             return;

@@ -123,6 +123,7 @@ impl<T> Chan<T> {
         self.check_senders(state);
         if state.end() != End::Open {
             state.wake_receivers();
+            state.wake_senders();
         }
     }
 

@@ -73,11 +73,23 @@ pub(crate) struct Queue<T> {
     granted: u32,
     /// How many of `accepted` came from remote senders: their room is counted where they were sent.
     absorbed: u32,
+    /// What those of `accepted` take that are encoded, and from how much on nothing more is accepted.
+    bytes: usize,
+    byte_limit: usize,
 }
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { accepted: Ring::new(), waiting: Ring::new(), next_id: 0, reserved: 0, granted: 0, absorbed: 0 }
+        Self {
+            accepted: Ring::new(),
+            waiting: Ring::new(),
+            next_id: 0,
+            reserved: 0,
+            granted: 0,
+            absorbed: 0,
+            bytes: 0,
+            byte_limit: usize::MAX,
+        }
     }
 
     /// Nothing was accepted and nobody waits.
@@ -121,14 +133,30 @@ impl<T> Queue<T> {
         !self.has_waiting() && self.free(capacity, outside)
     }
 
+    /// What waits is within the limit by bytes.
+    #[inline]
+    pub(crate) fn has_byte_room(&self) -> bool {
+        self.bytes < self.byte_limit
+    }
+
+    /// What the accepted messages take that are encoded.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn set_byte_limit(&mut self, bytes: usize) {
+        self.byte_limit = bytes;
+    }
+
     #[inline]
     fn free(&self, capacity: u32, outside: u32) -> bool {
         let here = self.accepted.len() as u64 - u64::from(self.absorbed) + u64::from(self.reserved);
-        here + u64::from(outside) < u64::from(capacity)
+        here + u64::from(outside) < u64::from(capacity) && self.has_byte_room()
     }
 
     pub(crate) fn accept(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(slot.is_absorbed());
+        self.bytes += slot.bytes();
         self.accepted.push().put(slot);
     }
 
@@ -141,6 +169,7 @@ impl<T> Queue<T> {
     /// Puts back what a receiver did not take.
     pub(crate) fn put_back(&mut self, slot: Slot<T>) {
         self.absorbed += u32::from(slot.is_absorbed());
+        self.bytes += slot.bytes();
         self.accepted.push_first().put(slot);
     }
 
@@ -190,6 +219,7 @@ impl<T> Queue<T> {
         let slot = self.accepted.first_mut()?.take()?;
         self.accepted.pop_emptied();
         self.absorbed -= u32::from(slot.is_absorbed());
+        self.bytes -= slot.bytes();
         Some(slot)
     }
 
@@ -243,7 +273,7 @@ impl<T> Queue<T> {
         let mut waiting = self.remove_at(at)?;
         match waiting.stage {
             Stage::Encoded(parcel) => {
-                self.accepted.push().put(Slot::Wire(parcel));
+                self.accept(Slot::Wire(parcel));
                 waiting.value
             }
             _ => {
@@ -437,7 +467,7 @@ impl<T> Queue<T> {
 
     /// Empties the queue of accepted messages, for the caller to drop outside its lock.
     pub(crate) fn drain(&mut self) -> Vec<Slot<T>> {
-        self.absorbed = 0;
+        (self.absorbed, self.bytes) = (0, 0);
         let mut accepted = mem::replace(&mut self.accepted, Ring::new());
         accepted.iter_mut().filter_map(Held::take).collect()
     }

@@ -251,7 +251,8 @@ impl<T> Chan<T> {
             return self.has_unmet_demand(state) && !state.has_waiting();
         }
         let here = state.accepted_len() as u32 - state.absorbed() + state.reserved();
-        !state.has_waiting() && here + state.outside() < self.capacity
+        let within = state.local_ref().is_none_or(|local| local.queue.has_byte_room());
+        !state.has_waiting() && here + state.outside() < self.capacity && within
     }
 
     /// Capacity 0: whether a receiver waits that nothing was handed or promised to.
@@ -335,6 +336,19 @@ impl<T> Chan<T> {
         if pump {
             self.pump();
         }
+    }
+
+    /// Nothing more is accepted while the encoded messages that wait here take this much or more.
+    pub(crate) fn set_byte_limit(self: &Arc<Self>, bytes: usize) {
+        let mut state = self.lock();
+        state.local().queue.set_byte_limit(bytes);
+        self.pass_room_on(state);
+    }
+
+    /// How many messages wait here, and what those of them take that are encoded.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let state = self.lock();
+        state.local_ref().map_or((0, 0), |local| (local.queue.accepted_len(), local.queue.bytes()))
     }
 
     /// The send `id` is dropped; its value, if it never left.

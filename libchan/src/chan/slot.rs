@@ -12,6 +12,14 @@ pub(crate) enum Slot<T> {
 }
 
 impl<T> Slot<T> {
+    /// How many bytes its encoding takes; a value that is not encoded counts as none.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Wire(parcel) => parcel.payload.len(),
+            Self::Value(_) => 0,
+        }
+    }
+
     /// It came from a remote sender, where its room is counted.
     pub(super) fn is_absorbed(&self) -> bool {
         matches!(self, Self::Wire(parcel) if parcel.from.is_some())
