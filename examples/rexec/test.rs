@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// The program, which cargo builds beside its tests.
+/// The program. `cargo test` builds it beside the tests; with `--test rexec` it does not, so run
+/// `cargo build --example rexec` before.
 fn rexec() -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(|deps| deps.parent()).unwrap().join("examples/rexec");
