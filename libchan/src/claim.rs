@@ -28,10 +28,14 @@ pub(crate) fn claim_sender<'de, T: Message, D: Deserializer<'de>>(d: D) -> Resul
             share(&mut entry.attached);
         }
         match (&entry.attached, &entry.claim) {
-            (Attached::Sender(sender), _) => Ok(match sender.chan().clone().as_any().downcast::<Chan<T>>() {
-                Ok(chan) => Sender::from_chan(chan),
-                Err(_) => typed_sender(sender),
-            }),
+            (Attached::Sender(sender), _) => {
+                let typed = match sender.chan().clone().as_any().downcast::<Chan<T>>() {
+                    Ok(chan) => Sender::from_chan(chan),
+                    Err(_) => typed_sender(sender),
+                };
+                entry.claim = Claim::Moved;
+                Ok(typed)
+            }
             (Attached::Unclaimed(_), Claim::Sender(chan)) if chan.senders() > 0 => {
                 typed::<T>(chan).map(Sender::from_chan)
             }
@@ -51,10 +55,12 @@ pub(crate) fn claim_receiver<'de, T: Message, D: Deserializer<'de>>(d: D) -> Res
     let index = index_of(d)?;
     let claimed = entry(index, |entry| match (&entry.attached, &entry.claim) {
         (Attached::Receiver(receiver), _) => {
-            Ok(match receiver.chan().clone().as_any().downcast::<Chan<T>>() {
+            let typed = match receiver.chan().clone().as_any().downcast::<Chan<T>>() {
                 Ok(chan) => Receiver::from_chan(chan),
                 Err(_) => typed_receiver(receiver.clone()),
-            })
+            };
+            entry.claim = Claim::Moved;
+            Ok(typed)
         }
         (Attached::Unclaimed(_), Claim::Receiver(chan)) if chan.receivers() > 0 => {
             typed::<T>(chan).map(Receiver::from_chan)

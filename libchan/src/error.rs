@@ -9,6 +9,8 @@ use libchan_proto::Reason;
 
 pub use libchan_proto::SessionError;
 
+use crate::cut::{Cut, SessionLoss};
+
 /// An error that one side states and the other receives: the argument of `close_with`, the answer of `refuse`.
 ///
 /// Codes from 256 are the application's own; below, they are the protocol's (`spec/8-errors.md`).
@@ -60,6 +62,11 @@ impl RemoteError {
     /// The code as it is on the wire.
     pub fn wire_code(&self) -> u16 {
         self.code
+    }
+
+    /// Why the end was cut short, if the protocol itself said so. `None`: an error of the application.
+    pub fn cut(&self) -> Option<Cut> {
+        Cut::of(self.code)
     }
 
     /// What was said, for people.
@@ -114,48 +121,40 @@ impl Error for RemoteError {}
 pub enum Closed {
     /// Every receiver was dropped.
     Dropped,
-    /// A receiver refused what was still to come, or somebody closed the channel, and said why.
+    /// A receiver refused what was still to come, or was cut short, or somebody closed the channel and said why.
+    /// [`RemoteError::cut`] tells these apart.
     Refused(RemoteError),
     /// The channel was closed by one of its senders, here or remote.
     BySender,
     /// The link to the last receiver was lost, or one was lost in a message that did not arrive and the others are gone.
-    Disconnected,
-}
-
-impl Closed {
-    pub(crate) fn from_reason(reason: Reason) -> Self {
-        use libchan_proto::code;
-        match reason.code {
-            0 => Self::Dropped,
-            code::CLOSED => Self::BySender,
-            code::DISCONNECTED | code::SESSION_CLOSED => Self::Disconnected,
-            _ => Self::Refused(reason.into()),
-        }
-    }
-
-    pub(crate) fn into_reason(self) -> Reason {
-        use libchan_proto::code;
-        match self {
-            Self::Dropped => Reason { code: 0, text: String::new() },
-            Self::BySender => Reason { code: code::CLOSED, text: String::new() },
-            Self::Disconnected => Reason { code: code::DISCONNECTED, text: String::new() },
-            Self::Refused(error) => error.into_reason(),
-        }
-    }
+    Disconnected(SessionLoss),
+    /// The session that the channel stood on was closed, here or by the peer.
+    SessionClosed(SessionLoss),
 }
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dropped => f.write_str("every receiver is gone"),
-            Self::Refused(error) => write!(f, "the receiver refused: {error}"),
+            Self::Refused(error) => write!(f, "the receiver takes no more: {error}"),
             Self::BySender => f.write_str("a sender closed the channel"),
-            Self::Disconnected => f.write_str("the link to the receiver was lost"),
+            Self::Disconnected(loss) => write!(f, "the link to the receiver was lost{}", loss.detail()),
+            Self::SessionClosed(_) => {
+                f.write_str("the session to the receiver was closed: dial again to send more")
+            }
         }
     }
 }
 
-impl Error for Closed {}
+impl Error for Closed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Disconnected(loss) | Self::SessionClosed(loss) => loss.source(),
+            Self::Dropped | Self::BySender => None,
+        }
+    }
+}
 
 /// A value that was not accepted, and why.
 pub struct SendError<T> {
@@ -212,6 +211,8 @@ pub enum SendFailure {
     Disconnected {
         /// Whether the message had left.
         outcome_unknown: bool,
+        /// What is known of the session.
+        loss: SessionLoss,
     },
     /// The value does not encode; the text says where.
     Encode(String),
@@ -238,7 +239,7 @@ pub enum SendFailure {
 impl From<Closed> for SendFailure {
     fn from(closed: Closed) -> Self {
         match closed {
-            Closed::Disconnected => Self::Disconnected { outcome_unknown: false },
+            Closed::Disconnected(loss) => Self::Disconnected { outcome_unknown: false, loss },
             closed => Self::Closed(closed),
         }
     }
@@ -249,10 +250,14 @@ impl fmt::Display for SendFailure {
         match self {
             Self::AttachmentInUse => f.write_str("a stream or descriptor in the message is already in use"),
             Self::Closed(closed) => closed.fmt(f),
-            Self::Disconnected { outcome_unknown: true } => {
-                f.write_str("the link was lost after the message had left: it may have been taken")
+            Self::Disconnected { outcome_unknown: true, loss } => write!(
+                f,
+                "the link was lost after the message had left, so it may have been taken{}",
+                loss.detail()
+            ),
+            Self::Disconnected { outcome_unknown: false, loss } => {
+                write!(f, "the link was lost before the message left{}", loss.detail())
             }
-            Self::Disconnected { outcome_unknown: false } => f.write_str("the link was lost"),
             Self::Encode(text) => write!(f, "the value cannot be encoded: {text}"),
             Self::Limit(text) => write!(f, "a channel or stream in the message cannot be opened: {text}"),
             Self::NotPumpable(what) => {
@@ -272,6 +277,7 @@ impl Error for SendFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Closed(closed) => Some(closed),
+            Self::Disconnected { loss, .. } => loss.source(),
             _ => None,
         }
     }
@@ -318,7 +324,14 @@ impl<T> fmt::Display for TrySendError<T> {
     }
 }
 
-impl<T> Error for TrySendError<T> {}
+impl<T> Error for TrySendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Full(_) => None,
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
 
 /// Why there is no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,19 +340,30 @@ pub enum RecvError {
     /// One message did not decode as the expected type; the next one is unharmed.
     Decode(String),
     /// The link to a sender was lost; what had arrived was delivered before.
-    Disconnected,
+    Disconnected(SessionLoss),
     /// In place of one message that a relay could not forward; the next one is unharmed.
     NotForwarded(String),
     /// In place of one message that its sender could not encode; the next one is unharmed.
     NotEncoded(String),
-    /// A sender ended the channel with this error.
+    /// A sender ended the channel with this error, or was cut short: [`RemoteError::cut`] tells which.
     Remote(RemoteError),
+    /// The session that a sender lived on was closed before the sender had ended: a peer that leaves in good order. A server
+    /// takes it as the end of this client.
+    SessionClosed(SessionLoss),
 }
 
 impl RecvError {
     /// Whether the channel is over; otherwise only one message was lost and `recv` may go on.
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Disconnected | Self::Remote(_))
+        matches!(self, Self::Disconnected(_) | Self::Remote(_) | Self::SessionClosed(_))
+    }
+
+    /// Why the channel was cut short, if the protocol has a code for it.
+    pub fn cut(&self) -> Option<Cut> {
+        match self {
+            Self::Remote(error) => error.cut(),
+            _ => None,
+        }
     }
 }
 
@@ -347,15 +371,27 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decode(text) => write!(f, "a message does not decode: {text}"),
-            Self::Disconnected => f.write_str("the link to the sender was lost"),
+            Self::Disconnected(loss) => write!(f, "the link to the sender was lost{}", loss.detail()),
             Self::NotForwarded(text) => write!(f, "a relay could not forward a message: {text}"),
             Self::NotEncoded(text) => write!(f, "the sender could not encode a message: {text}"),
+            Self::Remote(error) if error.cut().is_some() => write!(f, "the channel was cut short: {error}"),
             Self::Remote(error) => write!(f, "the sender ended the channel: {error}"),
+            Self::SessionClosed(loss) => {
+                write!(f, "the session was closed before the sender had ended{}", loss.detail())
+            }
         }
     }
 }
 
-impl Error for RecvError {}
+impl Error for RecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Remote(error) => Some(error),
+            Self::Disconnected(loss) | Self::SessionClosed(loss) => loss.source(),
+            Self::Decode(_) | Self::NotForwarded(_) | Self::NotEncoded(_) => None,
+        }
+    }
+}
 
 /// Why `try_recv` has no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -379,7 +415,52 @@ impl fmt::Display for TryRecvError {
     }
 }
 
-impl Error for TryRecvError {}
+impl Error for TryRecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::Empty | Self::Ended => None,
+        }
+    }
+}
+
+/// Why [`Session::close`](crate::Session::close) and [`flush`](crate::Session::flush) cannot say that the peer has everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// The time was over before all that was accepted had been handed to the peer's library. What was left is lost: its
+    /// channels and streams were told that the session was closed.
+    NotHandedOver,
+    /// The session was lost, before or meanwhile. What the peer's library has not got is lost with it.
+    Session(SessionError),
+}
+
+impl From<SessionError> for CloseError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHandedOver => f.write_str(
+                "the time was over before the peer had taken all that was accepted, and the rest is lost \
+                 (SessionOptions::close_timeout)",
+            ),
+            Self::Session(error) => write!(f, "the session was lost before the peer had everything: {error}"),
+        }
+    }
+}
+
+impl Error for CloseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotHandedOver => None,
+            Self::Session(error) => Some(error),
+        }
+    }
+}
 
 /// Why a channel could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -403,4 +484,11 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl Error for OpenError {}
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::SessionOver(error) => Some(error),
+            Self::Limit(_) | Self::NameTooLong => None,
+        }
+    }
+}

@@ -155,9 +155,9 @@ pub(crate) fn decode<T: Message>(arrived: Arrived<'_>) -> Result<T, RecvError> {
             Ok(value)
         }
         Err(error) => {
-            let error = error.to_string();
-            scope.discard(&error);
-            Err(RecvError::Decode(error))
+            let text = error.to_string();
+            scope.discard(&text);
+            Err(RecvError::Decode(text))
         }
     }
 }

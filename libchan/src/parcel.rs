@@ -7,7 +7,7 @@ use crate::attach::{Attached, Attaches, Ends};
 use crate::codec::AnyCodec;
 use crate::error::RecvError;
 use crate::message::Encoded;
-use crate::session::Leg;
+use crate::session::{HeldReply, Leg};
 use crate::uncopied::join;
 
 /// A message that nobody has decoded yet, with counted handles on what it carries.
@@ -20,6 +20,8 @@ pub(crate) struct Parcel {
     pub(crate) headers: Option<Box<[u8]>>,
     /// Which session's link its ends are bound to already, after a send that was refused in the last moment.
     pub(crate) bound: Option<Attaches>,
+    /// A reply that waits here is counted.
+    pub(crate) held: Option<HeldReply>,
     /// It was encoded elsewhere: what goes wrong with it now is a failure to forward it.
     pub(crate) forwarded: bool,
     /// Where it came from, if from a session: credit goes back there when it is taken.
@@ -78,6 +80,7 @@ impl Parcel {
             ends: encoded.ends,
             headers: encoded.headers,
             bound: None,
+            held: None,
             forwarded: false,
             from: None,
         }
@@ -93,6 +96,7 @@ impl Parcel {
             ends: Ends::new(),
             headers: None,
             bound: None,
+            held: None,
             forwarded: true,
             from,
         }
@@ -108,25 +112,9 @@ impl Parcel {
             ends: self.ends.iter().filter_map(Attached::clone_countable).collect(),
             headers: self.headers.clone(),
             bound: None,
+            held: None,
             forwarded: self.forwarded,
             from: self.from.clone(),
-        }
-    }
-
-    /// The link that it was to leave by is lost: senders and streams in it did not end cleanly, and what waits for receivers
-    /// in it is lost with them.
-    pub(crate) fn lose(self) {
-        for end in self.ends {
-            match end {
-                Attached::Sender(sender) => sender.chan().lose(),
-                Attached::Receiver(receiver) => receiver.chan().lose_receiver(),
-                Attached::Stream(core, hold) => {
-                    if let Some(hold) = hold.or_else(|| core.hold().ok()) {
-                        hold.lose();
-                    }
-                }
-                _ => {}
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
 use serde::de::{Deserialize, Deserializer};
@@ -15,7 +16,7 @@ use crate::claim::claim_receiver;
 use crate::error::{Closed, RecvError, RemoteError, TryRecvError};
 use crate::give_way::poll_budget;
 use crate::message::Message;
-use crate::sync::block_on;
+use crate::sync::{block_on, block_on_for};
 
 /// The receiving end of a channel. Clones compete: each message goes to one of them. Put it in a message, and the
 /// messages of the channel go to whoever gets it.
@@ -55,7 +56,26 @@ impl<T> Receiver<T> {
     /// ```
     ///
     /// Do not write `while let Ok(Some(x))`: it takes a lost link for the end, and stops at the first message that
-    /// does not decode.
+    /// does not decode. The `?` above stops there too, with the error; a service that is to go on with the next message, and
+    /// with the next client, looks at the error:
+    ///
+    /// ```
+    /// # async fn doc(numbers: libchan::Receiver<u32>) -> Result<(), libchan::RecvError> {
+    /// use libchan::RecvError;
+    ///
+    /// loop {
+    ///     match numbers.recv().await {
+    ///         Ok(Some(number)) => println!("{number}"),
+    ///         // The end, or the client has closed its session.
+    ///         Ok(None) | Err(RecvError::SessionClosed(_)) => break,
+    ///         // One message that does not decode: its sender is told, the next one is unharmed.
+    ///         Err(error) if !error.is_end() => eprintln!("{error}"),
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// One message that does not decode or could not be sent (go on with the next; see [`RecvError::is_end`]), or
@@ -109,8 +129,29 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// As `recv`.
+    ///
+    /// # Panics
+    /// On a thread that runs async tasks, which it would stop. Use `recv` there, or `tokio::task::spawn_blocking`.
+    #[track_caller]
     pub fn recv_blocking(&self) -> Result<Option<T>, RecvError> {
         block_on(self.recv())
+    }
+
+    /// The same, waiting for no longer than `duration`.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none came in time, [`TryRecvError::Ended`] at the clean end.
+    ///
+    /// # Panics
+    /// As [`recv_blocking`](Self::recv_blocking).
+    #[track_caller]
+    pub fn recv_blocking_within(&self, duration: Duration) -> Result<T, TryRecvError> {
+        match block_on_for(self.recv(), duration) {
+            Some(Ok(Some(value))) => Ok(value),
+            Some(Ok(None)) => Err(TryRecvError::Ended),
+            Some(Err(error)) => Err(TryRecvError::Failed(error)),
+            None => Err(TryRecvError::Empty),
+        }
     }
 
     /// A [`Stream`] of this receiver; it ends after the channel's end, error or not.

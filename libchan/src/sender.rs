@@ -5,18 +5,22 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_sink::Sink;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 use crate::attach::{AnySender, Collected};
+use crate::call::{Call, CallError};
 use crate::chan::{Chan, Room, Sending, Slot};
 use crate::claim::claim_sender;
+use crate::cut::{self, Cut};
 use crate::error::{Closed, RemoteError, SendError, SendFailure, TrySendError};
 use crate::give_way::poll_budget;
 use crate::message::Message;
-use crate::sync::block_on;
+use crate::oneshot;
+use crate::sync::{block_on, block_on_for};
 
 /// The sending end of a channel. Clone it, drop it, put it in a message.
 ///
@@ -40,6 +44,11 @@ impl<T> Sender<T> {
     }
 
     /// Sends, waiting for room. With capacity 0 it completes when a receiver has taken the value.
+    ///
+    /// `Ok` says that the value was accepted, not that it has arrived. Across a session it may still be in this process: **close
+    /// or flush the session before `main` returns** ([`Session::close`](crate::Session::close),
+    /// [`Session::flush`](crate::Session::flush)). Who wants to know that it was handled asks for an answer:
+    /// [`call`](Self::call).
     ///
     /// # Cancel safety
     /// Dropped before it completes, the value is dropped too and nothing is sent, also if its room has come meanwhile: that goes
@@ -91,7 +100,7 @@ impl<T> Sender<T> {
 
     /// Ends the channel for every sender: receivers drain it and then see `error`.
     pub fn close_with(&self, error: impl Into<RemoteError>) {
-        self.chan.close(Some(error.into()));
+        self.chan.close(Some(error.into().into()));
     }
 
     /// Completes when the channel takes no more, and says why. Cancel-safe.
@@ -149,8 +158,95 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// As `send`.
+    ///
+    /// # Panics
+    /// On a thread that runs async tasks, which it would stop. Use `send` there, or `tokio::task::spawn_blocking`.
+    #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
         block_on(self.send(value))
+    }
+
+    /// The same, waiting for no longer than `duration`.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] with the value if there was no room in time. With capacity 0 and a remote receiver, a message that
+    /// had left may still be taken; then there is no value to give back and the answer is `Ok`.
+    ///
+    /// # Panics
+    /// As [`send_blocking`](Self::send_blocking).
+    #[track_caller]
+    pub fn send_blocking_within(&self, value: T, duration: Duration) -> Result<(), TrySendError<T>> {
+        let mut sending = Sending::new(&self.chan, value);
+        match block_on_for(&mut sending, duration) {
+            Some(result) => result.map_err(TrySendError::Failed),
+            None => sending.take_back().map_or(Ok(()), |value| Err(TrySendError::Full(value))),
+        }
+    }
+
+    /// Sends a request with a reply in it and waits for the answer. Every way that can fail is one [`CallError`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use libchan::{oneshot, pipe};
+    ///
+    /// struct Double { number: u32, reply: oneshot::Sender<u32> }
+    ///
+    /// let (requests, inbox) = pipe::<Double>();
+    /// let service = async {
+    ///     while let Some(request) = inbox.recv().await? {
+    ///         request.reply.send(2 * request.number).ok();
+    ///     }
+    ///     Ok::<(), libchan::RecvError>(())
+    /// };
+    /// let client = async {
+    ///     let answer = requests.call(|reply| Double { number: 21, reply }).within(Duration::from_secs(5)).await;
+    ///     assert_eq!(answer.unwrap(), 42);
+    ///     drop(requests);
+    /// };
+    /// tokio::join!(service, client).0
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the call gives up: a request that has not left is not sent, and of one that has, the handler sees
+    /// [`closed`](oneshot::Sender::closed).
+    pub fn call<R>(&self, request: impl FnOnce(oneshot::Sender<R>) -> T) -> Call<'_, T, R> {
+        Call::new(self, request)
+    }
+
+    /// [`call`](Self::call) for a thread without a runtime.
+    ///
+    /// # Errors
+    /// As `call`.
+    ///
+    /// # Panics
+    /// As [`send_blocking`](Self::send_blocking).
+    #[track_caller]
+    pub fn call_blocking<R>(&self, request: impl FnOnce(oneshot::Sender<R>) -> T) -> Result<R, CallError<T>> {
+        self.call(request).wait()
+    }
+
+    /// The same, waiting for no longer than `duration` in all.
+    ///
+    /// # Errors
+    /// As `call`; [`CallError::TimedOut`] if there was no answer in time.
+    ///
+    /// # Panics
+    /// As [`send_blocking`](Self::send_blocking).
+    #[track_caller]
+    pub fn call_blocking_within<R>(
+        &self,
+        duration: Duration,
+        request: impl FnOnce(oneshot::Sender<R>) -> T,
+    ) -> Result<R, CallError<T>> {
+        self.call(request).wait_for(duration)
+    }
+
+    /// A handle that ends cleanly by [`finish`](MustFinish::finish) only. Dropped before, as a cancelled task drops what it holds,
+    /// the receiver gets [`Cut::Abandoned`] behind what was sent, once all other senders have ended.
+    pub fn must_finish(self) -> MustFinish<T> {
+        MustFinish { sender: self, finished: false }
     }
 
     /// A [`Sink`] of this sender. Flushing waits for nothing: an accepted message needs no push. Closing the sink drops this
@@ -249,6 +345,65 @@ impl<T> Drop for Permit<'_, T> {
 impl<T> fmt::Debug for Permit<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Permit")
+    }
+}
+
+/// A sender that was cut short unless it [finishes](Self::finish): what [`Sender::must_finish`] gives.
+///
+/// A dropped [`Sender`] ends cleanly, and nobody can tell a finished task from a cancelled one. Give this to whoever produces
+/// something that must not look complete before it is.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use libchan::{Cut, pipe};
+///
+/// let (rows, read) = pipe();
+/// let rows = rows.must_finish();
+/// rows.send(1).await?;
+/// drop(rows); // the task was cancelled
+/// assert_eq!(read.recv().await, Ok(Some(1)));
+/// assert_eq!(read.recv().await.unwrap_err().cut(), Some(Cut::Abandoned));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "dropped without `finish` it ends with an error"]
+pub struct MustFinish<T> {
+    sender: Sender<T>,
+    finished: bool,
+}
+
+impl<T> MustFinish<T> {
+    /// All was sent: this sender ends cleanly.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+
+    /// Ends the channel with `error` instead.
+    pub fn fail(mut self, error: impl Into<RemoteError>) {
+        self.finished = true;
+        self.sender.close_with(error);
+    }
+}
+
+impl<T> std::ops::Deref for MustFinish<T> {
+    type Target = Sender<T>;
+
+    fn deref(&self) -> &Sender<T> {
+        &self.sender
+    }
+}
+
+impl<T> Drop for MustFinish<T> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.sender.chan.note_fault(cut::now().unwrap_or_else(|| Cut::Abandoned.cause()));
+        }
+    }
+}
+
+impl<T> fmt::Debug for MustFinish<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MustFinish").finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,9 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
 
 use crate::give_way;
 
@@ -40,7 +43,7 @@ impl Wake for Unpark {
 }
 
 /// Runs `future` on this thread, parking it while it waits.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(unpark.clone());
@@ -55,6 +58,52 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
                 }
             }
         }
+    }
+}
+
+/// The same for no longer than `duration`; `None`: it is not done.
+pub(crate) fn run_for<F: Future>(future: F, duration: Duration) -> Option<F::Output> {
+    let begun = Instant::now();
+    let mut future = pin!(future);
+    let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = Waker::from(unpark.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = give_way::blocking(|| future.as_mut().poll(&mut cx)) {
+            return Some(output);
+        }
+        while !unpark.woken.swap(false, Ordering::Acquire) {
+            let left = duration.checked_sub(begun.elapsed()).filter(|left| !left.is_zero())?;
+            thread::park_timeout(left);
+        }
+    }
+}
+
+/// What a blocking twin does: runs `future` on this thread.
+///
+/// # Panics
+/// On a thread that runs async tasks, which would stand still for as long.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    check_may_block();
+    run(future)
+}
+
+/// The same for no longer than `duration`; `None`: it is not done.
+#[track_caller]
+pub(crate) fn block_on_for<F: Future>(future: F, duration: Duration) -> Option<F::Output> {
+    check_may_block();
+    run_for(future, duration)
+}
+
+/// Panics where tokio's own blocking calls do, and with their words.
+#[track_caller]
+fn check_may_block() {
+    if Handle::try_current().is_ok() {
+        // Nothing public says whether this thread runs tasks or is one of `spawn_blocking`; a receive that has its answer does.
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let _ = sender.send(());
+        let _ = receiver.blocking_recv();
     }
 }
 
@@ -81,7 +130,7 @@ mod scheduled {
 
     /// A thread of its own: shuttle's tasks lose a wake-up that comes while they wait for a lock.
     pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        thread::spawn(move || super::block_on(task));
+        thread::spawn(move || super::run(task));
     }
 
     pub(crate) struct Local<T: 'static>(pub(crate) &'static thread::LocalKey<T>);

@@ -9,6 +9,7 @@ use libchan_proto::{Limits, Metadata, SessionError};
 use crate::attach::AnyReceiver;
 use crate::chan::Chan;
 use crate::claim::typed_receiver;
+use crate::cut::Cause;
 use crate::error::{Closed, OpenError, RemoteError};
 use crate::link::LinkInfo;
 use crate::message::Message;
@@ -136,17 +137,18 @@ impl EndWatch {
         self.0.upgrade().is_some_and(|chan| chan.senders() > 0 || chan.receivers() > 0)
     }
 
-    /// Ends the channel cleanly: receivers drain it first.
+    /// Ends the channel as a session that closes in good order does: receivers drain it, then see
+    /// [`SessionClosed`](crate::RecvError::SessionClosed), unless its senders have ended it before.
     pub fn close(&self) {
         if let Some(chan) = self.0.upgrade() {
-            chan.end(false);
+            chan.end(Cause::session_closed());
         }
     }
 
     /// Ends the channel as a lost link does: receivers drain it, then see `Disconnected`.
     pub fn disconnect(&self) {
         if let Some(chan) = self.0.upgrade() {
-            chan.end(true);
+            chan.end(Cause::session_over(SessionError::Lost));
         }
     }
 

@@ -36,6 +36,7 @@ async fn ask(requests: &Sender<Request>, number: u32) {
     let (mut here, input) = ByteStream::pair();
     put(requests, Request { number, reply, input }).await;
     soon(here.write_all(&vec![1; number as usize])).await.unwrap();
+    soon(here.shutdown()).await.unwrap();
     drop(here);
     assert_eq!(get(&answer).await, number * 1001);
     end(&answer).await;
@@ -231,6 +232,7 @@ async fn promise_09_an_envelope_is_routed_without_knowing_what_is_in_it(on: On) 
         assert_eq!((envelope.body.codec(), envelope.body.attachments()), (codec.id(), 2));
         let mut request: Request = envelope.body.decode().unwrap();
         soon(here.write_all(b"in")).await.unwrap();
+        soon(here.shutdown()).await.unwrap();
         drop(here);
         let mut input = String::new();
         soon(request.input.read_to_string(&mut input)).await.unwrap();

@@ -137,6 +137,7 @@ async fn byte_stream_proxy(on: On) {
     soon(there.read_to_string(&mut got)).await.unwrap();
     assert_eq!(got, "client to server");
     soon(there.write_all(b"server to client")).await.unwrap();
+    soon(there.shutdown()).await.unwrap();
     drop(there);
     let mut got = String::new();
     soon(here.read_to_string(&mut got)).await.unwrap();

@@ -93,6 +93,7 @@ async fn half_close_leaves_the_other_direction_open(on: On) {
         let mut buffer = [0; 10_000];
         soon(here.read_exact(&mut buffer)).await.unwrap();
     }
+    soon(there.shutdown()).await.unwrap();
     drop(there);
     assert_eq!(soon(here.read(&mut [0; 4])).await.unwrap(), 0);
 }
@@ -104,13 +105,15 @@ async fn writing_after_ones_own_shutdown_fails(on: On) {
     assert_eq!(read(there).await, b"");
 }
 
-async fn dropping_an_end_ends_the_other(on: On) {
+async fn dropping_an_end_cuts_the_other_short(on: On) {
     let (_a, _b, mut here, mut there) = across(on).await;
     soon(there.write_all(b"last words")).await.unwrap();
     drop(there);
-    let mut got = String::new();
-    soon(here.read_to_string(&mut got)).await.unwrap();
-    assert_eq!(got, "last words");
+    let mut got = Vec::new();
+    let error = soon(here.read_to_end(&mut got)).await.unwrap_err();
+    assert_eq!(got, b"last words");
+    let why = error.get_ref().and_then(|inner| inner.downcast_ref::<RecvError>());
+    assert_eq!(why.and_then(RecvError::cut), Some(Cut::Abandoned));
     let error = loop {
         match soon(here.write_all(&[0; 1000])).await {
             Ok(()) => tokio::task::yield_now().await,
@@ -290,7 +293,7 @@ libchan_tests::contract_and_https! {
     an_end_used_from_both_sides_before_it_travels,
     half_close_leaves_the_other_direction_open,
     writing_after_ones_own_shutdown_fails,
-    dropping_an_end_ends_the_other,
+    dropping_an_end_cuts_the_other_short,
     a_writer_waits_for_its_reader,
     io_objects_of_the_users_travel,
     many_streams_at_once,

@@ -259,6 +259,7 @@ async fn promise_09_ends_go_on_through_another_session(on: On) {
     soon(stream.read_to_string(&mut got)).await.unwrap();
     assert_eq!(got, "across two");
     soon(stream.write_all(b"and back")).await.unwrap();
+    soon(stream.shutdown()).await.unwrap();
     drop(stream);
     let mut got = String::new();
     soon(here.read_to_string(&mut got)).await.unwrap();

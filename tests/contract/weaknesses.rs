@@ -74,6 +74,7 @@ async fn weakness_3_many_nested_in_flight(on: On) {
         let (reply, answer) = pipe_with(1);
         let (mut here, stream) = ByteStream::pair();
         soon(here.write_all(format!("stream {number}").as_bytes())).await.unwrap();
+        soon(here.shutdown()).await.unwrap();
         put(&ship, Nested { number, stream, reply }).await;
         drop(here);
         answers.push(answer);
@@ -116,7 +117,7 @@ async fn weakness_5_three_ends_are_three_results(on: On) {
     broken.close_with(RemoteError::new(1, "reset"));
     assert_eq!(fail(&at_broken).await, RecvError::Remote(RemoteError::new(1, "reset")));
     a.abort();
-    assert_eq!(fail(&at_lost).await, RecvError::Disconnected);
+    assert!(matches!(fail(&at_lost).await, RecvError::Disconnected(_)));
     drop(lost);
 }
 

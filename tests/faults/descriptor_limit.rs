@@ -83,9 +83,9 @@ async fn descriptors_that_are_lost_on_arrival_end_the_session() {
         assert!(matches!(&error, SessionError::Link(text) if text.contains("lost on arrival")), "{error:?}");
         // The peer sees a lost link, never a clean end.
         assert!(matches!(soon(a.closed()).await, Err(SessionError::Lost | SessionError::Link(_))));
-        assert_eq!(fail(&answered).await, RecvError::Disconnected);
+        assert!(matches!(fail(&answered).await, RecvError::Disconnected(_)));
         let error = refused(&ship, (3, Vec::new())).await;
-        assert_eq!(error.reason, SendFailure::Disconnected { outcome_unknown: false });
+        assert!(matches!(error.reason, SendFailure::Disconnected { outcome_unknown: false, .. }));
         // Other sessions of the process go on, and what needs a descriptor says so.
         for number in 0..20 {
             put(&other, number).await;
@@ -99,7 +99,7 @@ async fn descriptors_that_are_lost_on_arrival_end_the_session() {
         let (number, mut fds) = get(&shipped).await;
         assert_eq!(number, 1);
         says(fds.remove(0), "before").await;
-        assert_eq!(fail(&shipped).await, RecvError::Disconnected);
+        assert!(matches!(fail(&shipped).await, RecvError::Disconnected(_)));
         // Those that did arrive were closed with the others.
         drop((a, b, c, d, probe, ship, shipped, answers, answered, other, others));
         eventually(|| open_descriptors() == before).await;

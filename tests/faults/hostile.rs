@@ -35,7 +35,7 @@ async fn every_broken_rule_has_its_error() {
         let error = soon(session.closed()).await.unwrap_err();
         assert_eq!(error, SessionError::PeerMisbehaved(expected), "after {bytes:02x?}");
         let failed = soon(pending).await.unwrap().unwrap_err();
-        assert_eq!(failed, (2, SendFailure::Disconnected { outcome_unknown: false }));
+        assert!(matches!(failed, (2, SendFailure::Disconnected { outcome_unknown: false, .. })));
         // It is told what it did, in a goodbye (type 0d) at the end of what we said.
         let mut said = Vec::new();
         let _ = soon(rude.read_to_end(&mut said)).await;

@@ -65,7 +65,7 @@ async fn senders_wait_for_room(on: On) {
     nothing_spins(&counts, &other).await;
     drop(rude);
     let failure = soon(sending).await.unwrap();
-    assert_eq!(failure, SendFailure::Disconnected { outcome_unknown: false });
+    assert!(matches!(failure, SendFailure::Disconnected { outcome_unknown: false, .. }));
 }
 
 async fn a_stream_is_not_buffered_without_end(on: On) {
@@ -128,7 +128,10 @@ async fn answers_are_limited(on: On) {
         closed = session.closed() => closed,
     };
     assert_eq!(closed, Err(SessionError::PeerNotReading));
-    assert_eq!(soon(pending).await.unwrap(), Err(SendFailure::Disconnected { outcome_unknown: false }));
+    assert!(matches!(
+        soon(pending).await.unwrap(),
+        Err(SendFailure::Disconnected { outcome_unknown: false, .. })
+    ));
     // Not before the limit was reached.
     let answers = rounds * frame(0x07, 3, &[0; 7]).len();
     assert!(answers + 100 * 15 > limits.max_control_bytes as usize, "ended after {answers} bytes of answers");

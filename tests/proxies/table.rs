@@ -180,7 +180,7 @@ async fn silent(path: &Path, scheme: &str, options: DialOptions) -> String {
     };
     let (_sender, receiver) = channel::<u32>(&dialed, &accepted, 4).await;
     match tokio::time::timeout(SILENCE, receiver.recv()).await {
-        Ok(Err(RecvError::Disconnected)) => {
+        Ok(Err(RecvError::Disconnected(_))) => {
             for session in [&dialed, &accepted] {
                 let ended = soon(session.closed()).await;
                 assert!(matches!(ended, Err(SessionError::Lost | SessionError::Link(_))), "{ended:?}");

@@ -17,7 +17,7 @@ pub(crate) fn serve(works: Receiver<Work>) -> Pin<Box<dyn Future<Output = Outcom
             match works.recv().await {
                 Ok(Some(work)) => drop(serving.spawn(serve_one(work))),
                 Ok(None) => break Ok(()),
-                Err(RecvError::Disconnected) => break Err(Gone),
+                Err(RecvError::Disconnected(_)) => break Err(Gone),
                 Err(error) => panic!("{error:?}"),
             }
         };

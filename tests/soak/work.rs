@@ -70,7 +70,7 @@ pub(crate) fn send<T>(sender: &Sender<T>, value: T) -> impl Future<Output = Resu
     async move {
         match sending.await.map_err(|error| error.reason) {
             Ok(()) => Ok(true),
-            Err(SendFailure::Disconnected { .. } | SendFailure::Closed(Closed::Disconnected)) => Err(Gone),
+            Err(SendFailure::Disconnected { .. } | SendFailure::Closed(Closed::Disconnected(_))) => Err(Gone),
             Err(SendFailure::Closed(Closed::Dropped)) => Ok(false),
             Err(reason) => panic!("{reason:?} at {place}"),
         }
@@ -85,7 +85,7 @@ pub(crate) fn receive<T>(receiver: &Receiver<T>) -> impl Future<Output = Result<
     async move {
         match receiving.await {
             Ok(value) => Ok(value),
-            Err(RecvError::Disconnected) => Err(Gone),
+            Err(RecvError::Disconnected(_)) => Err(Gone),
             Err(error) => panic!("{error:?} at {place}"),
         }
     }
@@ -103,7 +103,7 @@ pub(crate) fn answered<T: PartialEq + std::fmt::Debug>(
     async move {
         let answer = receiving.await;
         match (&answer, manner) {
-            (Err(RecvError::Disconnected), _) => return Err(Gone),
+            (Err(RecvError::Disconnected(_)), _) => return Err(Gone),
             (Ok(Some(value)), Manner::Answer) if *value == expected => {}
             (Ok(None), Manner::Drop(_)) => {}
             (Err(RecvError::Remote(error)), Manner::Error(_, code))

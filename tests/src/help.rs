@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use libchan::{OpenOptions, Receiver, RecvError, SendError, Sender, Session};
+use libchan::{Cut, OpenOptions, Receiver, RecvError, SendError, Sender, Session};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -64,6 +64,29 @@ pub fn end<T>(receiver: &Receiver<T>) -> impl Future<Output = ()> {
             Ok(Some(_)) => panic!("a value instead of the end at {place}"),
             Err(error) => panic!("{error:?} instead of the clean end at {place}"),
         }
+    }
+}
+
+/// The channel must have been cut short for this reason.
+#[track_caller]
+pub fn cut<T>(receiver: &Receiver<T>, why: Cut) -> impl Future<Output = ()> {
+    let (place, failing) = (Location::caller(), fail(receiver));
+    async move {
+        let error = failing.await;
+        assert!(error.cut() == Some(why), "{error:?} instead of {why:?} at {place}");
+    }
+}
+
+/// The session of the channel's sender must have been closed before the sender had ended.
+#[track_caller]
+pub fn left<T>(receiver: &Receiver<T>) -> impl Future<Output = ()> {
+    let (place, failing) = (Location::caller(), fail(receiver));
+    async move {
+        let error = failing.await;
+        assert!(
+            matches!(error, RecvError::SessionClosed(_)),
+            "{error:?} instead of a closed session at {place}"
+        );
     }
 }
 

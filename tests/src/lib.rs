@@ -11,15 +11,15 @@ mod wire;
 
 pub use help::{Blob, blob};
 pub use help::{
-    Probe, Rng, Scratch, end, eventually, fail, get, pattern, poll_once, put, refused, soon, still_pending,
-    tell, yields,
+    Probe, Rng, Scratch, cut, end, eventually, fail, get, left, pattern, poll_once, put, refused, soon,
+    still_pending, tell, yields,
 };
 pub use libchan::codec::{Codec, CodecError, Placeholder};
 pub use libchan::{
-    AnyCodec, ByteStream, Closed, CodecId, CopyError, Fd, Link, LinkInfo, LinkReader, LinkWriter, Message,
-    OpenError, OpenOptions, PendingSession, Raw, Receiver, RecvError, RemoteError, Role, SendError,
-    SendFailure, Sender, Session, SessionError, SessionOptions, TryRecvError, TrySendError, copy, pipe,
-    pipe_with,
+    AnyCodec, ByteStream, Call, CallError, CloseError, Closed, CodecId, CopyError, Cut, Fd, Link, LinkInfo,
+    LinkReader, LinkWriter, Message, OpenError, OpenOptions, PendingSession, Raw, Receiver, RecvError,
+    RemoteError, Role, SendError, SendFailure, Sender, Session, SessionError, SessionOptions, TryRecvError,
+    TrySendError, copy, oneshot, pipe, pipe_with,
 };
 pub use libchan_proto::Limits;
 pub use on::{Case, Flavor, On, Place, channel, run, run_paused, tls};
@@ -40,6 +40,7 @@ macro_rules! contract {
 #[macro_export]
 macro_rules! contract_links {
     ($($case:ident),* $(,)?) => {
+        $crate::contract_on!(linked, Linked, [$($case),*]);
         $crate::contract_on!(unix, Unix, [$($case),*]);
         $crate::contract_on!(tcp, Tcp, [$($case),*]);
         $crate::contract_on!(tls, Tls, [$($case),*]);

@@ -23,6 +23,8 @@ const CASE: Duration = Duration::from_secs(30);
 pub enum On {
     /// Values move in this process.
     Memory,
+    /// The same name, and a link within this process: values are encoded.
+    Linked,
     /// A unix socket at a temporary path.
     Unix,
     /// Tcp over the loopback interface, at a free port.
@@ -64,7 +66,7 @@ impl On {
         let mut scratch = None;
         let url = match self {
             Self::Wire => panic!("there is no URL for it"),
-            Self::Memory => {
+            Self::Memory | Self::Linked => {
                 format!("mem:contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
             }
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
@@ -82,6 +84,9 @@ impl On {
         if matches!(self, Self::Tls | Self::Https | Self::Wss) {
             let (server, pin) = tls();
             (options, dialing) = (options.tls(server), dialing.tls(TlsClientOptions::new().pin(pin)));
+        }
+        if self == Self::Linked {
+            options = options.as_a_link();
         }
         let listener = listen_with(&url, options).await.expect("listen");
         Place { listener, dialing, _scratch: scratch }
@@ -112,7 +117,7 @@ impl On {
 
     /// Whether descriptors themselves cross, rather than their bytes.
     pub fn passes_descriptors(self) -> bool {
-        matches!(self, Self::Memory | Self::Unix)
+        matches!(self, Self::Memory | Self::Linked | Self::Unix)
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-#[cfg(any(feature = "unix", feature = "tcp"))]
+#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
 use libchan::{Denial, Link, PendingSession, Role, SessionError};
 use libchan::{Incoming, LinkInfo, Metadata, Session, SessionOptions};
 
-#[cfg(any(feature = "unix", feature = "tcp"))]
+#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
 use crate::error::AcceptError;
 use crate::listen::ListenOptions;
-#[cfg(any(feature = "unix", feature = "tcp"))]
+#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
 use crate::places::Place;
 
 /// The headers of a request; nothing where no transport has requests.
@@ -275,7 +275,7 @@ impl Refusal {
     }
 
     /// The refusal that a peer has told by its goodbye.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn told(error: &SessionError) -> Option<Self> {
         use libchan::Denial;
         let (denial, reason) = error.denial()?;
@@ -287,7 +287,7 @@ impl Refusal {
         Some(Self::new(status, reason))
     }
 
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     fn denial(&self) -> Denial {
         match self.status {
             401 => Denial::Unauthorized,
@@ -344,7 +344,7 @@ impl Gate {
     }
 
     /// A session over a link that was not asked about yet.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) async fn begin(&self, link: impl Link, place: &Place) -> Result<Session, AcceptError> {
         let Some(hook) = &self.hook else { return self.start(link).await };
         let (info, asking) = (link.info(), place.asking());
@@ -366,7 +366,7 @@ impl Gate {
         self.decide(hook, link, Some(headers), Ok(answer), place).await
     }
 
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     async fn start(&self, link: impl Link) -> Result<Session, AcceptError> {
         let peer = link.info().peer;
         let started = Session::start(link, Role::Acceptor, self.session.clone()).await;
@@ -374,7 +374,7 @@ impl Gate {
     }
 
     /// Hears the peer's hello, and asks about it if the link has not said enough.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     async fn decide(
         &self,
         hook: &Arc<dyn Authorize>,

@@ -23,6 +23,9 @@ pub struct DialOptions {
     pub connect_timeout: Duration,
     /// Limits, codecs and metadata of the session.
     pub session: SessionOptions,
+    /// Over `mem:`, encode values as over a link. See [`as_a_link`](Self::as_a_link).
+    #[cfg(feature = "memory")]
+    pub as_a_link: bool,
     /// Whom to believe, and who we are, where the URL's transport is encrypted.
     #[cfg(feature = "_tls")]
     pub tls: TlsClientOptions,
@@ -75,6 +78,15 @@ impl DialOptions {
         self
     }
 
+    /// Over `mem:`, makes the session one over a link within the process: values are encoded, limits hold, and ends in messages
+    /// live on the session, as over every other transport. For tests. It is enough that one side asks for it.
+    #[cfg(feature = "memory")]
+    #[must_use]
+    pub fn as_a_link(mut self) -> Self {
+        self.as_a_link = true;
+        self
+    }
+
     /// Sets whom to believe, and who we are, where the URL's transport is encrypted.
     #[cfg(feature = "_tls")]
     #[must_use]
@@ -97,6 +109,8 @@ impl Default for DialOptions {
         Self {
             connect_timeout: Duration::from_secs(10),
             session: SessionOptions::default(),
+            #[cfg(feature = "memory")]
+            as_a_link: false,
             #[cfg(feature = "_tls")]
             tls: TlsClientOptions::default(),
             #[cfg(feature = "_http")]

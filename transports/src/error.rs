@@ -140,7 +140,7 @@ impl DialError {
     }
 
     /// Sorts what ended the exchange of hellos with `url`.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn starting(url: String, error: SessionError) -> Self {
         match Refusal::told(&error) {
             Some(refusal) => Self::NotAdmitted { url, refusal },
@@ -149,7 +149,7 @@ impl DialError {
     }
 
     /// Sorts what the system said about a connection to `url`.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn connecting(url: String, error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
@@ -302,7 +302,7 @@ pub enum ListenError {
 
 impl ListenError {
     /// Sorts what the system said about listening on `url`.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn binding(url: String, error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
@@ -487,7 +487,7 @@ impl fmt::Display for OsError {
 impl std::error::Error for OsError {}
 
 /// `EMFILE` and `ENFILE`, which std has no kind for; the numbers are the same on every unix.
-#[cfg(any(feature = "unix", feature = "tcp"))]
+#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }

@@ -62,6 +62,9 @@ pub struct ListenOptions {
     /// The mode of a unix socket's file, such as `0o660`, in force before the first peer can connect. By default
     /// the umask decides.
     pub unix_mode: Option<u32>,
+    /// Over `mem:`, encode values as over a link. See [`as_a_link`](Self::as_a_link).
+    #[cfg(feature = "memory")]
+    pub as_a_link: bool,
     /// The certificates, which a listener needs whose transport is encrypted. Keep a clone to renew them.
     #[cfg(feature = "_tls")]
     pub tls: Option<TlsServer>,
@@ -125,6 +128,15 @@ impl ListenOptions {
         self
     }
 
+    /// Over `mem:`, makes every session one over a link within the process: values are encoded, limits hold, and ends in messages
+    /// live on the session, as over every other transport. A program that passes its tests so passes them over tcp.
+    #[cfg(feature = "memory")]
+    #[must_use]
+    pub fn as_a_link(mut self) -> Self {
+        self.as_a_link = true;
+        self
+    }
+
     /// Sets the certificates of a listener whose transport is encrypted.
     #[cfg(feature = "_tls")]
     #[must_use]
@@ -166,6 +178,8 @@ impl Default for ListenOptions {
             max_waiting: 1024,
             backlog: None,
             unix_mode: None,
+            #[cfg(feature = "memory")]
+            as_a_link: false,
             #[cfg(feature = "_tls")]
             tls: None,
             #[cfg(feature = "_http")]

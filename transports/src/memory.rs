@@ -1,7 +1,8 @@
 //! `mem:NAME`: sessions within this process. Channels move as they are, values are not encoded.
 //!
 //! Where the two sides name different types for one channel, its messages are encoded after all, by the same rules as
-//! between processes (`libchan::End::into_receiver`).
+//! between processes (`libchan::End::into_receiver`). With the option `as_a_link` of either side everything is: then a session
+//! is our protocol over a link within the process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{poll_fn, ready};
@@ -11,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use libchan::{
-    End, EndWatch, Limits, LinkInfo, Metadata, OpenError, OpenOptions, Session, SessionError, Shipped,
-    Transport,
+    End, EndWatch, Limits, LinkInfo, LocalLink, Metadata, OpenError, OpenOptions, Role, Session,
+    SessionError, SessionOptions, Shipped, Transport, link_pair,
 };
 
 use tokio::sync::oneshot;
@@ -215,6 +216,8 @@ struct Backlog {
     metadata: Metadata,
     /// Whether it asks a hook.
     asks: bool,
+    /// Whether its sessions are over links.
+    as_a_link: bool,
     callers: VecDeque<Caller>,
     waiting: Vec<Waker>,
 }
@@ -223,6 +226,8 @@ struct Backlog {
 enum Caller {
     /// It has its session already; this is the listener's.
     Connected(Session),
+    /// This is its link, on which it says hello.
+    Linked(LocalLink),
     /// It says this of itself, and waits for what the hook says.
     Asking(Metadata, oneshot::Sender<Result<Session, Refusal>>),
 }
@@ -255,7 +260,12 @@ pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<
             let source = io::Error::from(io::ErrorKind::WouldBlock).into();
             return Err(DialError::Os { url: url.to_owned(), source });
         }
-        let (caller, answer) = call(name, options.session.metadata, &backlog);
+        let (caller, answer) = if options.as_a_link || backlog.as_a_link {
+            let (near, far) = link_pair(url);
+            (Caller::Linked(far), Answer::Linked(near))
+        } else {
+            call(name, options.session.metadata.clone(), &backlog)
+        };
         backlog.callers.push_back(caller);
         let wakers = std::mem::take(&mut backlog.waiting);
         drop(backlog);
@@ -263,8 +273,9 @@ pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<
         answer
     };
     let answer = match answer {
-        Ok(session) => return Ok(session),
-        Err(answer) => tokio::time::timeout(patience, answer).await,
+        Answer::Session(session) => return Ok(session),
+        Answer::Linked(link) => return greet(link, url, options.session).await,
+        Answer::Asked(answer) => tokio::time::timeout(patience, answer).await,
     };
     match answer {
         Ok(Ok(Ok(session))) => Ok(session),
@@ -274,18 +285,29 @@ pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<
     }
 }
 
-/// What the listener will find of a dialer, and the dialer's session or where it will come.
-fn call(
-    name: &str,
-    said: Metadata,
-    backlog: &Backlog,
-) -> (Caller, Result<Session, oneshot::Receiver<Result<Session, Refusal>>>) {
+/// How a dialer comes to its session.
+enum Answer {
+    Session(Session),
+    Linked(LocalLink),
+    Asked(oneshot::Receiver<Result<Session, Refusal>>),
+}
+
+/// Says hello over a link within the process.
+async fn greet(link: LocalLink, url: &str, options: SessionOptions) -> Result<Session, DialError> {
+    Session::start(link, Role::Dialer, options).await.map_err(|error| match Refusal::told(&error) {
+        Some(refusal) => DialError::NotAdmitted { url: url.to_owned(), refusal },
+        None => error.into(),
+    })
+}
+
+/// What the listener will find of a dialer, and how the dialer comes to its session.
+fn call(name: &str, said: Metadata, backlog: &Backlog) -> (Caller, Answer) {
     if backlog.asks {
         let (answer, waiting) = oneshot::channel();
-        return (Caller::Asking(said, answer), Err(waiting));
+        return (Caller::Asking(said, answer), Answer::Asked(waiting));
     }
     let (ours, theirs) = connect([(info(name), backlog.metadata.clone()), (info(name), said)]);
-    (Caller::Connected(theirs), Ok(ours))
+    (Caller::Connected(theirs), Answer::Session(ours))
 }
 
 /// Listens on a name until dropped.
@@ -315,6 +337,10 @@ impl Acceptor for MemoryListener {
         Ok(match caller {
             // Both sides are here: there is nothing to agree on.
             Caller::Connected(session) => Box::new(|_| Box::pin(ready(Ok(session)))),
+            Caller::Linked(link) => {
+                let gate = self.gate.clone();
+                Box::new(|place| Box::pin(async move { gate.begin(link, &place).await }))
+            }
             Caller::Asking(said, answer) => {
                 let (gate, info) = (self.gate.clone(), info(&self.name));
                 Box::new(|place| Box::pin(admit(gate, info, said, answer, place)))
@@ -363,7 +389,7 @@ pub(crate) fn listen(name: &str, options: &ListenOptions) -> Result<Box<dyn Acce
         return Err(ListenError::AddressInUse { url });
     }
     let metadata = options.session.metadata.clone();
-    let backlog = Backlog { metadata, asks: gate.asks(), ..Backlog::default() };
+    let backlog = Backlog { metadata, asks: gate.asks(), as_a_link: options.as_a_link, ..Backlog::default() };
     let backlog = Arc::new(Mutex::new(backlog));
     names.insert(name.to_owned(), Arc::downgrade(&backlog));
     Ok(Box::new(MemoryListener { name: name.to_owned(), url, gate, backlog }))

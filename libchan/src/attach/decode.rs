@@ -7,13 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
-use libchan_proto::{Kind, Reason, code};
+use libchan_proto::Kind;
 use serde::de::value::{Error, U32Deserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use smallvec::SmallVec;
 
 use super::{Attached, Ends, fd_from};
 use crate::codec::{Placeholder, deserialize_index};
+use crate::cut::{self, Cut};
 use crate::fd::{Fd, FdCore};
 use crate::raw::EndKind;
 use crate::session::AnyChan;
@@ -93,17 +94,14 @@ impl DecodeScope {
         }
     }
 
-    /// The value did not decode, for the reason `why`: all that the message carries is closed, and told that.
+    /// The value has not decoded, because of `why`: every attachment of the message ends with that.
+    #[cold]
     pub(crate) fn discard(self, why: &str) {
         let open = self.leave();
         std::mem::forget(self);
         if open.len > 0 {
-            let why = Reason { code: code::NOT_DECODED, text: why.to_owned() };
-            for entry in taken(open) {
-                if let Attached::Unclaimed(mut unclaimed) = entry.attached {
-                    unclaimed.close(&why);
-                }
-            }
+            let why = format!("the message that held it did not decode: {why}");
+            cut::drop_each(Cut::NotDecoded.because(why), taken(open));
         }
     }
 
@@ -140,36 +138,47 @@ fn taken(scope: Open) -> SmallVec<[Entry; 1]> {
 impl Entry {
     fn settle(self) {
         let Self { mut attached, claim } = self;
-        let Attached::Unclaimed(unclaimed) = &mut attached else { return };
-        let leg = unclaimed.leg.clone();
-        match claim {
-            Claim::Sender(chan) if chan.senders() > 0 => {
-                if unclaimed.claim().is_some() {
-                    chan.adopt_sink(leg);
-                }
-            }
-            Claim::Receiver(chan) if chan.receivers() > 0 => {
-                if let Some(attachment) = unclaimed.claim() {
-                    chan.adopt_source(leg, attachment.on_demand);
-                }
-            }
-            Claim::Stream(core) => {
-                if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
-                    core.connect(match attachment.kind {
-                        Kind::Descriptor => DescriptorStream::open(leg.descriptor()),
-                        _ => leg.stream(),
-                    });
-                }
-            }
-            Claim::Descriptor(core) => {
-                if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
-                    core.connect(fd_from(&leg, attachment.kind));
-                }
-            }
-            Claim::None | Claim::Sender(_) | Claim::Receiver(_) | Claim::Moved => {}
+        let claimed = !matches!(claim, Claim::None);
+        connect(&mut attached, claim);
+        let left = match &attached {
+            Attached::Unclaimed(unclaimed) => unclaimed.kind().is_some(),
+            _ => !claimed,
+        };
+        if left {
+            cut::drop_each(Cut::Unclaimed.cause(), [attached]);
         }
-        // Unless somebody has it by now, the value had no place for it.
-        unclaimed.close(&Reason::of(code::UNCLAIMED));
+    }
+}
+
+/// Gives an attachment to whoever claimed it, if that is still there.
+fn connect(attached: &mut Attached, claim: Claim) {
+    let Attached::Unclaimed(unclaimed) = attached else { return };
+    let leg = unclaimed.leg.clone();
+    match claim {
+        Claim::Sender(chan) if chan.senders() > 0 => {
+            if unclaimed.claim().is_some() {
+                chan.adopt_sink(leg);
+            }
+        }
+        Claim::Receiver(chan) if chan.receivers() > 0 => {
+            if let Some(attachment) = unclaimed.claim() {
+                chan.adopt_source(leg, attachment.on_demand);
+            }
+        }
+        Claim::Stream(core) => {
+            if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
+                core.connect(match attachment.kind {
+                    Kind::Descriptor => DescriptorStream::open(leg.descriptor()),
+                    _ => leg.stream(),
+                });
+            }
+        }
+        Claim::Descriptor(core) => {
+            if let (Some(core), Some(attachment)) = (core.upgrade(), unclaimed.claim()) {
+                core.connect(fd_from(&leg, attachment.kind));
+            }
+        }
+        Claim::None | Claim::Sender(_) | Claim::Receiver(_) | Claim::Moved => {}
     }
 }
 
@@ -227,6 +236,7 @@ pub(crate) fn claim_stream<'de, D: Deserializer<'de>>(d: D) -> Result<ByteStream
         match &mut entry.attached {
             Attached::Stream(core, hold) => {
                 let hold = hold.take().or_else(|| core.hold().ok());
+                entry.claim = Claim::Moved;
                 hold.map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
             }
             Attached::Unclaimed(unclaimed)
@@ -253,6 +263,7 @@ pub(crate) fn claim_descriptor<'de, D: Deserializer<'de>>(d: D) -> Result<Fd, D:
         match &mut entry.attached {
             Attached::Descriptor(core, hold) => {
                 let hold = hold.take().or_else(|| core.hold().ok());
+                entry.claim = Claim::Moved;
                 hold.map(|hold| hold.release()).ok_or_else(|| TWICE.to_owned())
             }
             Attached::Unclaimed(unclaimed)

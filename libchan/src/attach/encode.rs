@@ -7,6 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{AnyReceiver, AnySender, Attached, Ends};
 use crate::codec::{Placeholder, serialize_index};
+use crate::cut;
 use crate::error::SendFailure;
 use crate::fd::FdCore;
 use crate::stream::StreamCore;
@@ -87,7 +88,9 @@ impl EncodeScope {
 
 impl Drop for EncodeScope {
     fn drop(&mut self) {
-        drop(collected(self.leave()));
+        let collected = collected(self.leave());
+        // They are ours: what becomes of the value is not said by them.
+        cut::spending(|| drop(collected));
     }
 }
 

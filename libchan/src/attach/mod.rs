@@ -11,7 +11,7 @@ mod values;
 
 use std::sync::Arc;
 
-use libchan_proto::{Attach, Attachment, Kind, Reason, code};
+use libchan_proto::{Attach, Attachment, Kind};
 use smallvec::SmallVec;
 
 pub(crate) use self::decode::{
@@ -44,7 +44,7 @@ pub(crate) enum Attached {
     Taken,
 }
 
-/// An attachment that arrived. Dropping it unclaimed closes it as not delivered.
+/// An attachment that arrived. Dropping it unclaimed closes it because of what marks the thread, else as not delivered.
 pub(crate) struct Unclaimed {
     pub(crate) leg: Leg,
     attachment: Option<Attachment>,
@@ -63,13 +63,6 @@ impl Unclaimed {
         self.attachment.map_or(0, |attachment| attachment.capacity)
     }
 
-    /// Closes it, and says why.
-    pub(crate) fn close(&mut self, why: &Reason) {
-        if let Some(attachment) = self.attachment.take() {
-            self.leg.session.reject(attachment, why);
-        }
-    }
-
     /// Takes it over: from here on the caller answers for it.
     pub(crate) fn claim(&mut self) -> Option<Attachment> {
         self.attachment.take()
@@ -78,7 +71,9 @@ impl Unclaimed {
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        self.close(&Reason::of(code::NOT_DELIVERED));
+        if let Some(attachment) = self.attachment.take() {
+            self.leg.session.reject(attachment);
+        }
     }
 }
 

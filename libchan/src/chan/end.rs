@@ -10,16 +10,17 @@ use super::Chan;
 use super::lent::{LENT, SENDERS};
 use super::queue::Slot;
 use super::state::{End, Locked, State};
-use crate::codec::AnyCodec;
-use crate::error::{Closed, RemoteError};
-use crate::message::Erased;
-use crate::parcel::Parcel;
-use crate::scratch::Scratch;
+use crate::cut::{self, Cause, Cut};
+use crate::error::Closed;
 use crate::session::{Leg, Shared};
 use crate::sync::lock;
 
 impl<T> Chan<T> {
+    /// A sender is dropped. What marks the thread is its fault, and the channel's for good.
     pub(crate) fn drop_sender(self: &Arc<Self>) {
+        if let Some(cause) = cut::now() {
+            self.note_fault(cause);
+        }
         let before = self.senders.fetch_sub(1, Ordering::AcqRel);
         // Where the port is lent there is a sender elsewhere.
         if before & SENDERS > 1 || before & LENT != 0 {
@@ -42,7 +43,7 @@ impl<T> Chan<T> {
         if !state.has_sinks() {
             return;
         }
-        if state.end() == End::Clean && state.is_idle() {
+        if matches!(state.end(), End::Clean | End::Error) && state.is_idle() {
             self.end_sinks(&mut state);
         } else {
             drop(state);
@@ -50,20 +51,25 @@ impl<T> Chan<T> {
         }
     }
 
+    /// A sender of this process ends, and not cleanly.
+    #[cold]
+    pub(crate) fn note_fault(&self, cause: Cause) {
+        self.lock().note_fault(cause);
+    }
+
     /// With the last sender, here or remote, the channel ends.
     pub(super) fn check_senders(&self, state: &mut State<T>) {
         if state.end() == End::Open && !state.has_sources() && self.senders() == 0 {
-            let end = if state.is_source_lost() { End::Lost } else { End::Clean };
-            state.set_end(end);
+            state.end_senders();
         }
     }
 
     /// Ends the channel for every sender: receivers drain, then see `error` or the clean end.
-    pub(crate) fn close(self: &Arc<Self>, error: Option<RemoteError>) {
+    pub(crate) fn close(self: &Arc<Self>, error: Option<Cause>) {
         let mut state = self.lock();
         // What has arrived from remote senders was accepted: it is drained like the rest.
         self.absorb_all(&mut state);
-        self.close_state(&mut state, End::Clean, error);
+        self.close_state(&mut state, error);
         state.wake_senders();
         state.wake_receivers();
         drop(state);
@@ -72,13 +78,14 @@ impl<T> Chan<T> {
 
     /// The state of a channel that is closed as a whole: remote senders are told.
     /// With an error the end is that.
-    pub(super) fn close_state(&self, state: &mut Locked<'_, T>, end: End, error: Option<RemoteError>) {
+    pub(super) fn close_state(&self, state: &mut Locked<'_, T>, error: Option<Cause>) {
         if !matches!(state.end(), End::Open | End::Tentative) {
             return;
         }
-        state.set_end(end);
-        if let Some(error) = error {
-            state.set_error(error);
+        match error {
+            Some(error) => state.set_error(error),
+            // A sender that was cut short before stays so.
+            None => state.end_senders(),
         }
         state.close_whole();
         drop_sources(state, Scope::Channel, &Closed::BySender);
@@ -86,11 +93,14 @@ impl<T> Chan<T> {
 
     pub(crate) fn drop_receiver(self: &Arc<Self>) {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return;
+            return self.note_lost_receiver();
         }
         let mut state = lock(&self.state);
         if self.receivers() > 0 {
             return;
+        }
+        if let Some(cause) = cut::now() {
+            return self.after_receivers(self.recall(state), cause.into_closed());
         }
         if let Some(mut source) = state.refuse_plain_source() {
             self.note_recalled();
@@ -108,15 +118,16 @@ impl<T> Chan<T> {
     pub(crate) fn receiver_left(self: &Arc<Self>, leg: &Leg) {
         let state = self.lock();
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let lost = leg.session.is_over();
-            self.after_receivers(state, if lost { Closed::Disconnected } else { Closed::Dropped });
+            let lost = leg.session.end_so_far().map(|error| Cause::session_over(error).into_closed());
+            self.after_receivers(state, lost.unwrap_or(Closed::Dropped));
         }
     }
 
     /// No receiver is left in this process: `why` is what senders are told if none is elsewhere.
     fn after_receivers(self: &Arc<Self>, mut state: Locked<'_, T>, why: Closed) {
         if !state.has_sinks() {
-            let why = if state.has_lost_receiver() { Closed::Disconnected } else { why };
+            let lost = state.has_lost_receiver() && why == Closed::Dropped;
+            let why = if lost { Cause::disconnected(LOST_IN_MESSAGE).into_closed() } else { why };
             return self.refuse_with(state, why, Scope::End);
         }
         // Its last local receiver is gone: a sole remote one may now hold a channel's worth of messages, unless it competes
@@ -134,14 +145,12 @@ impl<T> Chan<T> {
         self.pump();
     }
 
-    /// A receiver that is about to be dropped was lost with a link: if it is the last, so is what waits for it. The value that
-    /// it was sent in may not have been dropped yet, and have another handle on it.
-    pub(crate) fn lose_receiver(&self) {
-        let mut state = self.lock();
-        if self.receivers() > 1 {
-            state.lose_receiver();
-        } else if !state.has_sinks() {
-            self.refuse_with(state, Closed::Disconnected, Scope::End);
+    /// One receiver of several is dropped: if a link was lost with it, that is said once the others have gone. (The value that
+    /// it was sent in may not have been dropped yet, and have another handle on it.)
+    #[inline]
+    fn note_lost_receiver(&self) {
+        if cut::now().is_some_and(|cause| cause.is_loss()) {
+            self.lock().lose_receiver();
         }
     }
 
@@ -154,7 +163,7 @@ impl<T> Chan<T> {
     pub(crate) fn refuse_all(&self, why: Closed) {
         let mut state = self.lock();
         for sink in state.legs.take_sinks() {
-            sink.leg.close(Scope::Channel, Some(why.clone().into_reason()));
+            sink.leg.close(Scope::Channel, Some(Cause::from(why.clone()).into_reason()));
             for hand in sink.into_in_hand() {
                 state.start(hand.dormant);
             }
@@ -165,9 +174,9 @@ impl<T> Chan<T> {
     /// Refuses, and drops what waited once the lock is released.
     fn refuse_with(&self, mut state: Locked<'_, T>, why: Closed, scope: Scope) {
         let garbage = self.refuse_state(&mut state, why, scope);
-        let lost = state.is_lost();
+        let why = state.undelivered();
         drop(state);
-        self.bury(garbage, lost);
+        bury(garbage, why);
     }
 
     pub(super) fn refuse_state(&self, state: &mut Locked<'_, T>, why: Closed, scope: Scope) -> Vec<Slot<T>> {
@@ -180,20 +189,47 @@ impl<T> Chan<T> {
 
     // ---- the session ends
 
-    /// The session closes: what was accepted goes out first, then the leg ends. A leg that messages come in from goes
-    /// on until its sender has closed it, because what is on its way was accepted there.
+    /// The session closes: what was accepted goes out first, then the leg ends, unfinished unless its senders have ended. A leg
+    /// that messages come in from goes on until its sender has closed it, because what is on its way was accepted there.
     pub(crate) fn leave(self: &Arc<Self>, key: Key, session: &Arc<Shared>) {
         let leg = Leg { session: session.clone(), key };
         let mut state = self.lock();
-        if let [sink] = state.legs.sinks()
-            && sink.leg.is(&leg)
-            && self.receivers() == 0
-        {
+        let sole = matches!(state.legs.sinks(), [sink] if sink.leg.is(&leg)) && self.receivers() == 0;
+        if sole && matches!(state.end(), End::Open | End::Tentative) {
             self.absorb_all(&mut state);
-            self.close_state(&mut state, End::Clean, None);
+            state.set_error(Cause::session_closed());
+            drop_sources(&mut state, Scope::End, &Cause::session_closed().into_closed());
             state.wake_senders();
+        } else if !sole && let Some(sink) = state.legs.remove_sink(&leg) {
+            // Others serve the channel: what this one has stays with it.
+            leg.close(Scope::End, Some(Cause::session_closed().into_reason()));
+            for hand in sink.into_in_hand() {
+                self.came_back(&mut state, hand, Some(Cause::session_closed()));
+            }
+            state.wake_receivers();
         }
         drop(state);
+        self.pump();
+    }
+
+    /// Nothing more is taken by the leg: what has arrived and was not taken is dropped, and the sender is told how much was.
+    pub(crate) fn give_up(self: &Arc<Self>, key: Key, session: &Arc<Shared>, why: &Cause) {
+        let leg = Leg { session: session.clone(), key };
+        let mut state = self.lock();
+        let Some(at) = state.legs.source_at(&leg).filter(|_| !leg.is_closed()) else { return };
+        let inbox = if at == 0 { state.legs.inbox.take() } else { None };
+        let Some(mut source) = state.legs.remove_source(&leg) else { return };
+        let owed = source.take_owed();
+        let parked = leg.cancel(Scope::Channel, why.clone().into_closed(), owed, inbox);
+        state.wake(parked);
+        let untaken = state.local_mut().map(|local| local.queue.take_from(&leg)).unwrap_or_default();
+        if !why.is_own_drain() || state.has_sinks() {
+            state.note_fault(why.clone());
+        }
+        self.check_senders(&mut state);
+        state.wake_receivers();
+        drop(state);
+        bury(untaken, Cut::NotDelivered.cause());
         self.pump();
     }
 
@@ -212,9 +248,9 @@ impl<T> Chan<T> {
     }
 
     /// The channel ends with the local session that it was opened on.
-    pub(crate) fn end(self: &Arc<Self>, lost: bool) {
+    pub(crate) fn end(self: &Arc<Self>, why: Cause) {
         let mut state = self.lock();
-        self.close_state(&mut state, if lost { End::Lost } else { End::Clean }, None);
+        self.close_state(&mut state, Some(why));
         state.wake_senders();
         state.wake_receivers();
         drop(state);
@@ -251,26 +287,13 @@ fn drop_sources<T>(state: &mut Locked<'_, T>, scope: Scope, why: &Closed) {
     }
 }
 
-impl<T> Chan<T> {
-    /// Drops messages that nobody will take, under no lock. `lost`: with their link, so that what is in them did not end
-    /// cleanly.
-    pub(super) fn bury(&self, messages: impl IntoIterator<Item = Slot<T>>, lost: bool) {
-        for slot in messages {
-            match slot {
-                Slot::Wire(parcel) if lost => parcel.lose(),
-                Slot::Value(value) if lost => {
-                    // Encoding is how the ends in it are found.
-                    let (codec, mut scratch) = (AnyCodec::msgpack(), Scratch::take());
-                    let encode = |erased: Erased<T>| (erased.encode)(&value, &codec, scratch.buffer());
-                    let encoded = self.erased().map(encode);
-                    // From here on its encoding alone counts them.
-                    drop(value);
-                    if let Some(Ok(Some(encoded))) = encoded {
-                        Parcel::encoded(encoded, &[]).lose();
-                    }
-                }
-                Slot::Wire(_) | Slot::Value(_) => {}
-            }
-        }
+/// What is said of a channel whose receiver was in a message that did not arrive.
+const LOST_IN_MESSAGE: &str = "a receiver was in a message that was lost with its link";
+
+/// Drops messages that nobody will take, under no lock. What is in them ends because of `why`.
+pub(super) fn bury<T>(messages: impl IntoIterator<Item = Slot<T>>, why: Cause) {
+    let mut messages = messages.into_iter().peekable();
+    if messages.peek().is_some() {
+        cut::drop_each(why, messages);
     }
 }

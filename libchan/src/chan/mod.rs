@@ -53,6 +53,7 @@ pub(crate) use self::relay::share;
 pub(crate) use self::reserve::Room;
 pub(crate) use self::send::Sending;
 use self::state::{End, State};
+use crate::cut::Cause;
 use crate::error::{Closed, SendFailure};
 use crate::give_way::Effort;
 use crate::message::{Erased, Message};
@@ -262,6 +263,15 @@ impl<T: Message> AnyChan for Chan<T> {
         Self::leave(&self, key, session);
     }
 
+    fn give_up(self: Arc<Self>, key: Key, session: &Arc<Shared>, why: Cause) {
+        Self::give_up(&self, key, session, &why);
+    }
+
+    fn has_unsent(&self) -> bool {
+        let state = self.lock();
+        state.has_sinks() && self.receivers() == 0 && state.accepted_len() > 0
+    }
+
     fn session_over(self: Arc<Self>, key: Key, session: &Arc<Shared>) {
         Self::session_over(&self, key, session);
     }
@@ -270,16 +280,8 @@ impl<T: Message> AnyChan for Chan<T> {
         Self::refuse_all(&self, why);
     }
 
-    fn lose(&self) {
-        self.lock().lose_source();
-    }
-
-    fn lose_receiver(&self) {
-        Self::lose_receiver(self);
-    }
-
-    fn end(self: Arc<Self>, lost: bool) {
-        Self::end(&self, lost);
+    fn end(self: Arc<Self>, why: Cause) {
+        Self::end(&self, why);
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

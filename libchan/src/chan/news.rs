@@ -5,12 +5,14 @@ use std::sync::Arc;
 use libchan_proto::{Body, Close, Key, Message, Scope};
 
 use super::Chan;
+use super::end::bury;
 use super::queue::Slot;
 use super::recv::attached;
 use super::state::{End, Locked, State};
-use crate::error::{Closed, RemoteError};
+use crate::cut::{self, Cause};
+use crate::error::Closed;
 use crate::parcel::{Origin, Parcel, PayloadBytes};
-use crate::session::{Leg, Refill, Shared, link_is_gone};
+use crate::session::{Leg, Refill, Shared};
 
 impl<T> Chan<T> {
     /// The session has news of the leg `key`.
@@ -109,16 +111,16 @@ impl<T> Chan<T> {
         state.legs.remove_source(leg);
         let parked = leg.cancel(Scope::End, Closed::Dropped, (0, 0), spare);
         state.wake(parked);
-        let error = close.reason.map(RemoteError::from);
-        let lost = error.as_ref().is_some_and(|error| link_is_gone(error.wire_code()));
+        let cause = close.reason.map(|reason| leg.session.cause(reason));
         if close.scope == Scope::Channel {
             self.absorb_all(state);
         }
-        match (error, close.scope) {
-            (_, _) if lost => state.lose_source(),
-            (None, Scope::Channel) => self.close_state(state, End::Clean, None),
-            (Some(error), _) => self.close_state(state, End::Clean, Some(error)),
-            (None, Scope::End) => {}
+        match (cause, close.scope) {
+            (cause, Scope::Channel) if !cause.as_ref().is_some_and(Cause::is_loss) => {
+                self.close_state(state, cause);
+            }
+            (Some(cause), _) => state.note_fault(cause),
+            (None, _) => {}
         }
         self.check_senders(state);
         if state.end() != End::Open {
@@ -155,7 +157,7 @@ impl<T> Chan<T> {
             state.wake_receivers();
         }
         drop(state);
-        drop(garbage);
+        garbage.into_iter().for_each(cut::drop_guarded);
         self.pump();
     }
 
@@ -169,11 +171,13 @@ impl<T> Chan<T> {
         let status = leg.send_status();
         let Some(cancel) = status.cancelled else { return };
         let Some(mut sink) = state.legs.remove_sink(&leg) else { return };
-        let lost = link_is_gone(cancel.reason.code);
+        let known = leg.session.knows_taken(&cancel.reason);
+        let cause = leg.session.cause(cancel.reason);
+        let lost = (!known).then(|| cause.clone());
         let mut garbage = Vec::new();
         // What it took last may not have been told yet. (With a lost link nobody knows.)
         let sent = (sink.in_hand().count() + usize::from(sink.sending)).saturating_sub(sink.early as usize);
-        for _ in status.untaken as usize..if lost { 0 } else { sent } {
+        for _ in status.untaken as usize..if known { sent } else { 0 } {
             match sink.taken() {
                 Some(hand) => garbage.extend(self.was_taken(&mut state, hand)),
                 None => sink.early += 1,
@@ -184,13 +188,13 @@ impl<T> Chan<T> {
         }
         leg.close(Scope::End, None);
         for hand in sink.into_in_hand().into_iter().rev() {
-            self.came_back(&mut state, hand, lost);
+            self.came_back(&mut state, hand, lost.clone());
         }
         let whole = cancel.scope == Scope::Channel;
         let mut refused = Vec::new();
         if whole || (self.receivers() == 0 && !state.has_sinks()) {
             let scope = if whole { Scope::Channel } else { Scope::End };
-            refused = self.refuse_state(&mut state, Closed::from_reason(cancel.reason), scope);
+            refused = self.refuse_state(&mut state, cause.into_closed(), scope);
         } else if state.has_queued() {
             state.wake_receiver();
         }
@@ -198,11 +202,11 @@ impl<T> Chan<T> {
             state.wake_receivers();
             state.wake_senders();
         }
-        let lost = state.is_lost();
+        let why = state.undelivered();
         drop(state);
-        drop(garbage);
-        self.bury(refused, lost);
+        garbage.into_iter().for_each(cut::drop_guarded);
         self.pump();
+        bury(refused, why);
     }
 }
 
@@ -233,6 +237,7 @@ pub(super) fn parcel_of(leg: &Leg, message: Message<'_>, from: Option<Origin>) -
         ends: message.attachments.iter().map(|&attachment| attached(leg, attachment)).collect(),
         bound: None,
         headers: message.headers,
+        held: None,
         forwarded: true,
         from,
     }

@@ -9,13 +9,15 @@ use libchan_proto::{Blocked, Flaw, Outgoing, Scope};
 
 use super::Chan;
 use super::bind::{Streams, announce_all, bind_all, unbind_all};
+use super::end::bury;
 use super::in_hand::InHand;
 use super::legs::{Pumping, Sink};
 use super::queue::Slot;
 use super::relay::share;
 use super::state::{End, Locked, State};
 use crate::attach::Attaches;
-use crate::error::{Closed, RemoteError, SendFailure};
+use crate::cut::{self, Cause, Cut};
+use crate::error::SendFailure;
 use crate::parcel::Parcel;
 use crate::scratch::Scratch;
 use crate::session::Leg;
@@ -77,6 +79,11 @@ enum Outcome<T> {
 
 impl<T> Chan<T> {
     pub(crate) fn pump(self: &Arc<Self>) {
+        // What it drops has gone on, whoever dropped what set it going.
+        cut::spending(|| self.pump_queue());
+    }
+
+    fn pump_queue(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.has_sinks() {
             return self.admit_here(state);
@@ -173,7 +180,7 @@ impl<T> Chan<T> {
             },
             Load::Value(value) => {
                 let parcel = self.encode_late(&leg, &value);
-                drop(value);
+                cut::drop_guarded(value);
                 match self.transmit(&leg, Box::new(parcel), fate) {
                     Ok(hand) => Outcome::Sent { hand, offer: None },
                     Err(parcel) => Outcome::Refused(Load::Wire(parcel)),
@@ -186,17 +193,20 @@ impl<T> Chan<T> {
     /// Encodes a value whose send was told `Ok` long ago: a failure takes the value's place in the channel.
     fn encode_late(&self, leg: &Leg, value: &T) -> Parcel {
         let mut scratch = Scratch::take();
-        match self.encode_for(leg, value, &mut scratch) {
-            Ok(encoded) => Parcel::encoded(encoded, scratch.bytes()),
-            Err(why) => Parcel::flawed(Flaw::NotEncoded, why.to_string(), None),
+        let encoded = cut::guarded("Serialize", || self.encode_for(leg, value, &mut scratch));
+        match encoded {
+            Ok(Ok(encoded)) => Parcel::encoded(encoded, scratch.bytes()),
+            Ok(Err(why)) => Parcel::flawed(Flaw::NotEncoded, why.to_string(), None),
+            Err(panic) => Parcel::flawed(Flaw::NotEncoded, panicked(&panic), None),
         }
     }
 
     fn carry_offer(self: &Arc<Self>, leg: &Leg, id: u64, value: T) -> Outcome<T> {
         let mut scratch = Scratch::take();
-        let encoded = match self.encode_for(leg, &value, &mut scratch) {
-            Ok(encoded) => encoded,
-            Err(why) => return Outcome::Failed(id, value, why),
+        let encoded = match cut::guarded("Serialize", || self.encode_for(leg, &value, &mut scratch)) {
+            Ok(Ok(encoded)) => encoded,
+            Ok(Err(why)) => return Outcome::Failed(id, value, why),
+            Err(panic) => return Outcome::Failed(id, value, SendFailure::Encode(panicked(&panic))),
         };
         let parcel = Box::new(Parcel::encoded(encoded, scratch.bytes()));
         // The value itself is the copy: what is in it stays until it is taken.
@@ -234,9 +244,13 @@ impl<T> Chan<T> {
                     let flaw = if parcel.forwarded { Flaw::NotForwarded } else { Flaw::NotEncoded };
                     let flawed = Parcel::flawed(flaw, why.to_string(), parcel.from.take());
                     let spent = std::mem::replace(&mut *parcel, flawed);
-                    if leg.session.is_over() {
-                        spent.lose();
-                    }
+                    let cause = match leg.session.end_so_far() {
+                        Some(error) => Cause::session_over(error),
+                        None => {
+                            Cut::NotDelivered.because(format!("the message that held it was not sent: {why}"))
+                        }
+                    };
+                    cut::drop_each(cause, [spent]);
                     Attaches::new()
                 }
             },
@@ -281,9 +295,9 @@ impl<T> Chan<T> {
                 self.note_in_hand(&mut state, leg, hand).or(unwanted)
             }
             Outcome::Refused(Load::Wire(parcel)) if state.is_refused() => {
-                let lost = state.is_lost();
+                let why = state.undelivered();
                 drop(state);
-                return self.bury([Slot::Wire(parcel)], lost);
+                return bury::<T>([Slot::Wire(parcel)], why);
             }
             Outcome::Refused(Load::Wire(parcel)) => {
                 state.local().queue.put_back(Slot::Wire(parcel));
@@ -301,7 +315,7 @@ impl<T> Chan<T> {
             }
         };
         drop(state);
-        drop(garbage);
+        garbage.into_iter().for_each(cut::drop_guarded);
     }
 
     /// The message is with the remote receiver, which may have taken it, or left, before we could note that. Returns a
@@ -312,7 +326,7 @@ impl<T> Chan<T> {
             if early.is_some_and(|gone| gone.is(leg)) {
                 return self.was_taken(state, hand);
             }
-            self.came_back(state, hand, leg.session.is_over());
+            self.came_back(state, hand, leg.session.end_so_far().map(Cause::session_over));
             return None;
         };
         if !sink.tracked {
@@ -337,9 +351,10 @@ impl<T> Chan<T> {
         value
     }
 
-    /// The remote receiver went away with the message in its hand, untaken. `lost`: with its link.
-    pub(super) fn came_back(&self, state: &mut Locked<'_, T>, mut hand: InHand, lost: bool) {
-        if lost {
+    /// The remote receiver went away with the message in its hand, untaken. `lost`: nobody knows whether it was.
+    pub(super) fn came_back(&self, state: &mut Locked<'_, T>, mut hand: InHand, lost: Option<Cause>) {
+        let known = lost.is_none();
+        if !known {
             // It may have been taken: what it carries is lost with the link.
             state.start(hand.dormant.take());
         }
@@ -348,11 +363,11 @@ impl<T> Chan<T> {
             state.wake(waker);
             return;
         }
-        if let (true, Some(from)) = (lost, &hand.from) {
+        if let (false, Some(from)) = (known, &hand.from) {
             return state.report(from, 1, 0);
         }
         // Without a copy there is no other receiver here: where it came from is told that it was not taken.
-        if let Some(copy) = hand.into_copy().filter(|_| !lost) {
+        if let Some(copy) = hand.into_copy().filter(|_| known) {
             state.local().queue.put_back(Slot::Wire(copy));
         }
     }
@@ -392,8 +407,7 @@ impl<T> Chan<T> {
         }
         let scope = if state.is_closed_whole() { Scope::Channel } else { Scope::End };
         let reason = match state.end() {
-            End::Error => state.error().cloned().map(RemoteError::into_reason),
-            End::Lost => Some(Closed::Disconnected.into_reason()),
+            End::Error => state.error().cloned().map(Cause::into_reason),
             End::Clean | End::Open | End::Tentative => None,
         };
         for sink in state.legs.take_sinks() {
@@ -423,4 +437,9 @@ impl<T> State<T> {
             sink.leg.set_backlog(hold);
         }
     }
+}
+
+/// What is said in the place of a value whose encoding panicked.
+fn panicked(text: &str) -> String {
+    format!("its Serialize panicked: {text}")
 }

@@ -12,8 +12,10 @@ use std::task::Waker;
 use super::ring::{Place, Ring};
 pub(crate) use super::slot::Slot;
 use super::slot::{Held, fill};
+use crate::cut::Cause;
 use crate::error::{Closed, SendFailure};
 use crate::parcel::Parcel;
+use crate::session::Leg;
 use crate::waiters::Wakes;
 
 /// How far a waiting send is.
@@ -164,6 +166,11 @@ impl<T> Queue<T> {
     #[inline]
     pub(crate) fn accept_from(&mut self, place: &mut Option<T>) {
         fill(&mut self.accepted.push().value, place);
+    }
+
+    /// The message that was accepted last, if it is encoded.
+    pub(crate) fn last_parcel(&mut self) -> Option<&mut Parcel> {
+        self.accepted.iter_mut().last()?.wire.as_deref_mut()
     }
 
     /// Puts back what a receiver did not take.
@@ -372,15 +379,17 @@ impl<T> Queue<T> {
 
     /// A remote receiver left without taking the message. `lost`: nobody knows whether it was taken. Returns whom to
     /// wake.
-    pub(crate) fn returned(&mut self, id: u64, lost: bool) -> Option<Waker> {
+    pub(crate) fn returned(&mut self, id: u64, lost: Option<Cause>) -> Option<Waker> {
         let waiting = self.find(id)?;
         match waiting.stage {
-            Stage::Out if lost => {
-                let why = SendFailure::Disconnected { outcome_unknown: true };
-                waiting.stage = Stage::Failed(Box::new(why));
-                return waiting.waker.take();
-            }
-            Stage::Out => waiting.stage = Stage::Offered,
+            Stage::Out => match lost {
+                Some(cause) => {
+                    let why = SendFailure::Disconnected { outcome_unknown: true, loss: cause.into_loss() };
+                    waiting.stage = Stage::Failed(Box::new(why));
+                    return waiting.waker.take();
+                }
+                None => waiting.stage = Stage::Offered,
+            },
             Stage::Abandoned => {
                 self.remove(id);
             }
@@ -463,6 +472,14 @@ impl<T> Queue<T> {
         for waiting in self.waiting.iter_mut() {
             wakes.push(waiting.waker.take());
         }
+    }
+
+    /// Takes out what came by `leg` and was not taken, for the caller to drop outside its lock.
+    pub(crate) fn take_from(&mut self, leg: &Leg) -> Vec<Slot<T>> {
+        let came = |slot: &Slot<T>| matches!(slot, Slot::Wire(parcel) if parcel.from.as_ref().is_some_and(|from| from.leg.is(leg)));
+        let (taken, kept): (Vec<_>, Vec<_>) = self.drain().into_iter().partition(came);
+        kept.into_iter().for_each(|slot| self.accept(slot));
+        taken
     }
 
     /// Empties the queue of accepted messages, for the caller to drop outside its lock.

@@ -129,8 +129,17 @@ impl<T> Chan<T> {
             Got::Inbox { codec, flaw, shared, ends, headers } => {
                 let payload = shared.unwrap_or_else(|| Bytes::copy_from_slice(scratch.bytes()));
                 let payload = PayloadBytes::Whole(payload);
-                let parcel =
-                    Parcel { codec, flaw, payload, ends, headers, bound: None, forwarded: true, from: None };
+                let parcel = Parcel {
+                    codec,
+                    flaw,
+                    payload,
+                    ends,
+                    headers,
+                    bound: None,
+                    held: None,
+                    forwarded: true,
+                    from: None,
+                };
                 Ok(Some(Slot::Wire(Box::new(parcel))))
             }
             Got::End(end) => end.map(|value| value.map(Slot::Value)),
@@ -396,8 +405,7 @@ impl<T> State<T> {
         match self.end() {
             End::Open | End::Tentative => None,
             End::Clean => Some(Ok(None)),
-            End::Error => self.error().cloned().map(|error| Err(RecvError::Remote(error))),
-            End::Lost => Some(Err(RecvError::Disconnected)),
+            End::Error => self.error().cloned().map(|cause| Err(cause.into_recv_error())),
         }
     }
 }

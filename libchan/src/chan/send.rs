@@ -14,6 +14,7 @@ use super::queue::{Slot, Standing};
 use super::state::{Locked, State};
 use crate::attach::Attached;
 use crate::codec::AnyCodec;
+use crate::cut;
 use crate::error::{Closed, SendError, SendFailure, TrySendError};
 use crate::give_way::poll_budget;
 use crate::message::Encoded;
@@ -116,6 +117,57 @@ impl<T> Chan<T> {
         }
     }
 
+    /// Sends, and does not wait for room: what finds none is sent when there is some. For channels of one value.
+    pub(crate) fn send_now(self: &Arc<Self>, value: T) -> Result<(), SendError<T>> {
+        if let Some(leg) = self.sink()
+            && let Err(why) = leg.session.check_replies()
+        {
+            return Err(SendError::new(value, why));
+        }
+        match self.begin_send(value) {
+            Begun::Done(Ok(())) => {
+                self.note_reply();
+                Ok(())
+            }
+            Begun::Done(error) => error,
+            Begun::Waits(id) => self.accept_without_room(id),
+        }
+    }
+
+    /// A value that found no room is accepted all the same: its sender does not wait, and sends no other.
+    fn accept_without_room(self: &Arc<Self>, id: u64) -> Result<(), SendError<T>> {
+        let Some(value) = self.withdraw(id) else { return Ok(()) };
+        let mut state = self.lock();
+        if let Some(why) = state.send_failure() {
+            return Err(SendError::new(value, why));
+        }
+        state.hold_direct(true);
+        state.local().queue.accept(Slot::Value(value));
+        self.serve(state);
+        self.pump();
+        Ok(())
+    }
+
+    /// A reply that could not leave at once is counted for as long as it waits.
+    fn note_reply(&self) {
+        let Some(leg) = self.sink() else { return };
+        let mut state = self.lock();
+        if let Some(parcel) = state.local_mut().and_then(|local| local.queue.last_parcel()) {
+            parcel.held = Some(leg.session.hold_reply(parcel.payload.len()));
+        }
+    }
+
+    /// Why nothing more is taken, also if the peer has said so and the channel has not been told yet.
+    pub(crate) fn refused(&self) -> Option<Closed> {
+        let state = self.lock();
+        if let Err(closed) = state.check_open() {
+            return Some(closed);
+        }
+        let [sink] = state.legs.sinks() else { return None };
+        let cancel = sink.leg.send_status().cancelled?;
+        Some(sink.leg.session.cause(cancel.reason).into_closed())
+    }
+
     /// What follows an attempt to send a plain message.
     pub(super) fn go_on(
         self: &Arc<Self>,
@@ -153,9 +205,14 @@ impl<T> Chan<T> {
         self.note_large(&encoded);
         if direct {
             match send_direct(leg, &mut encoded, scratch.bytes()) {
-                Ok(()) => return Begun::Done(Ok(())),
-                Err(Blocked::Gone) => return Begun::Done(Err(SendError::new(value, self.gone(leg)))),
-                Err(_) => {}
+                Ok(Ok(())) => {
+                    // What was in it has gone on.
+                    cut::spending(|| drop(value));
+                    return Begun::Done(Ok(()));
+                }
+                Ok(Err(Blocked::Gone)) => return Begun::Done(Err(SendError::new(value, self.gone(leg)))),
+                Ok(Err(_)) => {}
+                Err(why) => return Begun::Done(Err(SendError::new(value, why))),
             }
         }
         self.queue_encoded(value, Parcel::encoded(encoded, scratch.bytes()))
@@ -212,7 +269,7 @@ impl<T> Chan<T> {
         let pump = self.available(&mut state);
         drop(state);
         // Before the pump binds what is in it: a receiver that is still in the value is not a sole one.
-        drop(value);
+        cut::spending(|| drop(value));
         if pump {
             self.pump();
         }
@@ -396,16 +453,15 @@ fn checked(leg: &Leg, encoded: Option<Encoded>, scratch: &mut Scratch) -> Result
     Ok(encoded)
 }
 
-/// Sends past the queue. On failure nothing is bound.
-fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blocked> {
+/// Sends past the queue. On failure nothing is bound; an error is of the message and stays.
+fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<Result<(), Blocked>, SendFailure> {
     // A receiver in the message is bound only once the value is gone, which takes the way through the queue.
     if encoded.ends.iter().any(|end| !matches!(end, Attached::Sender(_))) {
-        return Err(Blocked::Backlog);
+        return Ok(Err(Blocked::Backlog));
     }
     let payload = encoded.kept.as_ref().map_or(Payload::Copy(bytes), PayloadBytes::to_payload);
     let codec = encoded.codec.id().0;
-    // Limits that are passed are told by the way through the queue.
-    let attachments = bind_all(leg, &mut encoded.ends, Streams::Go).map_err(|_| Blocked::Room)?;
+    let attachments = bind_all(leg, &mut encoded.ends, Streams::Go)?;
     let headers = encoded.headers.as_deref().unwrap_or_default();
     let sent = leg.send(Outgoing { codec, flaw: Flaw::None, attachments: &attachments, headers, payload });
     match sent {
@@ -413,7 +469,7 @@ fn send_direct(leg: &Leg, encoded: &mut Encoded, bytes: &[u8]) -> Result<(), Blo
         Ok(()) => drop(announce_all(leg, &attachments, std::mem::take(&mut encoded.ends))),
         Err(_) => unbind_all(leg, &attachments, &encoded.ends),
     }
-    sent
+    Ok(sent)
 }
 
 /// What can be known about the ends of a message before any of them is bound.
@@ -460,6 +516,14 @@ impl<'a, T> Sending<'a, T> {
     #[inline]
     pub(crate) fn new(chan: &'a Arc<Chan<T>>, value: T) -> Self {
         Self { chan, value: Some(value), waits: None, gave_way: false }
+    }
+}
+
+impl<T> Sending<'_, T> {
+    /// Gives up; the value, if it never left.
+    pub(crate) fn take_back(mut self) -> Option<T> {
+        let waits = self.waits.take();
+        self.value.take().or_else(|| self.chan.withdraw(waits?.id))
     }
 }
 

@@ -29,7 +29,7 @@ impl<T> Slot<T> {
 /// A message that was accepted. Not the enum `Slot`, for a value would have to be moved to get its tag.
 pub(super) struct Held<T> {
     pub(super) value: Option<T>,
-    wire: Option<Box<Parcel>>,
+    pub(super) wire: Option<Box<Parcel>>,
 }
 
 impl<T> Place for Held<T> {

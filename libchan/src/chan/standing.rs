@@ -9,7 +9,6 @@ pub(super) enum End {
     Clean,
     /// `State::error` has it.
     Error,
-    Lost,
 }
 
 /// Why nothing more is taken. What was said with it is not here.
@@ -17,7 +16,8 @@ pub(super) enum End {
 pub(super) enum Refused {
     Dropped,
     BySender,
-    Disconnected,
+    /// A session under it was lost or closed.
+    Lost,
     Because,
 }
 
@@ -26,8 +26,8 @@ pub(super) enum Refused {
 pub(super) struct Standing(u8);
 
 impl Standing {
-    /// A source's link was lost.
-    pub(super) const LOST: u8 = 1 << 6;
+    /// A sender did not end cleanly.
+    pub(super) const FAULT: u8 = 1 << 6;
     /// The channel as a whole was closed.
     pub(super) const WHOLE: u8 = 1 << 7;
     const END: u8 = 0b111;
@@ -47,8 +47,7 @@ impl Standing {
             0 => End::Open,
             1 => End::Tentative,
             2 => End::Clean,
-            3 => End::Error,
-            _ => End::Lost,
+            _ => End::Error,
         }
     }
 
@@ -62,7 +61,7 @@ impl Standing {
             0 => None,
             1 => Some(Refused::Dropped),
             2 => Some(Refused::BySender),
-            3 => Some(Refused::Disconnected),
+            3 => Some(Refused::Lost),
             4 => Some(Refused::Because),
             _ => None,
         }
@@ -98,25 +97,25 @@ mod tests {
 
     #[test]
     fn what_is_set_is_read_and_the_rest_stays() {
-        let ends = [End::Open, End::Tentative, End::Clean, End::Error, End::Lost];
-        let reasons = [Refused::Dropped, Refused::BySender, Refused::Disconnected, Refused::Because];
+        let ends = [End::Open, End::Tentative, End::Clean, End::Error];
+        let reasons = [Refused::Dropped, Refused::BySender, Refused::Lost, Refused::Because];
         for (end, why) in ends.into_iter().flat_map(|end| reasons.map(|why| (end, why))) {
             let mut standing = Standing::default();
             assert_eq!((standing.end(), standing.refused()), (End::Open, None));
             standing.set_end(end);
             assert_eq!((standing.end(), standing.refused()), (end, None));
             standing.lose_receiver();
-            assert!(standing.has_lost_receiver() && !standing.has(Standing::LOST));
+            assert!(standing.has_lost_receiver() && !standing.has(Standing::FAULT));
             assert_eq!((standing.end(), standing.refused()), (end, None));
             standing.refuse(why);
             standing.lose_receiver();
             assert!(!standing.has_lost_receiver());
             standing.set(Standing::WHOLE);
-            assert!(standing.has(Standing::WHOLE) && !standing.has(Standing::LOST));
-            standing.set(Standing::LOST);
+            assert!(standing.has(Standing::WHOLE) && !standing.has(Standing::FAULT));
+            standing.set(Standing::FAULT);
             standing.set_end(end);
             assert_eq!((standing.end(), standing.refused()), (end, Some(why)));
-            assert!(standing.has(Standing::LOST) && standing.has(Standing::WHOLE));
+            assert!(standing.has(Standing::FAULT) && standing.has(Standing::WHOLE));
         }
     }
 }

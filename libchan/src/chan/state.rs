@@ -7,7 +7,8 @@ use super::legs::{Legs, Pumping, Sink, Source};
 use super::queue::Queue;
 pub(super) use super::standing::End;
 use super::standing::{Refused, Standing};
-use crate::error::{Closed, RemoteError, SendFailure};
+use crate::cut::{Cause, Cut};
+use crate::error::{Closed, SendFailure};
 use crate::parcel::Origin;
 use crate::session::Leg;
 use crate::sync::MutexGuard;
@@ -18,11 +19,12 @@ pub(super) struct State<T> {
     pub(super) legs: Legs,
 }
 
-/// What was said by whoever ended the channel.
+/// Why the channel ended or is to end, where there is more to say than one word.
 #[derive(Default)]
 struct Causes {
-    error: Option<RemoteError>,
-    refusal: Option<RemoteError>,
+    /// Of [`End::Error`]; before the end, the first fault of a sender.
+    fault: Option<Cause>,
+    refusal: Option<Closed>,
 }
 
 /// What waits in this process.
@@ -179,13 +181,21 @@ impl<T> State<T> {
         self.legs.standing.set_end(end);
     }
 
-    /// A source's link was lost: said when the other senders have ended.
-    pub(super) fn lose_source(&mut self) {
-        self.legs.standing.set(Standing::LOST);
+    /// A sender did not end cleanly: said when the other senders have ended. The first fault stands.
+    pub(super) fn note_fault(&mut self, fault: Cause) {
+        if matches!(self.end(), End::Open | End::Tentative) && !self.has_fault() {
+            self.legs.standing.set(Standing::FAULT);
+            self.causes().fault = Some(fault);
+        }
     }
 
-    pub(super) fn is_source_lost(&self) -> bool {
-        self.legs.standing.has(Standing::LOST)
+    fn has_fault(&self) -> bool {
+        self.legs.standing.has(Standing::FAULT)
+    }
+
+    /// The last sender is gone.
+    pub(super) fn end_senders(&mut self) {
+        self.set_end(if self.has_fault() { End::Error } else { End::Clean });
     }
 
     /// A receiver was lost with its link: said when the other receivers have gone.
@@ -214,15 +224,15 @@ impl<T> State<T> {
         self.local.as_ref()?.causes.as_deref()
     }
 
-    /// The error that the channel ended with, of [`End::Error`].
-    pub(super) fn error(&self) -> Option<&RemoteError> {
-        self.causes_ref()?.error.as_ref()
+    /// Why the channel ended, of [`End::Error`].
+    pub(super) fn error(&self) -> Option<&Cause> {
+        self.causes_ref()?.fault.as_ref()
     }
 
-    /// The channel has ended with `error`.
-    pub(super) fn set_error(&mut self, error: RemoteError) {
+    /// The channel has ended because of `error`.
+    pub(super) fn set_error(&mut self, error: Cause) {
         self.set_end(End::Error);
-        self.causes().error = Some(error);
+        self.causes().fault = Some(error);
     }
 
     /// Why nothing more is taken, if so.
@@ -230,10 +240,9 @@ impl<T> State<T> {
         Some(match self.legs.standing.refused()? {
             Refused::Dropped => Closed::Dropped,
             Refused::BySender => Closed::BySender,
-            Refused::Disconnected => Closed::Disconnected,
-            Refused::Because => {
+            Refused::Lost | Refused::Because => {
                 let said = self.causes_ref().and_then(|causes| causes.refusal.clone());
-                said.map_or(Closed::Dropped, Closed::Refused)
+                said.unwrap_or(Closed::Dropped)
             }
         })
     }
@@ -246,26 +255,31 @@ impl<T> State<T> {
         let refused = match why {
             Closed::Dropped => Refused::Dropped,
             Closed::BySender => Refused::BySender,
-            Closed::Disconnected => Refused::Disconnected,
-            Closed::Refused(error) => {
-                self.causes().refusal = Some(error);
+            Closed::Disconnected(_) | Closed::SessionClosed(_) => {
+                self.causes().refusal = Some(why);
+                Refused::Lost
+            }
+            Closed::Refused(_) => {
+                self.causes().refusal = Some(why);
                 Refused::Because
             }
         };
         self.legs.standing.refuse(refused);
     }
 
-    /// Refused because the link to the receiver was lost.
-    pub(super) fn is_lost(&self) -> bool {
-        self.legs.standing.refused() == Some(Refused::Disconnected)
+    /// What is to be said of the ends in messages that nobody takes, now that the channel is refused.
+    pub(super) fn undelivered(&self) -> Cause {
+        self.refusal().map_or_else(|| Cut::NotDelivered.cause(), |why| Cause::undelivered(&why))
     }
 
     pub(super) fn check_open(&self) -> Result<(), Closed> {
         match (self.refusal(), self.end()) {
             (Some(closed), _) => Err(closed),
             (None, End::Open | End::Tentative) => Ok(()),
-            (None, End::Lost) => Err(Closed::Disconnected),
-            (None, _) => Err(Closed::BySender),
+            (None, End::Clean | End::Error) => Err(match self.error() {
+                Some(loss) if loss.is_loss() => loss.clone().into_closed(),
+                _ => Closed::BySender,
+            }),
         }
     }
 

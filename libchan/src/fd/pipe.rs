@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use super::kind::Shape;
 use super::pool::Pool;
+use crate::cut::Cause;
 use crate::stream::Duplex;
 use crate::sync::{Mutex, lock};
 
@@ -177,10 +178,10 @@ impl Duplex for Pipe {
     }
 
     /// A pipe cannot say that it was cut; it ends.
-    fn reset(&self, _text: &str) {}
+    fn reset(&self, _why: &Cause) {}
 
     /// Closes a read-only pipe: its writer gets `EPIPE`.
-    fn stop(&self, _text: &str) {
+    fn stop(&self, _why: &Cause) {
         if !self.shape.writes {
             let fd = lock(&self.fd).take();
             drop(fd);

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::kind::Shape;
+use crate::cut::Cause;
 use crate::stream::Duplex;
 use crate::sync::{Mutex, lock};
 
@@ -198,9 +199,9 @@ impl Duplex for PoolFile {
     }
 
     /// A file cannot say that it is cut short; the writer of the stream knows.
-    fn reset(&self, _text: &str) {}
+    fn reset(&self, _why: &Cause) {}
 
-    fn stop(&self, _text: &str) {}
+    fn stop(&self, _why: &Cause) {}
 
     fn refuses_writes(&self) -> Option<&'static str> {
         self.shape.refuses_writes()

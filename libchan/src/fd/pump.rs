@@ -12,6 +12,7 @@ use super::kind::{Kind, classify};
 use super::pipe::Pipe;
 use super::pool::PoolFile;
 use super::socket::Socket;
+use crate::cut::Cause;
 use crate::stream::{Duplex, RemoteStream, pump, runtime_for};
 
 const NO_RUNTIME: &str = "a descriptor's bytes are moved on a tokio runtime, and there is none here";
@@ -46,9 +47,9 @@ pub(super) fn carry(fd: OwnedFd, remote: Arc<dyn RemoteStream>) {
     match opened {
         Ok(duplex) => pump(duplex, remote),
         Err(error) => {
-            let text = format!("the descriptor cannot be carried: {error}");
-            remote.reset(&text);
-            remote.stop(&text);
+            let why = Cause::disconnected(&format!("the descriptor cannot be carried: {error}"));
+            remote.reset(&why);
+            remote.stop(&why);
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::ReadBuf;
 use tokio::io::unix::AsyncFd;
 
 use super::pump::watch;
+use crate::cut::Cause;
 use crate::stream::Duplex;
 
 pub(super) struct Socket(AsyncFd<OwnedFd>);
@@ -63,14 +64,14 @@ impl Duplex for Socket {
 
     /// TCP can say that a stream was cut: closing with a linger time of zero resets the connection. Other
     /// sockets cannot, and end.
-    fn reset(&self, _text: &str) {
+    fn reset(&self, _why: &Cause) {
         if matches!(sockopt::socket_domain(&self.0), Ok(AddressFamily::INET | AddressFamily::INET6)) {
             // If it fails the connection ends instead; there is nobody left to tell.
             let _ = sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
         }
     }
 
-    fn stop(&self, _text: &str) {
+    fn stop(&self, _why: &Cause) {
         // Makes a local peer's writes fail; where the connection is gone already there is nothing to stop.
         let _ = shutdown(&self.0, Shutdown::Read);
     }

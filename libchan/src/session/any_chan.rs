@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libchan_proto::{Attach, Key};
 
 use super::{Leg, Shared};
+use crate::cut::Cause;
 use crate::error::{Closed, SendFailure};
 
 /// A channel without its type: what sessions and messages hold.
@@ -40,15 +41,16 @@ pub(crate) trait AnyChan: Send + Sync {
     fn taken(self: Arc<Self>, key: Key, session: &Arc<Shared>, messages: u32);
     /// The session closes: the leg ends cleanly once what was accepted has gone out.
     fn leave(self: Arc<Self>, key: Key, session: &Arc<Shared>);
+    /// Nothing more is taken by the leg, which messages come in from: what was not taken comes back to its sender, who is told
+    /// why. One whose sender has ended is left alone.
+    fn give_up(self: Arc<Self>, key: Key, session: &Arc<Shared>, why: Cause);
+    /// Whether messages that were accepted wait here to be sent.
+    fn has_unsent(&self) -> bool;
     /// The session is over, and with it the leg.
     fn session_over(self: Arc<Self>, key: Key, session: &Arc<Shared>);
     /// Nobody takes anything from the channel any more.
     fn refuse_all(self: Arc<Self>, why: Closed);
-    /// A sender of it was lost with a link: said when the other senders have ended.
-    fn lose(&self);
-    /// A receiver of it was lost with a link: with the last one what waits is lost.
-    fn lose_receiver(&self);
-    /// The channel ends with the session it was opened on: `lost`, or cleanly.
-    fn end(self: Arc<Self>, lost: bool);
+    /// The channel ends with the session it was opened on.
+    fn end(self: Arc<Self>, why: Cause);
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }

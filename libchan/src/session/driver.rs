@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use libchan_proto::{Event, Key, Machine, Misbehaviour, Rest, SessionError};
+use libchan_proto::{Event, Key, Machine, Misbehaviour, Rest, Scope, SessionError};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
@@ -21,10 +21,12 @@ use super::again::Again;
 use super::alarm::Alarm;
 use super::any_chan::AnyChan;
 use super::buffers;
+use super::drain::going_away;
 use super::farewell::Farewell;
 use super::port::Concerned;
 use super::read::ReadBuffer;
 use super::shared::{Shared, State};
+use crate::cut;
 use crate::link::LinkReader;
 use crate::spare;
 use crate::sync::MutexGuard;
@@ -179,7 +181,8 @@ impl Driver {
         {
             return Err(SessionError::Link(text));
         }
-        let due = self.unflushed || state.unsent.is_some() || state.machine.is_urgent();
+        let due =
+            self.unflushed || state.flush.is_asked() || state.unsent.is_some() || state.machine.is_urgent();
         Ok(due || state.machine.has_events() || self.is_parting(&state))
     }
 
@@ -187,6 +190,11 @@ impl Driver {
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<Again, SessionError> {
         let shared = self.shared.clone();
         let mut state = shared.lock();
+        if state.flush.is_asked() {
+            drop(state);
+            self.poll_flushes();
+            state = shared.lock();
+        }
         if self.is_parting(&state) {
             drop(state);
             self.handle_events();
@@ -284,11 +292,12 @@ impl Driver {
 
     fn take_effect(&self, effects: Vec<Effect>) {
         for effect in effects {
-            match effect {
+            // A value that is dropped may panic: the session is not to end with it.
+            let _ = cut::guarded("Drop of a value", || match effect {
                 Effect::Ready(chan, key) => chan.ready(key, &self.shared),
                 Effect::Taken(chan, key, messages) => chan.taken(key, &self.shared, messages),
                 Effect::Close(descriptor) => drop(descriptor),
-            }
+            });
         }
     }
 
@@ -302,6 +311,9 @@ impl Driver {
                     self.shared.break_link(state, error.to_string());
                 }
                 state.watchers.notify_all(wakes);
+            }
+            Event::Opened(key) if state.farewell.drains => {
+                state.machine.cancel(key, Scope::Channel, going_away(), None);
             }
             Event::Opened(key) => {
                 state.incoming.push_back(key);
@@ -321,6 +333,10 @@ impl Driver {
                 }
             }
             Event::Writable(key) | Event::Cancelled(key) | Event::Starved(key) => {
+                if matches!(event, Event::Cancelled(_)) && state.is_going_away(key) {
+                    state.farewell.peer_going = true;
+                    state.watchers.notify_all(wakes);
+                }
                 if let Some(chan) = state.ports.chan(key) {
                     effects.push(Effect::Ready(chan.clone(), key));
                     // More than the one message that waits is likely to come.
@@ -341,11 +357,15 @@ impl Driver {
             Event::DescriptorDropped(number) => {
                 effects.extend(state.arrived.take(number).map(Effect::Close));
             }
-            Event::Pong(number) => {
-                state.pings.answered = number.max(state.pings.answered);
+            Event::PeerGoodbye(_) => {
+                state.closing = true;
                 state.watchers.notify_all(wakes);
             }
-            Event::PeerGoodbye(_) => state.closing = true,
+            Event::Pong(number) => {
+                state.pings.answered = number.max(state.pings.answered);
+                state.note_pong(number, wakes);
+                state.watchers.notify_all(wakes);
+            }
             _ => {}
         }
     }
@@ -431,7 +451,7 @@ impl Driver {
         for key in keys {
             let (chan, mut wakes) = (self.shared.port(key), Wakes::default());
             if let Some(chan) = chan {
-                chan.session_over(key, &self.shared);
+                let _ = cut::guarded("Drop of a value", || chan.session_over(key, &self.shared));
             } else if let Some(stream) = self.shared.lock().ports.stream(key) {
                 wakes.push(stream.reader.take());
                 wakes.push(stream.writer.take());

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::driver::Driver;
 use super::shared::State;
+use crate::cut::{self, Cause};
 
 /// How far the end of the session has got.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,14 +19,25 @@ pub(super) enum Farewell {
     Said,
 }
 
+/// What the application wants to know of the end of a session.
+#[derive(Default)]
+pub(super) struct Parting {
+    /// Something that was accepted did not leave.
+    pub(super) cut_off: bool,
+    /// This side takes no new channels, and closes when the last end is gone.
+    pub(super) drains: bool,
+    /// The peer has said that it is leaving.
+    pub(super) peer_going: bool,
+}
+
 impl Driver {
     /// Whether the session is closing, or nobody uses it any more.
     pub(super) fn is_parting(&self, state: &State) -> bool {
-        let unused = state.handles == 0 && !state.machine.is_used();
+        let unused = state.is_unused();
         self.farewell != Farewell::No || state.closing || unused
     }
 
-    /// Takes the close of the session a step further.
+    /// Takes the close of the session a step further. One deadline holds for all of it.
     pub(super) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
         if self.farewell == Farewell::No {
             self.shared.lock().closing = true;
@@ -38,37 +50,55 @@ impl Driver {
                 self.leave_channels();
             }
         }
-        let late = self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        let mut state = self.shared.lock();
-        let sent = state.machine.is_drained() && state.unsent.is_none();
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            self.deadline = None;
+        }
+        let late = self.deadline.is_none();
         if self.farewell == Farewell::Draining {
-            // After the peer's goodbye nothing can leave that has not.
-            if !(state.machine.is_settled() || state.machine.is_over() || late) {
-                return Ok(());
-            }
-            let reason = Reason { code: code::NONE, text: String::new() };
-            if late {
-                state.machine.goodbye_now(reason);
-            } else {
-                state.machine.goodbye(reason);
-            }
-            self.farewell = Farewell::Said;
-            let mut deadline = Box::pin(sleep(self.shared.close_timeout));
-            // Registers for its end; it cannot have come yet.
-            let _ = deadline.as_mut().poll(cx);
-            self.deadline = Some(deadline);
+            self.say_goodbye(late);
             return Ok(());
         }
-        if late {
-            return Err(SessionError::Closed);
+        let mut state = self.shared.lock();
+        let sent = state.machine.is_drained() && state.unsent.is_none();
+        let answered = state.machine.peer_said_goodbye();
+        if late && !(sent && answered) {
+            state.farewell.cut_off |= !sent;
+            let why = "the peer did not answer the goodbye in time (SessionOptions::close_timeout)";
+            return Err(if answered { SessionError::Closed } else { SessionError::Link(why.to_owned()) });
         }
-        if !(sent && state.machine.peer_said_goodbye()) {
+        if !(sent && answered) {
             return Ok(());
         }
         match state.writer.as_mut().map(|writer| writer.poll_close(cx)) {
-            Some(Poll::Pending) => Ok(()),
+            Some(Poll::Pending) if !late => Ok(()),
             _ => Err(SessionError::Closed),
         }
+    }
+
+    /// Says goodbye if what was accepted has left, or cannot any more.
+    fn say_goodbye(&mut self, late: bool) {
+        let answers = {
+            let state = self.shared.lock();
+            // After the peer's goodbye no credit comes: what cannot leave now never will.
+            let answers = state.machine.peer_said_goodbye() || state.machine.is_over();
+            let stuck = answers && state.machine.is_drained() && state.unsent.is_none();
+            if !(state.machine.is_settled() || stuck || late) {
+                return;
+            }
+            answers
+        };
+        if !answers {
+            self.leave_sources();
+        }
+        let mut state = self.shared.lock();
+        state.farewell.cut_off |= !state.machine.is_settled();
+        let reason = Reason { code: code::NONE, text: String::new() };
+        if late {
+            state.farewell.cut_off |= state.machine.goodbye_now(reason);
+        } else {
+            state.machine.goodbye(reason);
+        }
+        self.farewell = Farewell::Said;
     }
 
     /// Asks every channel and stream to end once what was accepted has gone out.
@@ -78,12 +108,24 @@ impl Driver {
             let chan = {
                 let mut state = self.shared.lock();
                 if state.ports.stream(key).is_some() {
-                    state.machine.stream_finish(key, Reason { code: code::NONE, text: String::new() });
+                    let unfinished = Cause::session_closed().into_reason();
+                    state.machine.stream_finish(key, unfinished);
                 }
                 state.ports.chan(key).cloned()
             };
             if let Some(chan) = chan {
-                chan.leave(key, &self.shared);
+                let _ = cut::guarded("Drop of a value", || chan.leave(key, &self.shared));
+            }
+        }
+    }
+
+    /// This side leaves first: it says of each of its receiving ends what was taken, so that the peer knows what was not.
+    fn leave_sources(&self) {
+        let keys = self.shared.lock().ports.keys();
+        for key in keys {
+            if let Some(chan) = self.shared.port(key) {
+                let give_up = || chan.give_up(key, &self.shared, Cause::session_closed());
+                let _ = cut::guarded("Drop of a value", give_up);
             }
         }
     }

@@ -123,7 +123,9 @@ impl Incoming {
             Some(IncomingEnd::Leg(leg)) => {
                 let chan = Chan::<T>::tentative(self.capacity);
                 let receiver = Receiver::from_chan(chan.clone());
+                let (key, session) = (leg.key, leg.session.clone());
                 AnyChan::adopt_source(chan, leg, false);
+                session.note_named(key);
                 receiver
             }
             Some(IncomingEnd::Shipped(end)) => end.into_receiver(),

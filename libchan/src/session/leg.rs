@@ -9,6 +9,7 @@ use super::any_chan::AnyChan;
 use super::port::{LentPort, Parked, Port};
 use super::shared::{Refill, Shared, State};
 use super::stream::SessionStream;
+use crate::cut::Cause;
 use crate::error::Closed;
 use crate::fd::Fd;
 use crate::spare;
@@ -109,6 +110,11 @@ impl Leg {
 
     // ---- receiving
 
+    /// Whether the sender at the other end has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.session.lock().machine.recv_status(self.key).closed.is_some()
+    }
+
     /// The receiving end says its last; what waits is dropped. What was taken and is `owed` is reported first: messages, and
     /// their charge. Returns the receive that waited at the port, for the caller to wake under no lock.
     pub(crate) fn cancel(
@@ -118,13 +124,22 @@ impl Leg {
         owed: (u32, u32),
         spare: Option<Box<Inbox>>,
     ) -> Option<Waker> {
-        let port = self.session.quiet(|state| {
+        let (port, descriptors) = self.session.quiet(|state| {
             if owed != (0, 0) {
                 state.machine.taken(self.key, owed.0, owed.1);
             }
-            state.machine.cancel(self.key, scope, why.into_reason(), spare);
-            state.forget(self.key)
+            let mut descriptors = Vec::new();
+            let unread = state.machine.take_inbox(self.key, None);
+            let unread =
+                [spare, unread].map(|inbox| inbox.map(|inbox| state.discard(inbox, &why, &mut descriptors)));
+            let [spare, unread] = unread;
+            if let Some(inbox) = unread {
+                state.machine.discard(self.key, inbox);
+            }
+            state.machine.cancel(self.key, scope, Cause::from(why).into_reason(), spare);
+            (state.forget(self.key), descriptors)
         });
+        drop(descriptors);
         match port {
             Port::Chan { parked, .. } => parked,
             _ => None,
@@ -257,11 +272,24 @@ fn lost(status: &RecvStatus) -> bool {
 }
 
 /// Whether this is the end of an end whose session is over.
-pub(crate) fn link_is_gone(code: u16) -> bool {
+fn link_is_gone(code: u16) -> bool {
     matches!(code, code::DISCONNECTED | code::SESSION_CLOSED)
 }
 
 impl State {
+    /// Empties an inbox that nobody reads any more: what is in its messages was not delivered. Descriptors are the caller's to
+    /// close, under no lock.
+    fn discard(&mut self, mut inbox: Box<Inbox>, why: &Closed, descriptors: &mut Vec<Fd>) -> Box<Inbox> {
+        let mut reason = None;
+        while let Some(message) = inbox.pop() {
+            for &attachment in message.attachments {
+                let reason = reason.get_or_insert_with(|| Cause::undelivered(why).into_reason());
+                descriptors.extend(self.reject(attachment, reason.clone()));
+            }
+        }
+        inbox
+    }
+
     /// Takes the message that waits alone at a port that is lent, or leaves a waker under a name. True beside it: something
     /// may have to be written.
     #[inline]

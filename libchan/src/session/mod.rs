@@ -7,8 +7,10 @@ mod alarm;
 mod any_chan;
 mod buffers;
 mod descriptors;
+mod drain;
 mod driver;
 mod farewell;
+mod flush;
 mod incoming;
 mod leg;
 pub(crate) mod loopback;
@@ -18,6 +20,7 @@ mod pending;
 mod ping;
 mod port;
 mod read;
+mod replies;
 mod shared;
 mod stream;
 mod write;
@@ -35,17 +38,18 @@ use self::acceptor::Lines;
 pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
+pub(crate) use self::leg::Leg;
 #[cfg(test)]
 pub(crate) use self::leg::steps;
-pub(crate) use self::leg::{Leg, link_is_gone};
 pub use self::options::{Role, SessionOptions};
 pub use self::pending::PendingSession;
 pub(crate) use self::port::Parked;
+pub(crate) use self::replies::HeldReply;
 pub(crate) use self::shared::{Refill, Shared};
 use crate::attach::AnyReceiver;
 use crate::chan::Chan;
 use crate::codec::AnyCodec;
-use crate::error::OpenError;
+use crate::error::{CloseError, OpenError};
 use crate::link::{Link, LinkInfo, LinkWriter};
 use crate::message::Message;
 use crate::sender::Sender;
@@ -56,7 +60,8 @@ use crate::transport::{End, Transport};
 ///
 /// Both sides may open named channels and accept them; channels inside messages need no name. Cloning gives another
 /// handle. A session lives until [`close`](Self::close), or until every handle of it and every end, stream and
-/// descriptor pump that lives on it are gone; then it says goodbye in the background.
+/// descriptor pump that lives on it are gone; then it says goodbye in the background, as long as the runtime lives. Before a
+/// process returns from `main` it must [`close`](Self::close) or [`flush`](Self::flush), or what it has sent last is lost.
 ///
 /// What `dial` and `accept` of `libchan-transports` give. Over a link of your own:
 ///
@@ -145,8 +150,11 @@ impl Session {
         self
     }
 
-    /// Opens a named channel to the peer and gives its sender. Does not wait: the peer may refuse it, which is then
-    /// the error of the first send. The capacity is 64; see [`open_with`](Self::open_with).
+    /// Opens a named channel to the peer and gives its sender. Does not wait, so the peer may refuse the channel after sends
+    /// were accepted: they are lost, later sends fail with the reason, and [`Sender::closed`](crate::Sender::closed) has it.
+    /// A reply channel in a lost message says [`NotDelivered`](crate::Cut::NotDelivered), and a
+    /// [`call`](crate::Sender::call) that it was refused. Only with capacity 0 is a refusal the error of the first send. The
+    /// capacity is 64; see [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// The session is over, or a limit would be passed.
@@ -189,25 +197,84 @@ impl Session {
         self.accept_rest().await
     }
 
-    /// Sends what was accepted, within the options' close timeout, says goodbye and waits for the peer's. Ends that
-    /// live on the session end cleanly on both sides; what could not be sent ends its channel with `Disconnected`.
+    /// Sends what was accepted, within the options' [close timeout](SessionOptions::close_timeout), says goodbye and waits for
+    /// the peer's. `Ok`: all that was accepted was handed to the peer's library.
+    ///
+    /// Ends that their own side had ended before are clean. All others are unfinished and say
+    /// [`SessionClosed`](crate::RecvError::SessionClosed), on both sides. What has arrived here and was not taken is dropped, and
+    /// its sender learns that it was [not delivered](crate::Cut::NotDelivered): take what you want before you close.
+    ///
+    /// **A process must close or [`flush`](Self::flush) before it returns from `main`.** A message that `send` has accepted may
+    /// still be in this process, and is lost when the process ends.
+    ///
+    /// Over `mem:` the ends inside messages have moved to the other side: they do not live on the session, and outlive it.
     ///
     /// # Errors
-    /// The session was lost before or meanwhile.
-    pub async fn close(self) -> Result<(), SessionError> {
+    /// The time was over before all had been handed over, or the session was lost before or meanwhile.
+    pub async fn close(self) -> Result<(), CloseError> {
         match &self.inner {
             Inner::Foreign(transport) => {
                 transport.close();
-                poll_fn(|cx| transport.poll_closed(cx)).await
+                Ok(poll_fn(|cx| transport.poll_closed(cx)).await?)
             }
             Inner::Protocol(shared) => {
                 shared.begin_close();
-                shared.ended().await
+                shared.parted().await
             }
         }
     }
 
-    /// Ends the session at once: the peer sees a lost link.
+    /// Waits until the peer's library has all that was accepted here before, what waits for the peer's credit included. It says
+    /// nothing of the peer's application, which may not have received any of it. Cancel-safe.
+    ///
+    /// It waits for as long as the peer lets messages wait: put a `tokio::time::timeout` around it.
+    ///
+    /// # Errors
+    /// The session is over, or ends before.
+    pub async fn flush(&self) -> Result<(), CloseError> {
+        match &self.inner {
+            // What was sent is with the peer already.
+            Inner::Foreign(_) => Ok(()),
+            Inner::Protocol(shared) => Ok(shared.flush().await?),
+        }
+    }
+
+    /// Leaves without breaking off what is at work: takes no new channels and no more messages of the named channels that were
+    /// accepted, waits until all other ends on the session are gone, and closes it. At the `deadline` it closes in any case, and
+    /// what is unfinished says [`SessionClosed`](crate::RecvError::SessionClosed).
+    ///
+    /// Requests that were not taken come back to their senders as [going away](crate::Cut::GoingAway) or
+    /// [not delivered](crate::Cut::NotDelivered), both safe to send again elsewhere. The receivers here see the clean end, and the
+    /// peer's application is told by [`going`](Self::going).
+    ///
+    /// A `mem:` session has nothing to wait for: there it is `close`.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn drain(self, deadline: Duration) -> Result<(), CloseError> {
+        match &self.inner {
+            Inner::Foreign(transport) => {
+                transport.close();
+                Ok(poll_fn(|cx| transport.poll_closed(cx)).await?)
+            }
+            Inner::Protocol(shared) => {
+                shared.begin_drain();
+                shared.drained(deadline).await;
+                shared.parted().await
+            }
+        }
+    }
+
+    /// Completes when the peer has said that it is leaving: it drains, or closes. What it has taken it may still answer, but new
+    /// requests should go elsewhere. Completes also when the session is over. Cancel-safe.
+    pub async fn going(&self) {
+        match &self.inner {
+            Inner::Foreign(transport) => drop(poll_fn(|cx| transport.poll_closed(cx)).await),
+            Inner::Protocol(shared) => shared.going().await,
+        }
+    }
+
+    /// Ends the session at once: the peer sees a lost link. Over `mem:` the ends inside messages have moved, and outlive it.
     pub fn abort(&self) {
         match &self.inner {
             Inner::Foreign(transport) => transport.abort(),
@@ -351,6 +418,12 @@ impl Shared {
             Poll::Pending
         })
         .await
+    }
+
+    /// The session is over after a close of this side.
+    async fn parted(&self) -> Result<(), CloseError> {
+        let ended = self.ended().await;
+        if self.lock().farewell.cut_off { Err(CloseError::NotHandedOver) } else { Ok(ended?) }
     }
 
     /// The session is over.

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-use libchan_proto::{Attach, Attachment, Key, Kind, Machine, Output, Reason, SessionError};
+use libchan_proto::{Attach, Attachment, Key, Kind, Machine, Output, Reason, SessionError, code};
 
 use tokio::runtime::Handle;
 
@@ -18,13 +18,17 @@ use super::agreed::Agreed;
 use super::any_chan::AnyChan;
 use super::buffers;
 use super::descriptors::{Arrived, Leaving};
+use super::farewell::Parting;
+use super::flush::Flush;
 use super::leg::Leg;
 use super::patience::Patience;
 use super::ping::Pings;
 use super::port::{Port, Ports};
+use super::replies::Replies;
 use super::write::Unsent;
 use crate::codec::AnyCodec;
-use crate::error::SendFailure;
+use crate::cut::{self, Cause, Cut};
+use crate::error::{RemoteError, SendFailure};
 use crate::fd::{Fd, FdHold};
 use crate::link::{LinkInfo, LinkWriter};
 use crate::stream::StreamHold;
@@ -45,6 +49,7 @@ pub(crate) struct Shared {
     pub(super) info: LinkInfo,
     pub(super) codecs: Vec<AnyCodec>,
     pub(super) close_timeout: Duration,
+    pub(super) replies: Replies,
     /// The driver's runtime, for copying tasks begun on a thread that has none.
     pub(super) runtime: Handle,
 }
@@ -65,6 +70,10 @@ pub(crate) struct State {
     /// The driver was woken to flush and has not run yet.
     pub(super) woken: bool,
     pub(super) closing: bool,
+    pub(super) farewell: Parting,
+    pub(super) flush: Flush,
+    /// Named channels that were accepted and are received from.
+    pub(super) named: Vec<Key>,
     /// `None` while somebody writes.
     pub(super) writer: Option<Box<dyn LinkWriter>>,
     /// What a write has left over: the driver's to finish. In a box, because it is rare.
@@ -108,6 +117,7 @@ impl Shared {
             info,
             codecs,
             close_timeout,
+            replies: Replies::default(),
             agreed: OnceLock::new(),
             runtime: Handle::current(),
             is_broken: AtomicBool::new(false),
@@ -129,6 +139,9 @@ impl Shared {
                 leaving: Leaving::default(),
                 handles: 1,
                 closing: false,
+                farewell: Parting::default(),
+                flush: Flush::default(),
+                named: Vec::new(),
                 over: None,
                 watchers: Waiters::new(),
                 broken: None,
@@ -250,11 +263,6 @@ impl Shared {
 
     // ---- entries and ports
 
-    /// As soon as the machine knows: before everybody has been told.
-    pub(crate) fn is_over(&self) -> bool {
-        self.lock().machine.is_over()
-    }
-
     /// A new entry, one end of which is to go to the peer.
     pub(crate) fn allocate(
         &self,
@@ -271,6 +279,35 @@ impl Shared {
             .map_err(|error| SendFailure::Limit(error.to_string()))?;
         state.ports.set_chan(key, chan);
         Ok(key)
+    }
+
+    /// As soon as the machine knows: before everybody has been told.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().machine.is_over()
+    }
+
+    /// How the session has ended, as far as that is known yet. A goodbye of the peer is its end for whatever is unfinished.
+    pub(crate) fn end_so_far(&self) -> Option<SessionError> {
+        let state = self.lock();
+        match &state.over {
+            Some(why) => Some(why.clone()),
+            None if state.machine.peer_said_goodbye() => Some(SessionError::Closed),
+            None => state.machine.is_over().then_some(SessionError::Lost),
+        }
+    }
+
+    /// Why an end on this session is over, of which the machine says `reason`.
+    pub(crate) fn cause(&self, reason: Reason) -> Cause {
+        match self.end_so_far() {
+            Some(error) if is_session_end(&reason) => Cause::session_over(error),
+            _ => RemoteError::from(reason).into(),
+        }
+    }
+
+    /// Whether the count of taken messages that came with a cancel for this `reason` is exact. With a lost link nobody knows.
+    pub(crate) fn knows_taken(&self, reason: &Reason) -> bool {
+        let ended = is_session_end(reason) && self.end_so_far().is_some();
+        !ended && reason.code != code::DISCONNECTED
     }
 
     pub(crate) fn abandon(&self, key: Key) {
@@ -300,16 +337,10 @@ impl Shared {
         self.lock().machine.sender_starved(key)
     }
 
-    /// An attachment that nobody claimed, and why.
-    pub(crate) fn reject(&self, attachment: Attachment, why: &Reason) {
-        let descriptor = self.quiet(|state| {
-            if attachment.kind == Kind::Descriptor {
-                state.machine.descriptors_released(1);
-                return state.arrived.take(attachment.key.slot);
-            }
-            state.machine.reject(attachment, why);
-            None
-        });
+    /// An attachment that nobody claimed ends because of what marks the thread; else its message was dropped unread.
+    pub(crate) fn reject(&self, attachment: Attachment) {
+        let reason = cut::now().unwrap_or_else(|| Cut::NotDelivered.cause()).into_reason();
+        let descriptor = self.quiet(|state| state.reject(attachment, reason));
         drop(descriptor);
     }
 
@@ -409,6 +440,12 @@ impl Shared {
     }
 }
 
+/// Whether the machine says this of an end because the session is over: nobody has said it in words.
+fn is_session_end(reason: &Reason) -> bool {
+    reason.text.is_empty()
+        && matches!(reason.code, code::DISCONNECTED | code::GOING_AWAY | code::SESSION_CLOSED)
+}
+
 impl State {
     /// Wakes the driver once.
     pub(super) fn wake_driver(&mut self) -> Option<Waker> {
@@ -420,8 +457,26 @@ impl State {
     }
 
     fn wake_driver_for_output(&mut self) -> Option<Waker> {
-        let idle = self.handles == 0 && !self.machine.is_used();
+        let idle = self.is_unused();
         if self.machine.is_urgent() || self.machine.has_events() || idle { self.wake_driver() } else { None }
+    }
+
+    /// Ends what an attachment leads to, because of `reason`. A descriptor is the caller's to close, under no lock.
+    pub(super) fn reject(&mut self, attachment: Attachment, reason: Reason) -> Option<Fd> {
+        let key = attachment.key;
+        match attachment.kind {
+            Kind::Descriptor => {
+                self.machine.descriptors_released(1);
+                return self.arrived.take(key.slot).map(Fd::new);
+            }
+            _ => self.machine.reject(attachment, &reason),
+        }
+        None
+    }
+
+    /// Nobody uses the session any more; one that drains is not used by its handles.
+    pub(super) fn is_unused(&self) -> bool {
+        (self.handles == 0 || self.farewell.drains) && !self.machine.is_used()
     }
 
     /// What is to be written next: what was left over, or what the machine has.

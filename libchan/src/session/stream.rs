@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::leg::Leg;
 use super::shared::State;
+use crate::cut::{self, Cause, Cut};
 use crate::give_way::Effort;
 use crate::stream::RemoteStream;
 
@@ -30,21 +31,14 @@ impl SessionStream {
         Arc::new(Self { leg, read: Effort::default(), written: Effort::default() })
     }
 
-    fn failed(reason: &Reason) -> io::Error {
-        let kind = match reason.code {
-            0 => io::ErrorKind::BrokenPipe,
-            _ => io::ErrorKind::ConnectionReset,
-        };
-        let text =
-            if reason.text.is_empty() { "the stream was ended by its other side" } else { &reason.text };
-        io::Error::new(kind, text.to_owned())
-    }
-
-    fn write_error(error: StreamError) -> io::Error {
+    fn write_error(&self, error: StreamError) -> io::Error {
         match error {
-            StreamError::Stopped(reason) => Self::failed(&Reason { code: 0, ..reason }),
+            StreamError::Stopped(reason) => self.leg.session.cause(reason).into_write_error(),
             StreamError::Finished => io::Error::new(io::ErrorKind::BrokenPipe, "the stream was shut down"),
-            StreamError::Lost => io::Error::new(io::ErrorKind::ConnectionReset, "the session was lost"),
+            StreamError::Lost => match self.leg.session.end_so_far() {
+                Some(error) => Cause::session_over(error).into_write_error(),
+                None => Cause::disconnected("").into_write_error(),
+            },
         }
     }
 }
@@ -64,21 +58,25 @@ fn writer(state: &mut State, leg: &Leg, waker: &Waker) {
 impl RemoteStream for SessionStream {
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.read.poll_turn(cx.waker()));
-        self.leg.session.quiet(|state| {
+        let reason = ready!(self.leg.session.quiet(|state| {
             let room = buf.remaining();
             match state.machine.stream_recv(self.leg.key, room, &mut |bytes| buf.put_slice(bytes)) {
                 StreamRead::Data(n) => {
                     self.read.add(n);
-                    Poll::Ready(Ok(()))
+                    Poll::Ready(None)
                 }
-                StreamRead::End => Poll::Ready(Ok(())),
-                StreamRead::Failed(reason) => Poll::Ready(Err(Self::failed(&reason))),
+                StreamRead::End => Poll::Ready(None),
+                StreamRead::Failed(reason) => Poll::Ready(Some(reason)),
                 StreamRead::Pending => {
                     reader(state, &self.leg, cx.waker());
                     self.read.forget();
                     Poll::Pending
                 }
             }
+        }));
+        Poll::Ready(match reason {
+            None => Ok(()),
+            Some(reason) => Err(self.leg.session.cause(reason).into_read_error()),
         })
     }
 
@@ -106,14 +104,18 @@ impl RemoteStream for SessionStream {
                 self.written.add(n);
                 Poll::Ready(Ok(n))
             }
-            Err(error) => Poll::Ready(Err(Self::write_error(error))),
+            Err(error) => {
+                drop(state);
+                Poll::Ready(Err(self.write_error(error)))
+            }
         }
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.leg.session.lock();
         if state.over.is_some() {
-            return Poll::Ready(Err(Self::write_error(StreamError::Lost)));
+            drop(state);
+            return Poll::Ready(Err(self.write_error(StreamError::Lost)));
         }
         if state.machine.stream_flushed(self.leg.key) {
             return Poll::Ready(Ok(()));
@@ -135,13 +137,13 @@ impl RemoteStream for SessionStream {
         });
     }
 
-    fn reset(&self, text: &str) {
-        let reason = Reason { code: libchan_proto::code::DISCONNECTED, text: text.to_owned() };
+    fn reset(&self, why: &Cause) {
+        let reason = why.clone().into_reason();
         self.leg.session.quiet(|state| state.machine.stream_finish(self.leg.key, reason));
     }
 
-    fn stop(&self, text: &str) {
-        let reason = Reason { code: libchan_proto::code::NONE, text: text.to_owned() };
+    fn stop(&self, why: &Cause) {
+        let reason = why.clone().into_reason();
         self.leg.session.quiet(|state| state.machine.stream_stop(self.leg.key, reason));
     }
 
@@ -161,9 +163,13 @@ impl RemoteStream for SessionStream {
 
 impl Drop for SessionStream {
     fn drop(&mut self) {
+        // A clean end is said by `shutdown`: then this one comes too late.
+        let marked = cut::now();
+        let unread = marked.clone().map_or_else(Reason::none, Cause::into_reason);
+        let unfinished = marked.unwrap_or_else(|| Cut::Abandoned.cause()).into_reason();
         let port = self.leg.session.quiet(|state| {
-            state.machine.stream_finish(self.leg.key, Reason::none());
-            state.machine.stream_stop(self.leg.key, Reason::none());
+            state.machine.stream_finish(self.leg.key, unfinished);
+            state.machine.stream_stop(self.leg.key, unread);
             state.ports.take(self.leg.key)
         });
         drop(port);

@@ -13,6 +13,8 @@ use super::ByteStream;
 use super::pair::PairEnd;
 use super::relay::pump;
 use super::remote::{Arrived, Duplex, RemoteStream};
+use crate::cut::{self, Cause, Cut};
+use crate::error::RemoteError;
 
 /// A message has taken hold of the stream.
 const HELD: usize = 1;
@@ -86,6 +88,20 @@ impl StreamCore {
         self.duplex().poll_shutdown(cx)
     }
 
+    /// The half that reads is gone. An io object is told when both are: it cannot be told of one.
+    pub(super) fn drop_reader(&self) {
+        if !matches!(self.kind, Kind::Local(_)) {
+            self.duplex().stop(&cut::now().unwrap_or_else(unread));
+        }
+    }
+
+    /// The half that writes is gone: not cleanly, unless it was shut down before.
+    pub(super) fn drop_writer(&self) {
+        if !matches!(self.kind, Kind::Local(_)) {
+            self.duplex().reset(&cut::now().unwrap_or_else(|| Cut::Abandoned.cause()));
+        }
+    }
+
     pub(super) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = match &self.kind {
             Kind::Pair(_) => "pair",
@@ -127,6 +143,11 @@ impl fmt::Debug for StreamCore {
     }
 }
 
+fn unread() -> Cause {
+    RemoteError::with_wire_code(libchan_proto::code::NONE, "nobody reads the stream any more".to_owned())
+        .into()
+}
+
 struct Operation<'a>(&'a StreamCore);
 
 impl Drop for Operation<'_> {
@@ -158,13 +179,6 @@ impl StreamHold {
         if let Some(remote) = rest {
             pump(Box::new(Sent(self.core.clone())), remote);
         }
-    }
-
-    /// The link that the stream was to leave by is lost: neither direction ends cleanly.
-    pub(crate) fn lose(self) {
-        let duplex = self.core.duplex();
-        duplex.reset("the session was lost");
-        duplex.stop("the session was lost");
     }
 
     /// Gives the stream back as a handle: the message never left this process.
@@ -201,12 +215,12 @@ impl Duplex for Sent {
         self.0.duplex().poll_shutdown(cx)
     }
 
-    fn reset(&self, text: &str) {
-        self.0.duplex().reset(text);
+    fn reset(&self, why: &Cause) {
+        self.0.duplex().reset(why);
     }
 
-    fn stop(&self, text: &str) {
-        self.0.duplex().stop(text);
+    fn stop(&self, why: &Cause) {
+        self.0.duplex().stop(why);
     }
 
     fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<()> {

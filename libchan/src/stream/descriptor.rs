@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::{ByteStream, RemoteStream, StreamCore};
+use crate::cut::Cause;
 use crate::fd::Fd;
 
 /// The stream of a descriptor, in the place of a session's stream; or why it could not be made.
@@ -44,15 +45,15 @@ impl RemoteStream for DescriptorStream {
         // A stream that arrived has nothing buffered from before.
     }
 
-    fn reset(&self, text: &str) {
+    fn reset(&self, why: &Cause) {
         if let Ok(core) = self.core() {
-            core.duplex().reset(text);
+            core.duplex().reset(why);
         }
     }
 
-    fn stop(&self, text: &str) {
+    fn stop(&self, why: &Cause) {
         if let Ok(core) = self.core() {
-            core.duplex().stop(text);
+            core.duplex().stop(why);
         }
     }
 }

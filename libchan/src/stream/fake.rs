@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::ReadBuf;
 
 use super::RemoteStream;
+use crate::cut::Cause;
 use crate::sync::{Mutex, lock};
 
 const WINDOW: usize = 16 * 1024;
@@ -149,15 +150,15 @@ impl RemoteStream for FakeRemote {
         wire.wake();
     }
 
-    fn reset(&self, text: &str) {
+    fn reset(&self, why: &Cause) {
         let mut wire = lock(&self.wire);
-        wire.ways[self.side].end.get_or_insert_with(|| Err(text.to_owned()));
+        wire.ways[self.side].end.get_or_insert_with(|| Err(why.clone().into_reason().text));
         wire.wake();
     }
 
-    fn stop(&self, text: &str) {
+    fn stop(&self, why: &Cause) {
         let mut wire = lock(&self.wire);
-        wire.ways[1 - self.side].stopped.get_or_insert_with(|| text.to_owned());
+        wire.ways[1 - self.side].stopped.get_or_insert_with(|| why.clone().into_reason().text);
         wire.wake();
     }
 
@@ -174,7 +175,7 @@ impl RemoteStream for FakeRemote {
 impl Drop for FakeRemote {
     fn drop(&mut self) {
         let mut wire = lock(&self.wire);
-        wire.ways[self.side].end.get_or_insert(Ok(()));
+        wire.ways[self.side].end.get_or_insert_with(|| Err("abandoned".to_owned()));
         wire.ways[1 - self.side].stopped.get_or_insert_with(|| "dropped".to_owned());
         wire.wake();
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::remote::Duplex;
+use crate::cut::Cause;
 use crate::sync::{Mutex, lock};
 
 pub(super) const ONLY_READS: &str = "the stream was made from a reader: nothing can be written to it";
@@ -56,14 +57,14 @@ impl Duplex for Local {
         self.with(|io| io.poll_shutdown(cx))
     }
 
-    fn reset(&self, _text: &str) {
+    fn reset(&self, _why: &Cause) {
         // Taken out first: the object's own drop may do anything, so it runs without the lock.
         let io = lock(&self.io).take();
         drop(io);
     }
 
     /// An io object cannot be told that nobody reads; it is when both directions are over and it is dropped.
-    fn stop(&self, _text: &str) {}
+    fn stop(&self, _why: &Cause) {}
 
     fn refuses_writes(&self) -> Option<&'static str> {
         self.refuses

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, empty, join};
+use tokio::net::TcpStream;
 
 pub(crate) use self::core::InUse;
 use self::core::Kind;
@@ -41,8 +42,26 @@ use crate::fd::Fd;
 /// end that was put into a message is gone from here once the message was sent; its other end works on, before,
 /// while and after the message travels.
 ///
-/// A stream whose session is lost fails with [`io::ErrorKind::ConnectionReset`]: what was cut short never looks
-/// complete. Dropping a stream ends both directions; what was written still arrives.
+/// # How it ends
+///
+/// **Only `shutdown` ends a direction cleanly.** A stream that is dropped before was cut short: a cancelled task drops it as a
+/// finished one does. What was written still arrives, and then the reader gets an [`io::ErrorKind::ConnectionReset`], as it does
+/// when the session is lost. In it is a [`RecvError`](crate::RecvError) that says why:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use libchan::{ByteStream, Cut, RecvError};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (mut writer, mut reader) = ByteStream::pair();
+/// writer.write_all(b"half of it").await?;
+/// drop(writer);
+/// let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err();
+/// let why = error.get_ref().and_then(|inner| inner.downcast_ref::<RecvError>());
+/// assert_eq!(why.and_then(RecvError::cut), Some(Cut::Abandoned));
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
 ///
 /// # Cancel safety
 ///
@@ -63,7 +82,7 @@ impl ByteStream {
     /// Two connected streams in this process: what one writes, the other reads.
     ///
     /// Each direction buffers up to 64 KiB. When one end is dropped, the other reads what is buffered and then the
-    /// end; its writes fail with [`io::ErrorKind::BrokenPipe`].
+    /// end, which is an error unless the direction was shut down; its writes fail with [`io::ErrorKind::BrokenPipe`].
     pub fn pair() -> (Self, Self) {
         let (left, right) = pair::ends();
         (Self::standing_on(Kind::Pair(left)), Self::standing_on(Kind::Pair(right)))
@@ -72,9 +91,22 @@ impl ByteStream {
     /// A stream on any io object: a TLS connection, a child's stdin and stdout, a TCP socket.
     ///
     /// When it is sent in a message, one task copies between `io` and the session, with half-close kept. If the
-    /// session is lost, `io` is dropped without `shutdown`.
+    /// session is lost, or the other side is cut short, `io` is dropped without `shutdown`. **A plain TCP socket closes cleanly
+    /// when it is dropped**, and its peer takes what it has for complete: use [`from_tcp`](Self::from_tcp), which resets the
+    /// connection. TLS says it by itself, because its closing alert is missing.
     pub fn from_io(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self::standing_on(Kind::Local(Box::new(Local::new(io))))
+    }
+
+    /// A stream on a TCP connection. When it is sent in a message and cut short, by a lost session or its other side, the
+    /// connection is reset, so that its peer does not take what it has for complete.
+    ///
+    /// Needs a tokio runtime with io enabled, where copying happens.
+    ///
+    /// # Errors
+    /// The socket cannot be taken from the runtime it is on, or there is no runtime.
+    pub fn from_tcp(tcp: TcpStream) -> io::Result<Self> {
+        Fd::new(tcp.into_std()?).into_stream()
     }
 
     /// A stream that can only be read. Writing is refused with [`io::ErrorKind::Unsupported`].
@@ -94,8 +126,9 @@ impl ByteStream {
 
     /// Two owned halves, which can go to two tasks.
     ///
-    /// Dropping one half ends nothing, the stream ends when both are gone; `shutdown` half-closes. The halves
-    /// do not wait for each other, except on [`ByteStream::from_io`], whose object allows one call at a time.
+    /// Dropping a half ends its direction: the writing one is cut short unless it was shut down, and the other side's writes
+    /// fail when the reading one is gone. The halves do not wait for each other, except on [`ByteStream::from_io`], whose
+    /// object allows one call at a time and is dropped with the second half.
     pub fn split(
         self,
     ) -> (

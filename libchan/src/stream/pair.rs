@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::ReadBuf;
 
 use super::remote::{Duplex, RemoteStream};
+use crate::cut::{self, Cause, Cut};
+use crate::error::RemoteError;
 use crate::sync::{Mutex, lock};
 
 /// How much one direction holds before its writer waits.
@@ -55,7 +57,7 @@ enum Written {
     #[default]
     Open,
     Ended,
-    Failed(String),
+    Failed(Cause),
 }
 
 /// Where a half is.
@@ -120,7 +122,7 @@ impl PairEnd {
                 let written = written.clone();
                 drop(shared);
                 match written {
-                    Written::Failed(text) => remote.reset(&text),
+                    Written::Failed(why) => remote.reset(&why),
                     // The first call commits the half-close, whatever it returns.
                     _ => drop(remote.poll_shutdown(&mut Context::from_waker(Waker::noop()))),
                 }
@@ -136,7 +138,7 @@ impl PairEnd {
             let wakers = shared.lanes.each_mut().map(Lane::wakers);
             drop(shared);
             if unread {
-                remote.stop(UNREAD);
+                remote.stop(&unread_cause());
             }
             wakers.into_iter().flatten().for_each(wake);
             return;
@@ -188,9 +190,7 @@ impl PairEnd {
         match &lane.written {
             Written::Open => {}
             Written::Ended => return Step::Done(Ok(()), None),
-            Written::Failed(text) => {
-                return Step::Done(Err(io::Error::new(io::ErrorKind::ConnectionReset, text.clone())), None);
-            }
+            Written::Failed(why) => return Step::Done(Err(why.clone().into_read_error()), None),
         }
         if matches!(shared.places[self.mate()], Place::Away(_)) {
             self.fetch(&mut shared);
@@ -265,12 +265,12 @@ impl Duplex for PairEnd {
         self.finish(step, |remote| remote.poll_shutdown(cx))
     }
 
-    fn reset(&self, text: &str) {
-        self.end(|remote| remote.reset(text), |lanes| lanes[self.side].end(Written::Failed(text.to_owned())));
+    fn reset(&self, why: &Cause) {
+        self.end(|remote| remote.reset(why), |lanes| lanes[self.side].end(Written::Failed(why.clone())));
     }
 
-    fn stop(&self, text: &str) {
-        self.end(|remote| remote.stop(text), |lanes| lanes[self.mate()].unread = true);
+    fn stop(&self, why: &Cause) {
+        self.end(|remote| remote.stop(why), |lanes| lanes[self.mate()].unread = true);
     }
 
     fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -292,7 +292,8 @@ impl Drop for PairEnd {
         }
         shared.places[self.side] = Place::Dropped;
         let mate = self.mate();
-        shared.lanes[self.side].end(Written::Ended);
+        // Behind what was written; a clean end is said by `shutdown` alone.
+        shared.lanes[self.side].end(Written::Failed(cut::now().unwrap_or_else(|| Cut::Abandoned.cause())));
         shared.lanes[mate].unread = true;
         let unread = mem::take(&mut shared.lanes[mate].bytes);
         let remote = match &mut shared.places[mate] {
@@ -338,6 +339,11 @@ fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }
+}
+
+/// What the other side of a session is told whose stream nobody here reads.
+fn unread_cause() -> Cause {
+    RemoteError::with_wire_code(libchan_proto::code::NONE, UNREAD.to_owned()).into()
 }
 
 fn broken(text: &'static str) -> io::Error {

@@ -10,10 +10,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use libchan_proto::code;
 use tokio::io::ReadBuf;
 use tokio::runtime::Handle;
 
 use super::remote::{Duplex, RemoteStream};
+use crate::cut::Cause;
+use crate::error::RemoteError;
 
 /// What one direction moves at a time, once it has proved busy.
 const CHUNK: usize = 64 * 1024;
@@ -31,7 +34,7 @@ pub(crate) fn pump(local: Box<dyn Duplex>, remote: Arc<dyn RemoteStream>) {
     let mut relay = Relay::new(local, Box::new(remote));
     match runtime {
         Some(runtime) => drop(runtime.spawn(relay)),
-        None => relay.cut(NO_RUNTIME),
+        None => relay.cut(&Cause::disconnected(NO_RUNTIME)),
     }
 }
 
@@ -52,12 +55,12 @@ impl Relay {
     }
 
     /// Ends with an error what is not over yet.
-    fn cut(&mut self, text: &str) {
+    fn cut(&mut self, why: &Cause) {
         for (from, way) in self.ways.iter_mut().enumerate() {
             if !matches!(way.phase, Phase::Done) {
                 way.phase = Phase::Done;
-                self.sides[1 - from].reset(text);
-                self.sides[from].stop(text);
+                self.sides[1 - from].reset(why);
+                self.sides[from].stop(why);
             }
         }
     }
@@ -72,7 +75,7 @@ impl Future for Relay {
         let back = back.poll(cx, &**right, &**left);
         match (there, back) {
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
-                self.cut(&format!("the stream was cut: {error}"));
+                self.cut(&Cause::of_io(&error));
                 Poll::Ready(())
             }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
@@ -83,7 +86,7 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.cut(ABANDONED);
+        self.cut(&Cause::disconnected(ABANDONED));
     }
 }
 
@@ -187,7 +190,7 @@ impl OneWay {
     }
 
     fn stop(&mut self, from: &dyn Duplex, text: &str) {
-        from.stop(text);
+        from.stop(&RemoteError::with_wire_code(code::NONE, text.to_owned()).into());
         self.finish();
     }
 

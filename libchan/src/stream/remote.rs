@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::runtime::Handle;
 
+use crate::cut::Cause;
+
 /// A stream that lives on a session, polled through `&self`, with one waker slot a direction.
 ///
-/// Dropping the last `Arc` ends both directions: writing cleanly, after what was accepted (unless it was reset),
-/// reading by telling the peer to stop. None of the methods may be called by the session under its own lock in a
+/// Dropping the last `Arc` ends both directions: writing behind what was accepted and not cleanly, unless it was shut down or
+/// reset before; reading by telling the peer to stop. None of the methods may be called by the session under its own lock in a
 /// way that comes back here: a pair calls them, and drops the `Arc`, with no lock of its own held.
 pub(crate) trait RemoteStream: Send + Sync + 'static {
     /// Zero bytes are the clean end. A lost session is [`io::ErrorKind::ConnectionReset`], never the end.
@@ -29,11 +31,11 @@ pub(crate) trait RemoteStream: Send + Sync + 'static {
     fn preload(&self, data: &[u8]);
 
     /// Ends our writing direction with an error: the peer must not take what it has for complete.
-    fn reset(&self, text: &str);
+    fn reset(&self, why: &Cause);
 
     /// Ends our reading direction: the peer's writes fail. Without it the peer waits until the stream is dropped.
-    fn stop(&self, text: &str) {
-        let _ = text;
+    fn stop(&self, why: &Cause) {
+        let _ = why;
     }
 
     /// Ready once nobody reads what we write (the peer stopped, or the session is lost), so that a task that
@@ -58,10 +60,10 @@ pub(crate) trait Duplex: Send + Sync + 'static {
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Ends the writing direction so that it does not look complete, as far as the thing can say that.
-    fn reset(&self, text: &str);
+    fn reset(&self, why: &Cause);
 
     /// Ends the reading direction.
-    fn stop(&self, text: &str);
+    fn stop(&self, why: &Cause);
 
     /// Ready once nobody reads what is written; see [`RemoteStream::poll_stopped`].
     fn poll_stopped(&self, _cx: &mut Context<'_>) -> Poll<()> {
@@ -91,12 +93,12 @@ impl Duplex for Arc<dyn RemoteStream> {
         (**self).poll_shutdown(cx)
     }
 
-    fn reset(&self, text: &str) {
-        (**self).reset(text);
+    fn reset(&self, why: &Cause) {
+        (**self).reset(why);
     }
 
-    fn stop(&self, text: &str) {
-        (**self).stop(text);
+    fn stop(&self, why: &Cause) {
+        (**self).stop(why);
     }
 
     fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -145,15 +147,15 @@ impl Duplex for Arrived {
         self.get()?.poll_shutdown(cx)
     }
 
-    fn reset(&self, text: &str) {
+    fn reset(&self, why: &Cause) {
         if let Some(remote) = self.0.get() {
-            remote.reset(text);
+            remote.reset(why);
         }
     }
 
-    fn stop(&self, text: &str) {
+    fn stop(&self, why: &Cause) {
         if let Some(remote) = self.0.get() {
-            remote.stop(text);
+            remote.stop(why);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The two owned halves of a stream: handles on the same core, each with one direction.
+//! The two owned halves of a stream: handles on the same core, each with one direction, which it ends when it is dropped.
 
 use std::fmt;
 use std::io;
@@ -35,6 +35,18 @@ impl AsyncWrite for Writing {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_shutdown(cx)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.drop_reader();
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.drop_writer();
     }
 }
 

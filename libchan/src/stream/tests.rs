@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use super::fake::{Tap, link};
 use super::{ByteStream, InUse, pair::LANE};
+use crate::cut::Cut;
+use crate::error::RecvError;
 use crate::sync::lock;
 
 struct Counting(AtomicUsize);
@@ -35,6 +37,13 @@ async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes));
     read.await.expect("the stream hangs").expect("the stream fails");
+    bytes
+}
+
+/// What arrives before the stream turns out to be cut short.
+async fn read_cut(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let (bytes, kind) = read_error(stream).await;
+    assert_eq!(kind, ErrorKind::ConnectionReset);
     bytes
 }
 
@@ -123,19 +132,73 @@ async fn a_pair_holds_64_kib_a_direction() {
 }
 
 #[tokio::test]
-async fn a_dropped_end_leaves_its_bytes_and_then_the_end() {
+async fn a_dropped_end_leaves_its_bytes_and_then_an_error() {
     let (mut left, mut right) = ByteStream::pair();
     left.write_all(b"last words").await.unwrap();
     drop(left);
     assert_eq!(write_error(&mut right).await, ErrorKind::BrokenPipe);
-    assert_eq!(read_all(&mut right).await, b"last words");
+    assert_eq!(read_cut(&mut right).await, b"last words");
+}
+
+/// Why the stream was cut short.
+async fn cut(stream: &mut (impl AsyncRead + Unpin)) -> Option<Cut> {
+    let error = timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await.expect("hangs");
+    let error = error.expect_err("the stream looks complete");
+    error.get_ref().and_then(|inner| inner.downcast_ref::<RecvError>()).and_then(RecvError::cut)
+}
+
+#[tokio::test]
+async fn only_shutdown_ends_a_stream_cleanly() {
+    let (left, mut right) = ByteStream::pair();
+    drop(left);
+    assert_eq!(cut(&mut right).await, Some(Cut::Abandoned));
+    let (mut left, mut right) = ByteStream::pair();
+    left.shutdown().await.unwrap();
+    drop(left);
+    assert_eq!(read_all(&mut right).await, b"");
+    let (left, mut right) = ByteStream::pair();
+    let panicked = tokio::spawn(async move {
+        let _left = left;
+        panic!("on purpose");
+    });
+    assert!(panicked.await.is_err());
+    assert_eq!(cut(&mut right).await, Some(Cut::Panicked));
+}
+
+#[tokio::test]
+async fn a_half_that_is_dropped_ends_its_direction() {
+    let (left, mut right) = ByteStream::pair();
+    let (mut reader, writer) = left.split();
+    drop(writer);
+    assert_eq!(cut(&mut right).await, Some(Cut::Abandoned));
+    right.write_all(b"still open").await.unwrap();
+    right.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut reader).await, b"still open");
+    let (left, mut right) = ByteStream::pair();
+    let (reader, mut writer) = left.split();
+    drop(reader);
+    assert_eq!(write_error(&mut right).await, ErrorKind::BrokenPipe);
+    writer.write_all(b"still open").await.unwrap();
+    writer.shutdown().await.unwrap();
+    drop(writer);
+    assert_eq!(read_all(&mut right).await, b"still open");
+}
+
+#[tokio::test]
+async fn a_half_that_is_dropped_leaves_an_io_object_alone() {
+    let (near, mut far) = duplex(64);
+    let (mut reader, writer) = ByteStream::from_io(near).split();
+    drop(writer);
+    far.write_all(b"still open").await.unwrap();
+    far.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut reader).await, b"still open");
 }
 
 #[tokio::test]
 async fn dropping_wakes_a_reader_and_a_writer() {
     let (left, right) = ByteStream::pair();
     let (mut reader, mut writer) = right.split();
-    let read = tokio::spawn(async move { read_all(&mut reader).await });
+    let read = tokio::spawn(async move { read_cut(&mut reader).await });
     let write = tokio::spawn(async move { writer.write_all(&[0; LANE + 1]).await.unwrap_err().kind() });
     while tasks() < 2 {
         tokio::task::yield_now().await;
@@ -152,7 +215,7 @@ async fn writing_after_shutdown_is_refused_and_reading_goes_on() {
     assert_eq!(left.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     right.write_all(b"still open").await.unwrap();
     drop(right);
-    assert_eq!(read_all(&mut left).await, b"still open");
+    assert_eq!(read_cut(&mut left).await, b"still open");
 }
 
 // ---- the two phases
@@ -166,7 +229,7 @@ async fn a_dropped_hold_gives_the_stream_back() {
     drop(hold);
     left.write_all(b"as before").await.unwrap();
     drop(left);
-    assert_eq!(read_all(&mut right).await, b"as before");
+    assert_eq!(read_cut(&mut right).await, b"as before");
 }
 
 #[tokio::test]
@@ -177,7 +240,7 @@ async fn a_hold_keeps_the_stream_when_its_handle_is_gone() {
     right.write_all(b"queued").await.unwrap();
     let mut back = hold.release();
     drop(right);
-    assert_eq!(read_all(&mut back).await, b"queued");
+    assert_eq!(read_cut(&mut back).await, b"queued");
 }
 
 #[tokio::test]
@@ -303,7 +366,7 @@ async fn an_end_closed_before_it_was_sent_stays_closed() {
     assert_eq!(write_error(&mut far).await, ErrorKind::BrokenPipe);
     kept.write_all(b"still").await.unwrap();
     drop(kept);
-    assert_eq!(read_all(&mut far).await, b"still");
+    assert_eq!(read_cut(&mut far).await, b"still");
 }
 
 #[tokio::test]
@@ -312,7 +375,7 @@ async fn a_mate_dropped_before_binding_leaves_its_bytes() {
     kept.write_all(b"and gone").await.unwrap();
     drop(kept);
     let (mut far, _) = send(sent);
-    assert_eq!(read_all(&mut far).await, b"and gone");
+    assert_eq!(read_cut(&mut far).await, b"and gone");
     assert_eq!(write_error(&mut far).await, ErrorKind::BrokenPipe);
     assert_eq!(tasks(), 0);
 }
@@ -326,9 +389,9 @@ async fn a_mate_dropped_after_binding_ends_the_stream() {
             kept.write_all(b"x").await.unwrap();
         }
         drop(kept);
-        assert_eq!(read_all(&mut far).await.len(), usize::from(used));
+        assert_eq!(read_cut(&mut far).await.len(), usize::from(used));
         assert_eq!(write_error(&mut far).await, ErrorKind::BrokenPipe);
-        assert_eq!(tap.end(0), Some(Ok(())));
+        assert!(matches!(tap.end(0), Some(Err(_))), "it was not shut down");
     }
 }
 
@@ -337,7 +400,7 @@ async fn a_handle_that_outlives_its_sending_holds_nothing_open() {
     let (kept, sent) = ByteStream::pair();
     let (mut far, _) = send(ByteStream::from_core(sent.core().clone()));
     drop(kept);
-    assert_eq!(read_all(&mut far).await, b"");
+    assert_eq!(read_cut(&mut far).await, b"");
     drop(sent);
 }
 
@@ -398,7 +461,7 @@ async fn a_mate_that_used_the_session_is_sent_later() {
     far_kept.shutdown().await.unwrap();
     assert_eq!(read_all(&mut far).await, b"first, second");
     drop(far);
-    assert_eq!(read_all(&mut far_kept).await, b"");
+    assert_eq!(read_cut(&mut far_kept).await, b"");
     no_tasks_left().await;
 }
 
@@ -445,7 +508,7 @@ async fn a_loss_on_one_side_of_a_relay_is_an_error_on_the_other() {
 async fn a_reset_goes_through_a_relay_with_its_text() {
     let (near, middle, _) = link();
     let (mut far, tap) = send(ByteStream::from_remote(middle));
-    super::RemoteStream::reset(&*near, "the disk is full");
+    super::RemoteStream::reset(&*near, &crate::cut::Cause::disconnected("the disk is full"));
     let (_, kind) = read_error(&mut far).await;
     assert_eq!(kind, ErrorKind::ConnectionReset);
     assert!(tap.end(0).unwrap().unwrap_err().contains("the disk is full"));
@@ -468,7 +531,7 @@ async fn a_reader_that_stops_leaves_the_other_direction_alone() {
     let (kept, middle, tap) = link();
     let (far, end, _) = link();
     ByteStream::from_remote(middle).core().hold().unwrap().bind(far);
-    super::RemoteStream::stop(&*end, "enough");
+    super::RemoteStream::stop(&*end, &crate::cut::Cause::disconnected("enough"));
     let mut kept = ByteStream::from_remote(kept);
     assert_eq!(write_error(&mut kept).await, ErrorKind::BrokenPipe);
     assert!(tap.stopped(0).is_some());
@@ -498,7 +561,7 @@ fn without_a_runtime_a_relay_is_an_error_and_a_pair_works() {
         kept.write_all(b"no runtime").await.unwrap();
         drop(kept);
         let mut bytes = Vec::new();
-        far.read_to_end(&mut bytes).await.unwrap();
+        far.read_to_end(&mut bytes).await.unwrap_err();
         assert_eq!(bytes, b"no runtime");
     });
 }
@@ -580,8 +643,8 @@ impl super::RemoteStream for Hooked {
         }
         self.inner.preload(data);
     }
-    fn reset(&self, text: &str) {
-        self.inner.reset(text);
+    fn reset(&self, why: &crate::cut::Cause) {
+        self.inner.reset(why);
     }
 }
 
@@ -626,7 +689,7 @@ async fn nothing_overtakes_what_is_being_handed_over() {
 #[tokio::test]
 async fn a_mate_dropped_while_its_bytes_are_handed_over() {
     let (_, mut far) = while_leaving(|kept| drop(lock(kept).take())).await;
-    assert_eq!(read_all(&mut far).await, b"before, ");
+    assert_eq!(read_cut(&mut far).await, b"before, ");
     assert_eq!(write_error(&mut far).await, ErrorKind::BrokenPipe);
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use libchan::{Closed, OpenError, RecvError, RemoteError, SendFailure, SessionError};
+use libchan::{CloseError, Closed, OpenError, RecvError, RemoteError, SendFailure, SessionError};
 use libchan_transports::{DialError, ListenError};
 
 use super::super::Fault;
@@ -17,7 +17,8 @@ fn closed(why: Closed) -> Fault {
         Closed::Dropped => Fault { code: Some(0), ..Fault::new("CANCELLED", "") },
         Closed::Refused(error) => with_code("REFUSED", &error),
         Closed::BySender => Fault::new("CLOSED", why),
-        Closed::Disconnected => Fault::new("DISCONNECTED", why),
+        Closed::Disconnected(_) => Fault::new("DISCONNECTED", why),
+        Closed::SessionClosed(_) => Fault::new("CLOSED", why),
         other => Fault::new("CLOSED", other),
     }
 }
@@ -39,13 +40,21 @@ pub(super) fn send(why: SendFailure) -> Fault {
 pub(super) fn recv(why: RecvError) -> Fault {
     let name = match &why {
         RecvError::Decode(_) => "DECODE",
-        RecvError::Disconnected => "DISCONNECTED",
+        RecvError::Disconnected(_) => "DISCONNECTED",
         RecvError::NotForwarded(_) => "NOT_FORWARDED",
         RecvError::NotEncoded(_) => "NOT_ENCODED",
         RecvError::Remote(error) => return with_code("ENDED_WITH", error),
+        RecvError::SessionClosed(_) => "CLOSED",
         _ => "IO",
     };
     Fault::new(name, why)
+}
+
+pub(super) fn close(why: &CloseError) -> Fault {
+    match why {
+        CloseError::Session(error) => session(error),
+        other => Fault::new("DISCONNECTED", other),
+    }
 }
 
 pub(super) fn session(why: &SessionError) -> Fault {

@@ -116,7 +116,7 @@ pub(super) fn leave(table: &Table, request: &Json) -> Result<Work, Fault> {
         return Err(Fault::new("NO_SUCH_HANDLE", "session"));
     };
     Ok(Box::pin(async move {
-        session.close().await.map_err(|why| errors::session(&why))?;
+        session.close().await.map_err(|why| errors::close(&why))?;
         Ok(json!({}))
     }))
 }

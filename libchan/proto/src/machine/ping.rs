@@ -1,6 +1,7 @@
 //! A ping on demand: its answer says that the peer has handled all that was sent before.
 
 use super::Machine;
+use crate::entry::Entry;
 use crate::frame::{self, Type};
 
 impl Machine {
@@ -12,5 +13,14 @@ impl Machine {
         self.control_frame(|out| frame::eight(out, Type::Ping, number.to_be_bytes()));
         self.urgent = true;
         number
+    }
+
+    /// Whether something that was accepted has not left yet: a message or a part of one, or bytes of a stream.
+    pub fn has_unsent(&self) -> bool {
+        self.entries.keys().into_iter().any(|key| match self.entries.get(key) {
+            Entry::Send(half) => half.has_large(),
+            Entry::Stream(stream) => !stream.unsent.is_empty() && stream.stopped.is_none(),
+            Entry::Recv(_) | Entry::Free => false,
+        })
     }
 }

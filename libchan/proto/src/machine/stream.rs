@@ -172,7 +172,8 @@ impl Machine {
         if stream.finish.is_some() {
             return;
         }
-        if reason.code != code::NONE {
+        // An end that was cut short follows what was written; of a stream that broke on the way nothing more is wanted.
+        if reason.code == code::DISCONNECTED {
             stream.unsent.clear();
         }
         stream.finish = Some(reason);
