@@ -1,13 +1,13 @@
 //! One small program over three transports: only the URL changes.
 //!
 //! A client sends a job to a worker. In the job travel a file descriptor (the text to read), a byte stream (where the
-//! result goes) and a channel (on which the worker reports). `cargo run --example quickstart`
+//! result goes) and a reply (by which the worker reports). `cargo run --example quickstart`
 
 use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 
-use libchan::{ByteStream, Fd, Sender};
+use libchan::{ByteStream, CallError, Fd, oneshot};
 use libchan_transports::{Listener, dial, listen};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +17,7 @@ struct Job {
     title: String,
     text: Fd,
     result: ByteStream,
-    done: Sender<Report>,
+    done: oneshot::Sender<Report>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,7 +60,7 @@ async fn worker(listener: &Listener) -> Result<(), Box<dyn Error>> {
         job.text.into_stream()?.read_to_string(&mut text).await?;
         job.result.write_all(text.to_uppercase().as_bytes()).await?;
         job.result.shutdown().await?;
-        job.done.send(Report { lines: text.lines().count() }).await?;
+        job.done.send(Report { lines: text.lines().count() })?;
     }
     println!("  worker: no more jobs");
     Ok(())
@@ -71,17 +71,19 @@ async fn client(url: &str, file: &Path) -> Result<(), Box<dyn Error>> {
     let jobs = session.open::<Job>("jobs")?;
 
     let (mut shouted, result) = ByteStream::pair();
-    let (done, report) = libchan::pipe();
-    jobs.send(Job { title: "shout".to_owned(), text: File::open(file)?.into(), result, done }).await?;
-    println!("  client: job sent");
-
-    let mut text = String::new();
-    shouted.read_to_string(&mut text).await?;
-    for line in text.lines() {
-        println!("  client: {line}");
-    }
-    let Report { lines } = report.recv().await?.ok_or("the worker left without a report")?;
-    println!("  client: {lines} lines done");
+    let text = File::open(file)?.into();
+    let report = jobs.call(|done| Job { title: "shout".to_owned(), text, result, done });
+    let reading = async {
+        let mut text = String::new();
+        shouted.read_to_string(&mut text).await?;
+        for line in text.lines() {
+            println!("  client: {line}");
+        }
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let (report, read) = tokio::join!(report, reading);
+    read?;
+    println!("  client: {} lines done", report.map_err(CallError::without_request)?.lines);
 
     drop(jobs);
     session.close().await?;

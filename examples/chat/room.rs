@@ -61,7 +61,13 @@ impl Room {
     }
 
     async fn listen(&self, name: &str, says: &Receiver<String>) {
-        while let Ok(Some(text)) = says.recv().await {
+        loop {
+            let text = match says.recv().await {
+                Ok(Some(text)) => text,
+                // A line that is no text: the next one is unharmed.
+                Err(error) if !error.is_end() => continue,
+                Ok(None) | Err(_) => return,
+            };
             let text: String = text.trim().chars().take(MAX_LINE).collect();
             if !text.is_empty() {
                 self.say(Some(name), text);

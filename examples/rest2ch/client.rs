@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
-use libchan::{Receiver, Session, pipe};
+use libchan::{CallError, Receiver, Session, pipe};
 use libchan_transports::http::HttpDialOptions;
 use libchan_transports::{DialOptions, dial_with};
 
@@ -19,10 +19,9 @@ pub(crate) async fn connect(url: &str, token: &str) -> Result<Session, Box<dyn E
 
 /// Writes a note.
 pub(crate) async fn add(session: &Session, text: &str) -> Result<Note, Box<dyn Error + Send + Sync>> {
-    let (done, answer) = pipe();
     let adds = session.open("add")?;
-    adds.send(Add { text: text.to_owned(), done }).await.map_err(|error| error.to_string())?;
-    Ok(answer.recv().await?.ok_or("the server has left")?)
+    let added = adds.call(|done| Add { text: text.to_owned(), done }).await;
+    Ok(added.map_err(CallError::without_request)?)
 }
 
 /// Every note from now on.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use libchan::Sender;
+use libchan::{Sender, oneshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -19,7 +19,7 @@ pub(crate) struct Note {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Add {
     pub(crate) text: String,
-    pub(crate) done: Sender<Note>,
+    pub(crate) done: oneshot::Sender<Note>,
 }
 
 /// What travels on the channel `watch`: where every further note goes.

@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any_service, get};
 use axum::{Extension, Json, Router};
-use libchan::Session;
+use libchan::{Receiver, Session};
 use libchan_transports::http::service;
 use libchan_transports::{Candidate, ListenOptions, Listener, Refusal};
 use tokio::net::TcpListener;
@@ -80,16 +80,16 @@ async fn serve_session(session: Session, notes: Arc<Notes>) {
             "add" => {
                 let adds = incoming.receive::<Add>();
                 tokio::spawn(async move {
-                    while let Ok(Some(add)) = adds.recv().await {
+                    while let Some(add) = next(&adds).await {
                         // Whoever does not wait for the answer has written all the same.
-                        let _ = add.done.send(notes.add(user.clone(), add.text)).await;
+                        let _ = add.done.send(notes.add(user.clone(), add.text));
                     }
                 });
             }
             "watch" => {
                 let watches = incoming.receive::<Watch>();
                 tokio::spawn(async move {
-                    while let Ok(Some(watch)) = watches.recv().await {
+                    while let Some(watch) = next(&watches).await {
                         tokio::spawn(tell(watch, notes.clone()));
                     }
                 });
@@ -98,6 +98,16 @@ async fn serve_session(session: Session, notes: Arc<Notes>) {
                 let text = format!("no channel {name:?} here");
                 incoming.refuse(text);
             }
+        }
+    }
+}
+
+/// The next message. One that does not decode is told to its sender, and the next is unharmed.
+async fn next<T>(messages: &Receiver<T>) -> Option<T> {
+    loop {
+        match messages.recv().await {
+            Err(error) if !error.is_end() => eprintln!("rest2ch: {error}"),
+            message => return message.unwrap_or_default(),
         }
     }
 }
