@@ -103,6 +103,7 @@ async fn ends_are_listed_and_taken_by_index(on: On) {
     put(&words, "word".to_owned()).await;
     assert_eq!(get(&inbox).await, "word");
     soon(here.write_all(b"bytes")).await.unwrap();
+    soon(here.shutdown()).await.unwrap();
     drop((here, words, reply));
     let mut read = String::new();
     soon(stream.read_to_string(&mut read)).await.unwrap();

@@ -49,6 +49,7 @@ async fn a_gateway_changes_the_codec_of_a_call_with_ends(on: On) {
             put(&call.reply, 9).await;
             put(&words, "word".to_owned()).await;
             soon(here.write_all(b"body")).await.unwrap();
+            soon(here.shutdown()).await.unwrap();
             drop((here, words));
             assert_eq!(get(&answers).await, 9);
             assert_eq!(get(&call.inbox).await, "word");
