@@ -69,7 +69,8 @@ async fn a_refusal_at_the_hello_is_the_dials_error(on: On) {
     ] {
         let error = place.turned_away(options).await;
         let refusal = error.refusal().unwrap_or_else(|| panic!("{error:?}"));
-        assert_eq!((refusal.status(), refusal.reason()), (status, reason));
+        assert_eq!(refusal.status(), status);
+        assert!(refusal.reason().contains(reason), "{refusal:?}");
         assert!(error.to_string().contains(reason), "{error}");
     }
     let (dialed, accepted) = place.meet(with_token("alice")).await;

@@ -136,7 +136,7 @@ pub(super) const OWN: &[Own] = &[
     Own {
         id: "ro.close.002",
         level: 1,
-        requirements: &["FR-25", "AT-12"],
+        requirements: &["FR-25", "AT-11"],
         why: "a CLOSE with a code cuts a message: what was whole comes first, what the other carries is not delivered",
         frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a"},{"t":"MESSAGE","flags":3,"codec":1,"total":9,"payload":"00","attachments":[{"kind":1,"id":"+1","capacity":4}]},{"t":"CLOSE","scope":0,"code":300,"text":"cut"}]"#,
         receives: r#"[42,"ENDED_WITH"]"#,
@@ -145,7 +145,7 @@ pub(super) const OWN: &[Own] = &[
     Own {
         id: "ro.drop.001",
         level: 2,
-        requirements: &["AT-12", "CH-14"],
+        requirements: &["AT-11", "CH-14"],
         why: "a channel is left with messages unread: what they carry is closed as NOT_DELIVERED",
         frames: r#"[{"t":"MESSAGE","codec":1,"payload":"2a"},{"t":"MESSAGE","flags":2,"codec":1,"payload":"d40100","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4},{"kind":3,"id":"+3"}]}]"#,
         receives: r#"[42,"CLOSE"]"#,
@@ -154,7 +154,7 @@ pub(super) const OWN: &[Own] = &[
     Own {
         id: "ro.refuse.001",
         level: 1,
-        requirements: &["CH-08", "AT-12"],
+        requirements: &["CH-08", "AT-11"],
         why: "a channel is refused: it has the refusal's code, and what waited in it is not delivered",
         frames: r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"d40100","attachments":[{"kind":1,"id":"+1","capacity":4}]}]"#,
         receives: r#"["REFUSE"]"#,

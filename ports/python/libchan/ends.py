@@ -375,7 +375,7 @@ def pipe(capacity: int = DEFAULT_CAPACITY, type: Any = None) -> tuple[Sender[Any
 
 async def copy(receiver: Receiver[Any], sender: Sender[Any]) -> None:
     """Forwards every message, attachments included, without decoding it, until one of the channels ends; then ends the
-    other in the same way. A message counts as taken when it was taken at the far end (CR-06)."""
+    other in the same way. A message counts as taken when it was taken at the far end (CR-02)."""
     source, target = receiver._need_open(), sender._need_open()
     closed = asyncio.ensure_future(sender.closed())
     try:

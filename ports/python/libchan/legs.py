@@ -59,7 +59,7 @@ class Inlet:
         if held:
             item.charge = parcel.charge
         else:
-            # The bytes are free here; the message counts until it is taken, wherever that is (CR-06).
+            # The bytes are free here; the message counts until it is taken, wherever that is (CR-02).
             self.engine.machine.taken(self.entry, 0, parcel.charge)
             self.engine.kick()
         if not self.entry.inbox and self.entry.closed:

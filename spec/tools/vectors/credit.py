@@ -100,7 +100,7 @@ def counting(t):
     )
     t.add(
         g,
-        "CR-06 CR-02",
+        "CR-02 CR-02",
         "a CREDIT carries all that is owed, in messages and in bytes",
         accepted(1, 2),
         recv(msg(1, fill(600))),

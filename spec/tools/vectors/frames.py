@@ -236,7 +236,7 @@ def messages(v):
     v.gone("message")
     v.bad(
         "message",
-        ["FR-18"],
+        ["FR-19"],
         "a table of none",
         raw(3, 2, u8(ATTACHMENTS) + u8(0) + u8(0)),
         "TOO_MANY_ATTACHMENTS",
@@ -290,7 +290,7 @@ def messages(v):
             table(u8(kind), u32(4), u32(1), u32(0)),
             level=1,
         )
-    v.bad("message", ["AT-02"], "kind 6 is reserved", table(u8(6), u32(2), u32(0), u32(0)), level=1)
+    v.bad("message", ["AT-01"], "kind 6 is reserved", table(u8(6), u32(2), u32(0), u32(0)), level=1)
     v.bad("message", ["AT-05"], "a stream with a capacity", table(u8(3), u32(4), u32(1), u32(0)), level=2)
     v.bad("message", ["AT-05"], "a stream with wanted", table(u8(3), u32(4), u32(0), u32(1)), level=2)
     v.bad("message", ["AT-05"], "a descriptor with an id", table(u8(4), u32(4), u32(0), u32(0)), level=3)
@@ -420,7 +420,7 @@ def fragments(v):
     v.bad("fragment", ["FR-21"], "no payload, and more to follow", raw(4, 2, u8(1)))
     v.bad("fragment", ["FR-05"], "an empty body", raw(4, 2, b""))
     for flag in (0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80):
-        v.bad("fragment", ["FR-22"], f"flag {flag:02x}", raw(4, 2, u8(flag) + b"a"))
+        v.bad("fragment", ["FR-15"], f"flag {flag:02x}", raw(4, 2, u8(flag) + b"a"))
 
 
 def credits(v):
@@ -451,8 +451,8 @@ def credits(v):
     )
     v.bad("credit", ["FR-05"], "a byte too few", raw(5, 2, bytes(11)))
     v.bad("credit", ["FR-05"], "a byte too many", raw(5, 2, bytes(13)))
-    v.bad("credit", ["FR-27"], "id 0 with wanted", raw(5, 0, u32(1) + u32(1) + u32(0)), level=3)
-    v.bad("credit", ["FR-27"], "id 0 with bytes", raw(5, 0, u32(0) + u32(0) + u32(1)), level=3)
+    v.bad("credit", ["FR-26"], "id 0 with wanted", raw(5, 0, u32(1) + u32(1) + u32(0)), level=3)
+    v.bad("credit", ["FR-26"], "id 0 with bytes", raw(5, 0, u32(0) + u32(0) + u32(1)), level=3)
 
 
 def ends(v):
@@ -508,8 +508,8 @@ def ends(v):
     )
 
     for name, number, ident, req, level in (
-        ("END", 9, 4, "BY-04", 2),
-        ("STOP", 10, 4, "BY-04", 2),
+        ("END", 9, 4, "BY-01", 2),
+        ("STOP", 10, 4, "BY-01", 2),
         ("GOODBYE", 13, 0, "SE-17", 0),
     ):
         group = name.lower()
@@ -530,16 +530,16 @@ def ends(v):
 
 
 def data(v):
-    v.both("data", ["FR-31"], "the example", {"t": "DATA", "id": 4, "payload": "6869"}, 2)
-    v.both("data", ["FR-31"], "one byte", {"t": "DATA", "id": 1, "payload": "00"}, 2)
+    v.both("data", ["FR-21"], "the example", {"t": "DATA", "id": 4, "payload": "6869"}, 2)
+    v.both("data", ["FR-21"], "one byte", {"t": "DATA", "id": 1, "payload": "00"}, 2)
     v.both(
         "data",
-        ["FR-31"],
+        ["FR-21"],
         "1,000 bytes",
         {"t": "DATA", "id": 4, "payload": {"fill": "mod251", "len": 1000}},
         2,
     )
-    v.bad("data", ["FR-31"], "no byte", raw(8, 4, b""), level=2)
+    v.bad("data", ["FR-21"], "no byte", raw(8, 4, b""), level=2)
     for name, number in (("PING", 11), ("PONG", 12)):
         group = name.lower()
         v.both(group, ["SE-09"], "the example", {"t": name, "id": 0, "payload": "0000000000000001"})

@@ -101,7 +101,7 @@ def arriving(t):
     )
     t.add(
         g,
-        "AT-08",
+        "FR-19",
         "several of each kind, in the order of the table",
         accepted(),
         recv(msg(1, "ff", att(2, 3, 1), att(1, 5, 2), att(1, 7, 0, 1), att(2, 9, 0, 1))),
@@ -119,7 +119,7 @@ def arriving(t):
     )
     t.add(
         g,
-        "AT-08",
+        "FR-19",
         "as many as there may be",
         accepted(1, 4),
         recv(msg(1, "", *[att(1, 2 * i + 3, 1) for i in range(4)])),
@@ -238,7 +238,7 @@ def leaving(t):
     )
     t.add(
         g,
-        "AT-08 LI-02",
+        "FR-19 LI-02",
         "one too many is refused where it is sent",
         opened(),
         app(
@@ -290,7 +290,7 @@ def leaving(t):
     )
     t.add(
         g,
-        "CH-12 AT-12 AT-11",
+        "CH-12 AT-11 AT-11",
         "a message of ours that did not decode there: both ends are closed from there, with the reason",
         opened(),
         app(
@@ -344,7 +344,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12",
+        "AT-11",
         "a message that waits when its channel is left: NOT_DELIVERED",
         accepted(),
         recv(msg(1, "", *both)),
@@ -356,7 +356,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 CH-19",
+        "AT-11 CH-19",
         "a message that arrives after the channel was left",
         accepted(),
         leave(1),
@@ -368,7 +368,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12",
+        "AT-11",
         "a message in the place of another carries nothing on",
         accepted(),
         recv(msg(1, "6e6f", *both, flags=4)),
@@ -378,7 +378,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 CH-08",
+        "AT-11 CH-08",
         "in a channel that was refused: what waited is not delivered, the channel has the refusal's code",
         recv(open_(1, 4), msg(1, "", *both)),
         app("refuse", 1, code=300, text="not you", gives={}),
@@ -387,7 +387,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 CH-07",
+        "AT-11 CH-07",
         "in a channel that was refused by itself",
         recv(open_(1, 4)),
         events({"event": "opened", "id": 1}),
@@ -397,7 +397,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12",
+        "AT-11",
         "what waits in a channel that is itself dropped, three deep",
         accepted(),
         recv(msg(1, "", att(2, 3, 4)), msg(3, "", att(2, 5, 4)), msg(5, "", att(1, 7, 4))),
@@ -406,7 +406,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-11 AT-12",
+        "AT-11 AT-11",
         "what waits in a channel that nobody claimed was not delivered",
         accepted(),
         recv(msg(1, "", att(2, 3, 4)), msg(3, "", att(1, 5, 4))),
@@ -416,7 +416,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 FR-25",
+        "AT-11 FR-25",
         "what a message carries that a CLOSE with a code cuts",
         accepted(),
         recv(first(1, 4, "00", *both), close(1, 40)),
@@ -427,7 +427,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 SE-18",
+        "AT-11 SE-18",
         "what a message carries that a goodbye cuts: nothing is left of it, and nothing is said",
         accepted(),
         recv(first(1, 4, "00", *both), goodbye()),
@@ -454,7 +454,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 FR-25",
+        "AT-11 FR-25",
         "left in the middle of a message that carries something: it is closed at once",
         accepted(),
         recv(first(1, 4, "00", *both)),
@@ -466,7 +466,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-12 CH-19",
+        "AT-11 CH-19",
         "left in the middle of a message, and another one comes inside it: what it carries is closed too",
         accepted(),
         recv(first(1, 4, "00")),
@@ -530,7 +530,7 @@ def home(t):
     )
     t.add(
         g,
-        "AT-07 AT-12",
+        "AT-07 AT-11",
         "it holds the channel open until it was claimed or dropped: the CLOSE that follows is not the end",
         opened(),
         give("$a", 1, "$b", capacity=4),
@@ -622,7 +622,7 @@ def hops(t):
     g = "ne.hops"
     t.add(
         g,
-        "AT-04 CR-06",
+        "AT-04 CR-02",
         "three hops, the first session of the middle: a reply channel comes in, its answer goes back",
         accepted(1, 4),
         recv(msg(1, "01", att(1, 3, 1))),
@@ -635,7 +635,7 @@ def hops(t):
     )
     t.add(
         g,
-        "AT-04 CR-06",
+        "AT-04 CR-02",
         "three hops, the second session of the middle: it goes out as a new channel, and the answer comes",
         opened(4),
         give("$a", 1, "$b", "01", capacity=1),
@@ -647,7 +647,7 @@ def hops(t):
     )
     t.add(
         g,
-        "CR-06 CR-02",
+        "CR-02 CR-02",
         "a relay tells what was taken at the far end: until then its sender has no room",
         opened(1),
         send("$a", "01"),

@@ -69,7 +69,7 @@ def hellos(t):
     )
     t.add(
         g,
-        "LI-01 AT-08",
+        "LI-01 FR-19",
         "no more than 253 attachments and descriptors, and frames of 24 bits of length",
         recv(
             PREFACE,
@@ -222,7 +222,7 @@ def hellos(t):
     )
     t.add(
         g,
-        "SE-16",
+        "MO-03",
         "the link ends before the peer's hello",
         expect(PREFACE, hello()),
         recv_bytes(PREFACE_BYTES),
@@ -280,7 +280,7 @@ def pings(t):
         expect(pong(1), pong(0xFFEEDDCCBBAA9988)),
         GOES_ON,
     )
-    t.add(g, "SE-12", "a pong that nobody asked for", recv(pong(77)), QUIET, events(), GOES_ON)
+    t.add(g, "SE-09", "a pong that nobody asked for", recv(pong(77)), QUIET, events(), GOES_ON)
     t.add(
         g,
         "SE-08",
@@ -385,7 +385,7 @@ def goodbyes(t):
     g = "se.goodbye"
     t.add(
         g,
-        "SE-14 SE-15",
+        "SE-15 SE-15",
         "we leave first",
         app("goodbye", gives={}),
         expect(goodbye()),
@@ -400,7 +400,7 @@ def goodbyes(t):
     t.add(g, "SE-15", "both at once", app("goodbye", gives={}), recv(goodbye()), expect(goodbye()), CLOSED)
     t.add(
         g,
-        "SE-14",
+        "SE-15",
         "goodbye is said once",
         app("goodbye", gives={}),
         app("goodbye", gives={}),
@@ -408,7 +408,7 @@ def goodbyes(t):
     )
     t.add(
         g,
-        "SE-14",
+        "SE-15",
         "nothing of ours follows our goodbye: no send, no close, no pong, no credit",
         opened(),
         accepted(1, 1),
@@ -439,7 +439,7 @@ def goodbyes(t):
     )
     t.add(
         g,
-        "SE-16",
+        "MO-03",
         "the link ends before the peer's goodbye",
         app("goodbye", gives={}),
         expect(goodbye()),
@@ -449,7 +449,7 @@ def goodbyes(t):
     t.gone(g)
     t.add(
         g,
-        "SE-16 MO-03",
+        "MO-03 MO-03",
         "the link ends without any goodbye",
         accepted(),
         recv(msg(1, "01")),
@@ -501,7 +501,7 @@ def goodbyes(t):
     t.gone(g)
     t.add(
         g,
-        "ER-02 SE-14",
+        "ER-02 SE-15",
         "a broken rule is told once, and what follows is not read",
         recv_bytes(b"\0\0\0\x0e\0\0\0\0"),
         told(1),
@@ -539,7 +539,7 @@ def closed_by_session(t, g):
     )
     t.add(
         g,
-        "SE-14",
+        "SE-15",
         "what follows a goodbye is not read",
         accepted(),
         recv(goodbye(), msg(1, "01"), ping(1), open_(3, 1)),
@@ -684,7 +684,7 @@ def closed_by_session(t, g):
     )
     t.add(
         g,
-        "SE-14 CH-16",
+        "SE-15 CH-16",
         "after our goodbye a close is not answered, and a cancel neither",
         accepted(),
         opened(),

@@ -208,7 +208,7 @@ def ending(t):
     )
     t.add(
         g,
-        "BY-01 BY-04",
+        "BY-01 BY-01",
         "half-close: our end is said once, and we go on reading",
         attached(),
         write(3, "01", 1),
@@ -497,7 +497,7 @@ def ending(t):
     )
     t.add(
         g,
-        "AT-12 BY-09",
+        "AT-11 BY-09",
         "a stream in a message that is dropped unread: NOT_DELIVERED, both ways",
         accepted(),
         recv(msg(1, "", att(3, 3)), data(3, "0102")),
@@ -514,7 +514,7 @@ def descriptors(t):
     three = {"hello": {"max_descriptors": 2}, "peer": {"max_descriptors": 3}}
     t.add(
         g,
-        "CR-16 AT-12",
+        "CR-16 AT-11",
         "a descriptor that was not claimed is given back",
         accepted(),
         recv(msg(1, "", att(4))),
@@ -526,7 +526,7 @@ def descriptors(t):
     )
     t.add(
         g,
-        "CR-16 AT-12",
+        "CR-16 AT-11",
         "descriptors of a message that is dropped are given back",
         accepted(),
         recv(msg(1, "", att(4), att(4))),

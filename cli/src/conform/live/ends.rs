@@ -19,15 +19,15 @@ cases! { CASES:
     "li.end.010" 0 ["CH-19"] messages_dropped "what waits at a receiver that leaves is dropped, and the channel is gone at both sides";
     "li.end.011" 1 ["CH-20", "AT-11"] nested_error "a nested sender that closes with an error";
     "li.end.012" 1 ["CH-21"] nested_cancel "a nested receiver that closes with an error";
-    "li.end.013" 1 ["AT-12"] untaken "the ends in a message that nobody takes are closed as NOT_DELIVERED";
+    "li.end.013" 1 ["AT-11"] untaken "the ends in a message that nobody takes are closed as NOT_DELIVERED";
     "li.end.014" 1 ["AT-11"] dropped_ends "ends that were taken and dropped are closed";
     "li.end.015" 1 ["CH-13"] clones "a channel ends when its last sender is gone, wherever that is";
     "li.end.016" 0 ["CH-13"] closed_here "sends after the channel was closed here fail";
-    "li.end.017" 1 ["AT-12"] refused_ends "the ends in messages for a channel that is refused are closed as NOT_DELIVERED";
+    "li.end.017" 1 ["AT-11"] refused_ends "the ends in messages for a channel that is refused are closed as NOT_DELIVERED";
     "li.end.018" 1 ["FR-29", "CH-20"] closed_for_all "a channel that is closed at a remote sender ends for all senders, also for those here";
     "li.end.019" 1 ["FR-29", "CH-21"] cancelled_for_all "a channel that is closed at a remote receiver ends for its sender, whoever else could receive";
-    "li.end.020" 1 ["CH-20", "AT-12"] fault_sticks "one of two senders was in a message that nobody took: what was sent, then its error, however the other ends";
-    "li.end.021" 1 ["AT-12", "CH-08"] unanswered_ends "a named channel that is dropped before it was accepted: the ends in its messages are not delivered";
+    "li.end.020" 1 ["CH-20", "AT-11"] fault_sticks "one of two senders was in a message that nobody took: what was sent, then its error, however the other ends";
+    "li.end.021" 1 ["AT-11", "CH-08"] unanswered_ends "a named channel that is dropped before it was accepted: the ends in its messages are not delivered";
 }
 
 async fn dropped_sender(live: &Live<'_>) -> Done {

@@ -10,8 +10,8 @@ cases! { CASES:
     "li.leave.003" 0 ["SE-15"] both_leave "both sides leave at the same time" => Over;
     "li.leave.004" 0 ["SE-18"] later_sends "what a session that is left has cut says so: sends and receives, on both sides" => Over;
     "li.leave.005" 1 ["SE-18"] nested_left "nested channels are cut like named ones, and what had ended stays clean" => Over;
-    "li.lost.001" 0 ["MO-03", "SE-16"] lost "a link that is lost: what had arrived, then DISCONNECTED, never the end" => Over;
-    "li.lost.002" 0 ["MO-03", "SE-16"] lost_send "a link that is lost: sends fail with DISCONNECTED, those that wait and later ones" => Over;
+    "li.lost.001" 0 ["MO-03", "MO-03"] lost "a link that is lost: what had arrived, then DISCONNECTED, never the end" => Over;
+    "li.lost.002" 0 ["MO-03", "MO-03"] lost_send "a link that is lost: sends fail with DISCONNECTED, those that wait and later ones" => Over;
     "li.lost.003" 1 ["MO-03"] lost_nested "a link that is lost: nested channels are disconnected too" => Over;
 }
 

@@ -15,7 +15,7 @@ cases! { CASES:
     "li.stream.005" 2 ["CR-15"] backpressure "a write of far more than the window waits until it is read";
     "li.stream.006" 2 ["MO-02"] isolation "a stream that nobody reads delays no channel";
     "li.stream.007" 2 ["BY-10", "AT-15"] once "a stream travels on: it may be sent again by whoever got it";
-    "li.stream.008" 2 ["AT-12"] untaken "a stream in a message that nobody takes is ended as NOT_DELIVERED";
+    "li.stream.008" 2 ["AT-11"] untaken "a stream in a message that nobody takes is ended as NOT_DELIVERED";
     "li.stream.009" 2 ["AT-03", "FR-19"] several "two streams and a sender in one message, each in its place";
     "li.stream.010" 2 ["BY-08"] lost "a stream whose session is lost fails, and does not look complete" => Over;
     "li.stream.011" 2 ["SE-18", "BY-08"] left "a stream whose session is left: what was written, then the session was closed" => Over;

@@ -295,7 +295,7 @@ class ChannelRules:
         self._drop(entry)
 
     def reject_all(self: Machine, attachments: list[Attachment], why: Reason = _NOT_DELIVERED) -> None:
-        """Closes what nobody will claim (AT-11, AT-12). A loop and no recursion: what is dropped may hold channels that
+        """Closes what nobody will claim (AT-11, AT-11). A loop and no recursion: what is dropped may hold channels that
         hold channels, as deep as the peer likes."""
         idle = not self._rejected
         self._rejected.extend((attachment, why) for attachment in attachments)

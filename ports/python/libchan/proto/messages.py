@@ -261,7 +261,7 @@ class MessageRules:
 
     def taken(self: Machine, entry: RecvEntry, messages: int, cost: int) -> None:
         """The application has taken so many messages, with this charge. A relay reports the charge when it forwards and
-        the messages when they are taken at the far end (CR-06)."""
+        the messages when they are taken at the far end (CR-02)."""
         entry.taken = (entry.taken + messages) & WRAP
         entry.owed += messages
         if entry.finished:
