@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Poll, ready};
 
 use crate::chan::{Place, Slot};
+use crate::cut::Cause;
 use crate::error::{RecvError, SendFailure};
 use crate::give_way::poll_budget;
 use crate::receiver::Receiver;
@@ -34,7 +35,7 @@ impl std::error::Error for CopyError {}
 
 /// Moves every message from `from` to `to` until the end, attachments included, and says how many. What came encoded
 /// goes on encoded: no `T` is made of it, so it works for any type, `Raw` included. It closes nothing that it was not
-/// given: clones of `to` keep that channel open.
+/// given: clones of `to` keep that channel open. If the source ends with an error, `to` ends with its code and text.
 ///
 /// A message is taken from `from` only when `to` has room for it, so nothing is in between.
 ///
@@ -48,7 +49,16 @@ pub async fn copy<T>(from: Receiver<T>, to: Sender<T>) -> Result<u64, CopyError>
     let mut copied = 0;
     loop {
         let permit = to.reserve().await.map_err(|closed| CopyError::Send(closed.into()))?;
-        let Some(slot) = next(&from, &to).await? else { return Ok(copied) };
+        let slot = match next(&from, &to).await {
+            Ok(Some(slot)) => slot,
+            Ok(None) => return Ok(copied),
+            Err(stopped) => {
+                if let CopyError::Receive(error) = &stopped {
+                    to.chan().note_fault(Cause::passed_on(error));
+                }
+                return Err(stopped);
+            }
+        };
         permit.send_slot(slot).map_err(CopyError::Send)?;
         copied += 1;
     }

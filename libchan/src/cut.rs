@@ -227,6 +227,16 @@ impl Cause {
         }
     }
 
+    /// What a relay passes on of a source that ended with `error`.
+    pub(crate) fn passed_on(error: &RecvError) -> Self {
+        match error.clone() {
+            RecvError::Remote(said) => said.into(),
+            RecvError::Disconnected(loss) => loss.into_cause(code::DISCONNECTED),
+            RecvError::SessionClosed(loss) => loss.into_cause(code::SESSION_CLOSED),
+            other => Cut::Abandoned.because(format!("it was not passed on: {other}")),
+        }
+    }
+
     /// What a sender is told.
     pub(crate) fn into_closed(self) -> Closed {
         match self.code() {

@@ -55,7 +55,8 @@ impl<T> Sender<T> {
     /// to the next. [`reserve`](Self::reserve) keeps the value. With capacity 0 this holds until a receiver has taken the value,
     /// or its message has left for a peer, which may still take it.
     ///
-    /// A `send` that waits has to be polled for its value to leave. One that is kept and not polled keeps its room, too.
+    /// A `send` that waits has to be polled for its value to leave. One that is kept and not polled keeps its room, too. So of
+    /// sends that several tasks wait for at the same time, the order is that in which they complete.
     ///
     /// # Errors
     /// [`SendError`] has the value and the reason: the channel takes no more, the link was lost, the value cannot be

@@ -82,6 +82,7 @@ async fn call(calls: &Sender<Call>, called: &Receiver<Call>, text: &str) {
     soon(got.body.read_to_end(&mut bytes)).await.unwrap();
     assert_eq!(bytes, b"before and after");
     soon(got.body.write_all(b"back")).await.unwrap();
+    soon(got.body.shutdown()).await.unwrap();
     drop(got);
     let mut bytes = Vec::new();
     soon(here.read_to_end(&mut bytes)).await.unwrap();
@@ -131,7 +132,7 @@ async fn what_does_not_decode_closes_what_it_carries_and_harms_nothing(on: On) {
             put(&sender, Sent { reply, text: "a text, and no number".to_owned() }).await;
             let RecvError::Decode(text) = fail(&receiver).await else { panic!("not a decode error") };
             assert!(!text.is_empty());
-            end(&replies).await;
+            cut(&replies, Cut::NotDecoded).await;
         }
         // The session and its other channels are unharmed.
         let (calls, called) = channel::<Call>(&a, &b, 1).await;

@@ -157,6 +157,25 @@ async fn promise_04_several_senders_are_drained_and_the_first_fault_is_seen(on: 
     cut(&read, Cut::Panicked).await;
 }
 
+/// What ended the source of a copy ends its destination, with the same code and text; clones of that go on before.
+async fn promise_09_a_copy_passes_on_why_its_source_is_over(on: On) {
+    let (a, b) = on.pair().await;
+    let (c, d) = on.pair().await;
+    let (sender, from) = channel::<u32>(&a, &b, 4).await;
+    let (to, receiver) = channel::<u32>(&c, &d, 4).await;
+    let clone = to.clone();
+    let copying = tokio::spawn(copy(from, to));
+    put(&sender, 1).await;
+    sender.close_with(RemoteError::new(9, "said at the source"));
+    let stopped = soon(copying).await.unwrap();
+    assert!(matches!(stopped, Err(CopyError::Receive(RecvError::Remote(_)))), "{stopped:?}");
+    put(&clone, 2).await;
+    drop(clone);
+    assert_eq!((get(&receiver).await, get(&receiver).await), (1, 2));
+    let error = soon(receiver.recv()).await.unwrap_err();
+    assert_eq!(error, RecvError::Remote(RemoteError::new(9, "said at the source")));
+}
+
 /// Two sessions and a relay that knows no type: code and text arrive as they were said.
 async fn promise_09_relays_pass_on_why_an_end_is_over(on: On) {
     let (a, b) = on.pair().await;
@@ -263,6 +282,7 @@ mod remote {
     libchan_tests::contract_links! {
         promise_11_what_does_not_decode_says_so,
         promise_11_what_the_type_has_no_place_for_is_unclaimed,
+        promise_09_a_copy_passes_on_why_its_source_is_over,
         promise_09_relays_pass_on_why_an_end_is_over,
         promise_10_an_end_beyond_a_limit_fails_the_send,
         promise_04_a_tcp_client_behind_a_lost_session_is_reset,

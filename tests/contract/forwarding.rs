@@ -19,16 +19,21 @@ struct Envelope {
     body: Raw,
 }
 
-/// Serves requests: reads the input to its end and answers with the number and the input's length.
-async fn serve(requests: Receiver<Request>) -> u32 {
+/// Serves requests: reads the input to its end and answers with the number and the input's length. Says how many there were,
+/// and how they ended.
+async fn serve(requests: Receiver<Request>) -> (u32, Result<(), RecvError>) {
     let mut served = 0;
-    while let Some(mut request) = soon(requests.recv()).await.unwrap() {
+    loop {
+        let mut request = match soon(requests.recv()).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return (served, Ok(())),
+            Err(error) => return (served, Err(error)),
+        };
         let mut input = Vec::new();
         soon(request.input.read_to_end(&mut input)).await.unwrap();
         put(&request.reply, request.number * 1000 + input.len() as u32).await;
         served += 1;
     }
-    served
 }
 
 async fn ask(requests: &Sender<Request>, number: u32) {
@@ -56,7 +61,7 @@ async fn promise_09_copy_forwards_everything_type_blind(on: On) {
     }
     drop(requests);
     assert_eq!(soon(copying).await.unwrap(), Ok(8));
-    assert_eq!(soon(served).await.unwrap(), 8);
+    assert_eq!(soon(served).await.unwrap(), (8, Ok(())));
 }
 
 async fn promise_09_copy_forwards_typed(on: On) {
@@ -71,7 +76,9 @@ async fn promise_09_copy_forwards_typed(on: On) {
     requests.close_with("done");
     let error = soon(copying).await.unwrap().unwrap_err();
     assert_eq!(error, CopyError::Receive(RecvError::Remote("done".into())));
-    assert_eq!(soon(served).await.unwrap(), 5);
+    // The destination ends as its source did.
+    let ended = Err(RecvError::Remote("done".into()));
+    assert_eq!(soon(served).await.unwrap(), (5, ended));
 }
 
 async fn promise_09_copy_closes_nothing_it_was_not_given(on: On) {

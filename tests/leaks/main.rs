@@ -51,7 +51,7 @@ async fn ten_thousand_channels(on: On) {
         there.push(shipped.recv().await.unwrap().unwrap());
     }
     let opened = region.change();
-    assert_eq!(tasks(), before, "a channel has a task");
+    assert!(tasks() <= before, "a channel has a task");
     if on.encodes() {
         assert_eq!(a.open_channels(), MANY + 2);
     }
@@ -61,8 +61,8 @@ async fn ten_thousand_channels(on: On) {
     println!(
         "{on:?}: {kept:.2} of {each:.2} allocations a channel kept, {bytes:.0} bytes, both sides together"
     );
-    // One an end; five tables grow by a chunk every 64 channels.
-    assert!(kept < 2.09, "{kept} allocations kept a channel");
+    // One an end; six tables grow by a chunk every 64 channels.
+    assert!(kept < 2.10, "{kept} allocations kept a channel");
     assert!(each < 12.0, "{each} allocations a channel");
     assert!(bytes < 500.0, "{bytes} bytes a channel");
     // They all work.
@@ -74,7 +74,7 @@ async fn ten_thousand_channels(on: On) {
     if on.encodes() {
         eventually(|| a.open_channels() == 2 && b.open_channels() == 2).await;
     }
-    assert_eq!(tasks(), before);
+    assert!(tasks() <= before);
 }
 
 /// Sessions, channels, streams and descriptors come and go; what they held comes back.

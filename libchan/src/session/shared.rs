@@ -273,12 +273,27 @@ impl Shared {
         chan: Arc<dyn AnyChan>,
     ) -> Result<Key, SendFailure> {
         let mut state = self.lock();
-        let key = state
-            .machine
-            .allocate(peer_gets, capacity, on_demand, wanted)
-            .map_err(|error| SendFailure::Limit(error.to_string()))?;
-        state.ports.set_chan(key, chan);
-        Ok(key)
+        match state.machine.allocate(peer_gets, capacity, on_demand, wanted) {
+            Ok(key) => {
+                state.ports.set_chan(key, chan);
+                Ok(key)
+            }
+            Err(error) => {
+                drop(state);
+                Err(self.not_opened(&error))
+            }
+        }
+    }
+
+    /// What a send is told that cannot open what its message carries.
+    fn not_opened(&self, error: &libchan_proto::OpenError) -> SendFailure {
+        match error {
+            libchan_proto::OpenError::SessionOver => {
+                let end = self.end_so_far().unwrap_or(SessionError::Closed);
+                Cause::session_over(end).into_closed().into()
+            }
+            limit => SendFailure::Limit(limit.to_string()),
+        }
     }
 
     /// As soon as the machine knows: before everybody has been told.
@@ -356,12 +371,16 @@ impl Shared {
     /// A new stream, which nothing is connected with yet.
     pub(crate) fn allocate_stream(&self) -> Result<Key, SendFailure> {
         let mut state = self.lock();
-        let key = state
-            .machine
-            .allocate(Kind::Stream, 0, false, 0)
-            .map_err(|error| SendFailure::Limit(error.to_string()))?;
-        state.ports.set_stream(key);
-        Ok(key)
+        match state.machine.allocate(Kind::Stream, 0, false, 0) {
+            Ok(key) => {
+                state.ports.set_stream(key);
+                Ok(key)
+            }
+            Err(error) => {
+                drop(state);
+                Err(self.not_opened(&error))
+            }
+        }
     }
 
     /// Passes a held descriptor, or pumps it where the link passes none.

@@ -39,12 +39,13 @@ pub(super) fn clone(table: &Table, request: &Json) -> Result<Work, Fault> {
 }
 
 pub(super) fn send(table: &Table, request: &Json) -> Result<Work, Fault> {
-    let (table, sender) = (table.clone(), table.sender(request)?);
+    let (table, sender, turn) = (table.clone(), table.sender(request)?, table.turn(request));
     let mut taken = Vec::new();
     let value = Value::from_json(request.field("value"), &mut |named| table.take_end(named, &mut taken))?;
     // No other handle of an end is here while it is sent: the peer is to get the only one.
     let numbers: Vec<u64> = taken.into_iter().map(|(number, _)| number).collect();
     Ok(Box::pin(async move {
+        let _turn = turn.lock().await;
         match sender.send(value).await {
             Ok(()) => Ok(json!({})),
             Err(error) => {

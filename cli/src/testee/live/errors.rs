@@ -18,7 +18,7 @@ fn closed(why: Closed) -> Fault {
         Closed::Refused(error) => with_code("REFUSED", &error),
         Closed::BySender => Fault::new("CLOSED", why),
         Closed::Disconnected(_) => Fault::new("DISCONNECTED", why),
-        Closed::SessionClosed(_) => Fault::new("CLOSED", why),
+        Closed::SessionClosed(_) => Fault::new("SESSION_CLOSED", why),
         other => Fault::new("CLOSED", other),
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn recv(why: RecvError) -> Fault {
         RecvError::NotForwarded(_) => "NOT_FORWARDED",
         RecvError::NotEncoded(_) => "NOT_ENCODED",
         RecvError::Remote(error) => return with_code("ENDED_WITH", error),
-        RecvError::SessionClosed(_) => "CLOSED",
+        RecvError::SessionClosed(_) => "SESSION_CLOSED",
         _ => "IO",
     };
     Fault::new(name, why)

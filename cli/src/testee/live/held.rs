@@ -61,7 +61,12 @@ pub(super) struct Table(Arc<Mutex<Numbered>>);
 struct Numbered {
     last: u64,
     held: HashMap<u64, Held>,
+    sending: HashMap<u64, Turn>,
 }
+
+/// Held in turn by the sends of one sender, in the order in which they came: the library promises none for those of several
+/// tasks.
+pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 fn no_such(kind: &str, number: &Json) -> Fault {
     Fault::new("NO_SUCH_HANDLE", format!("{kind} {number}"))
@@ -86,6 +91,7 @@ impl Table {
         let mut table = self.lock();
         let known =
             number.as_u64().filter(|number| table.held.get(number).is_some_and(|it| it.kind() == kind));
+        let known = known.inspect(|number| drop(table.sending.remove(number)));
         known.and_then(|number| table.held.remove(&number)).ok_or_else(|| no_such(kind, number))
     }
 
@@ -115,6 +121,11 @@ impl Table {
             Held::Sender(sender) => Some(sender.clone()),
             _ => None,
         })
+    }
+
+    pub(super) fn turn(&self, request: &Json) -> Turn {
+        let number = request.field("sender").as_u64().unwrap_or_default();
+        self.lock().sending.entry(number).or_default().clone()
     }
 
     /// A receiver; a channel that waits to be accepted is accepted.

@@ -172,8 +172,8 @@ impl Machine {
         if stream.finish.is_some() {
             return;
         }
-        // An end that was cut short follows what was written; of a stream that broke on the way nothing more is wanted.
-        if reason.code == code::DISCONNECTED {
+        // A stream that was dropped ends behind what was written. Who says another reason wants nothing more to be read.
+        if !matches!(reason.code, code::NONE | code::ABANDONED) {
             stream.unsent.clear();
         }
         stream.finish = Some(reason);
