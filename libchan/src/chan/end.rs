@@ -116,10 +116,11 @@ impl<T> Chan<T> {
     /// A receiver is at the other end of `leg` now. In one turn of the lock, or one whose link is lost meanwhile would look
     /// like one that was dropped.
     pub(crate) fn receiver_left(self: &Arc<Self>, leg: &Leg) {
-        let state = self.lock();
+        let mut state = self.lock();
+        let left = state.take_left(leg);
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let lost = leg.session.end_so_far().map(|error| Cause::session_over(error).into_closed());
-            self.after_receivers(state, lost.unwrap_or(Closed::Dropped));
+            let over = || leg.session.end_so_far().map(|error| Cause::session_over(error).into_closed());
+            self.after_receivers(state, left.or_else(over).unwrap_or(Closed::Dropped));
         }
     }
 

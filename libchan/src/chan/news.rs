@@ -195,8 +195,11 @@ impl<T> Chan<T> {
         if whole || (self.receivers() == 0 && !state.has_sinks()) {
             let scope = if whole { Scope::Channel } else { Scope::End };
             refused = self.refuse_state(&mut state, cause.into_closed(), scope);
-        } else if state.has_queued() {
-            state.wake_receiver();
+        } else {
+            state.note_left(leg, cause.into_closed());
+            if state.has_queued() {
+                state.wake_receiver();
+            }
         }
         if state.end() != End::Open {
             state.wake_receivers();

@@ -25,6 +25,8 @@ struct Causes {
     /// Of [`End::Error`]; before the end, the first fault of a sender.
     fault: Option<Cause>,
     refusal: Option<Closed>,
+    /// What the receiver behind a leg said that left before the handle that was sent to it was gone from here.
+    left: Option<(Leg, Closed)>,
 }
 
 /// What waits in this process.
@@ -196,6 +198,20 @@ impl<T> State<T> {
     /// The last sender is gone.
     pub(super) fn end_senders(&mut self) {
         self.set_end(if self.has_fault() { End::Error } else { End::Clean });
+    }
+
+    /// The receiver behind `leg` has left because of `why`, and receivers are here yet: it may be that one of them is the handle
+    /// that was sent to it.
+    pub(super) fn note_left(&mut self, leg: Leg, why: Closed) {
+        if why != Closed::Dropped {
+            self.causes().left = Some((leg, why));
+        }
+    }
+
+    /// Why the receiver behind `leg` has left, if it has done so already.
+    pub(super) fn take_left(&mut self, leg: &Leg) -> Option<Closed> {
+        self.causes_ref()?.left.as_ref().filter(|(left, _)| left.is(leg))?;
+        self.causes().left.take().map(|(_, why)| why)
     }
 
     /// A receiver was lost with its link: said when the other receivers have gone.
