@@ -1,0 +1,292 @@
+//! One binding's connection: its handshake, what it says, and what the relay says to it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::frame::{
+    Caps, FromClient, Hello, ToClient, VERSION, read, read_hello, version_refusal, write_accept, write_deny,
+};
+use super::out::Out;
+use super::tunnel::Tunnels;
+use crate::app::lock;
+use crate::body::Body;
+use crate::core::{CallId, ClientId, Failed, MemberId, Outcome, Reply, SubscriptionId, Terms};
+use crate::relay::Hub;
+use crate::relay::port::{Caller, Gone, Member, Subscriber};
+use crate::wire::Line;
+
+/// How long a binding may take for its handshake, and to take the last bytes of its connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests that a binding takes at the same time: it has a queue of its own, and limits for it.
+const SLOTS: usize = 4096;
+const CAPS: Caps = Caps { name: 8192, message: 64 << 20 };
+
+/// Serves a binding until its connection is over.
+pub(super) async fn serve<S>(hub: Arc<Hub>, socket: S)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (mut from, mut to) = tokio::io::split(socket);
+    let mut buffer = BytesMut::new();
+    let greeted = timeout(PATIENCE, greet(&mut from, &mut to, &mut buffer)).await;
+    let Ok(Ok(Some(hello))) = greeted else {
+        tracing::info!("a program that is no binding, or too slow, is not attached");
+        return;
+    };
+    let out = Arc::new(Out::default());
+    let writing = {
+        let out = out.clone();
+        tokio::spawn(async move { out.write_to(to).await })
+    };
+    let why = match Attached::new(&hub, &out, &hello.cluster) {
+        Ok(mut attached) => attached.run(&mut from, &mut buffer).await,
+        Err(why) => why,
+    };
+    out.close(&why);
+    if timeout(PATIENCE, writing).await.is_err() {
+        tracing::info!("a binding did not take the end of its connection");
+    }
+}
+
+/// The handshake. `None`: it was refused, and the binding was told where the original tells it.
+async fn greet(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    buffer: &mut BytesMut,
+) -> io::Result<Option<Hello>> {
+    let hello = loop {
+        match read_hello(buffer, CAPS) {
+            Ok(Some(hello)) => break hello,
+            Ok(None) if from.read_buf(buffer).await? > 0 => {}
+            Ok(None) => return Ok(None),
+            Err(violation) => {
+                tracing::info!(%violation, "no binding");
+                return Ok(None);
+            }
+        }
+    };
+    let mut answer = BytesMut::new();
+    let accepted = hello.version == VERSION;
+    if accepted {
+        write_accept(&mut answer);
+    } else {
+        write_deny(&mut answer, &version_refusal(&hello.version));
+    }
+    to.write_all(&answer).await?;
+    if !accepted {
+        to.shutdown().await?;
+    }
+    Ok(accepted.then_some(hello))
+}
+
+/// A binding that is attached. Dropping it detaches.
+struct Attached {
+    hub: Arc<Hub>,
+    out: Arc<Out>,
+    client: ClientId,
+    member: Option<MemberId>,
+    topics: HashMap<String, SubscriptionId>,
+    tunnels: Arc<Tunnels>,
+}
+
+impl Attached {
+    fn new(hub: &Arc<Hub>, out: &Arc<Out>, cluster: &str) -> Result<Self, String> {
+        let client = hub.tell(|core, _| core.attach());
+        let tunnels = Tunnels::new(hub.clone(), out.clone());
+        let mut attached = Self {
+            hub: hub.clone(),
+            out: out.clone(),
+            client,
+            member: None,
+            topics: HashMap::new(),
+            tunnels,
+        };
+        lock(&hub.ports).callers.insert(client, Arc::new(Port { out: out.clone(), tunnels: Weak::new() }));
+        if !cluster.is_empty() {
+            let registered = hub.tell(|core, now| core.register(now, client, cluster, 0));
+            let member = registered.map_err(|refused| refused.to_string())?;
+            attached.member = Some(member);
+            let port = Port { out: out.clone(), tunnels: Arc::downgrade(&attached.tunnels) };
+            lock(&hub.ports).members.insert(member, Arc::new(port));
+            hub.tell(|core, now| core.set_slots(now, member, SLOTS));
+            hub.joined.notify_waiters();
+        }
+        tracing::info!(client = client.0, cluster, "client connection established by draft2");
+        Ok(attached)
+    }
+
+    /// Reads until the connection is over. Returns what the binding is told: nothing, if it has asked for the end.
+    async fn run(&mut self, from: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> String {
+        loop {
+            match read(buffer, CAPS) {
+                Ok(Some(FromClient::Close)) => return String::new(),
+                Ok(Some(frame)) => {
+                    if let Err(why) = self.take(frame).await {
+                        return why;
+                    }
+                }
+                Ok(None) => match from.read_buf(buffer).await {
+                    Ok(0) => return String::new(),
+                    Ok(_) => {}
+                    Err(error) => return error.to_string(),
+                },
+                Err(violation) => {
+                    tracing::info!(client = self.client.0, %violation, "a binding broke the protocol");
+                    return violation.to_string();
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: FromClient) -> Result<(), String> {
+        match frame {
+            FromClient::Close => {}
+            FromClient::Broadcast { cluster, body } => self.hub.broadcast(&cluster, &Body::bytes(body)),
+            FromClient::Publish { topic, body } => self.hub.publish(&topic, &Body::bytes(body)),
+            FromClient::Request { id, cluster, body, timeout_ms } => {
+                let terms = Terms { deadline: Duration::from_millis(timeout_ms), wait_for_member: true };
+                let (client, body) = (self.client, Body::bytes(body));
+                let asked = self.hub.tell(|core, now| core.request(now, client, id, &cluster, body, terms));
+                if let Err(refused) = asked {
+                    let text = refused.to_string();
+                    self.out.put(&ToClient::Reply { id, result: Some(Err(text.as_bytes())) });
+                }
+            }
+            FromClient::Reply { id, result } => {
+                let Some(member) = self.member else {
+                    return Err("a reply by a client that serves nothing".into());
+                };
+                let reply = match result {
+                    Ok(body) => Reply::Ok(Body::bytes(body)),
+                    Err(text) => Reply::Fault(Body::bytes(text)),
+                };
+                self.hub.report(member, CallId(id), reply);
+            }
+            FromClient::Subscribe { topic } => self.subscribe(topic)?,
+            FromClient::Unsubscribe { topic } => {
+                if let Some(id) = self.topics.remove(&topic) {
+                    lock(&self.hub.ports).subscribers.remove(&id);
+                    self.hub.tell(|core, _| core.unsubscribe(id));
+                }
+            }
+            FromClient::TunnelInit { id, cluster, timeout_ms } => self.tunnels.open(id, cluster, timeout_ms),
+            FromClient::TunnelConfirm { build, id } => self.tunnels.confirm(build, id),
+            FromClient::TunnelAllow { id, bytes } => self.tunnels.allow(id, bytes),
+            FromClient::TunnelTransfer { id, size, chunk } => self.tunnels.transfer(id, size, chunk)?,
+            FromClient::TunnelClose { id } => self.tunnels.close(id),
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, topic: String) -> Result<(), String> {
+        // The original drops the connection of a binding that subscribes twice; its bindings check that themselves.
+        if self.topics.contains_key(&topic) {
+            return Ok(());
+        }
+        let client = self.client;
+        let subscribed = self.hub.tell(|core, _| core.subscribe(client, &topic));
+        let id = subscribed.map_err(|refused| refused.to_string())?;
+        let subscriber = Topic { out: self.out.clone(), topic: topic.clone() };
+        lock(&self.hub.ports).subscribers.insert(id, Arc::new(subscriber));
+        self.topics.insert(topic, id);
+        Ok(())
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.tunnels.end();
+        {
+            let mut ports = lock(&self.hub.ports);
+            ports.callers.remove(&self.client);
+            self.topics.values().for_each(|id| drop(ports.subscribers.remove(id)));
+            self.member.iter().for_each(|member| drop(ports.members.remove(member)));
+        }
+        self.hub.tell(|core, now| core.detach(now, self.client));
+        tracing::info!(client = self.client.0, "detaching from relay");
+    }
+}
+
+/// A binding as the relay sees it: as a caller, and as a member.
+struct Port {
+    out: Arc<Out>,
+    tunnels: Weak<Tunnels>,
+}
+
+impl Caller for Port {
+    fn answer(&self, number: u64, result: Result<Body, Outcome<Body>>) -> Result<(), Gone> {
+        let body: Bytes;
+        let result = match result {
+            Ok(reply) => {
+                body = reply.into_bytes();
+                Some(Ok(&body[..]))
+            }
+            Err(Outcome::Fault(text)) => {
+                body = text.into_bytes();
+                Some(Err(&body[..]))
+            }
+            Err(Outcome::Failed(Failed::Timeout | Failed::NoMember)) => None,
+            Err(Outcome::Failed(Failed::Busy)) => {
+                Some(Err(&b"the cluster has no room for the request now"[..]))
+            }
+            Err(Outcome::Failed(Failed::Lost)) => Some(Err(&b"the service that had the request is gone"[..])),
+        };
+        self.said(self.out.put(&ToClient::Reply { id: number, result }))
+    }
+
+    fn refuse(&self, number: u64, why: String) -> Result<(), Gone> {
+        self.said(self.out.put(&ToClient::Reply { id: number, result: Some(Err(why.as_bytes())) }))
+    }
+}
+
+impl Port {
+    fn said(&self, put: bool) -> Result<(), Gone> {
+        if put {
+            return Ok(());
+        }
+        self.out.close("too much waits to be read");
+        Err(Gone)
+    }
+}
+
+impl Member for Port {
+    fn call(&self, call: CallId, body: Body, left: Duration) -> Result<(), Gone> {
+        // Rounded up: a request with less than a millisecond left is not one with none.
+        let timeout_ms = u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+        let body = body.into_bytes();
+        self.said(self.out.put(&ToClient::Request { id: call.0, body: &body, timeout_ms }))
+    }
+
+    fn cancel(&self, _call: CallId) -> bool {
+        // The protocol has no word for it: a late reply is ignored.
+        true
+    }
+
+    fn broadcast(&self, body: Body) -> bool {
+        self.out.put(&ToClient::Broadcast { body: body.as_bytes() })
+    }
+
+    fn tunnel(&self, line: Line) -> Result<(), Box<Line>> {
+        match self.tunnels.upgrade() {
+            Some(tunnels) => tunnels.offer(line),
+            None => Err(Box::new(line)),
+        }
+    }
+}
+
+struct Topic {
+    out: Arc<Out>,
+    topic: String,
+}
+
+impl Subscriber for Topic {
+    fn event(&self, body: Body) -> bool {
+        self.out.put(&ToClient::Publish { topic: &self.topic, body: body.as_bytes() })
+    }
+}
