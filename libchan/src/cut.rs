@@ -219,21 +219,24 @@ impl Cause {
     /// What a failed stream passes on: code and text of what cut it short, or that it was lost on the way.
     pub(crate) fn of_io(error: &io::Error) -> Self {
         let known = error.get_ref().and_then(|inner| inner.downcast_ref::<RecvError>());
-        match known.cloned() {
-            Some(RecvError::Remote(said)) => said.into(),
-            Some(RecvError::Disconnected(loss)) => loss.into_cause(code::DISCONNECTED),
-            Some(RecvError::SessionClosed(loss)) => loss.into_cause(code::SESSION_CLOSED),
-            _ => Self::disconnected(&format!("the stream was cut: {error}")),
-        }
+        known
+            .and_then(Self::of_recv_error)
+            .unwrap_or_else(|| Self::disconnected(&format!("the stream was cut: {error}")))
     }
 
     /// What a relay passes on of a source that ended with `error`.
     pub(crate) fn passed_on(error: &RecvError) -> Self {
+        Self::of_recv_error(error)
+            .unwrap_or_else(|| Cut::Abandoned.because(format!("it was not passed on: {error}")))
+    }
+
+    /// What `error` says of an end; `None` if it is of a message.
+    fn of_recv_error(error: &RecvError) -> Option<Self> {
         match error.clone() {
-            RecvError::Remote(said) => said.into(),
-            RecvError::Disconnected(loss) => loss.into_cause(code::DISCONNECTED),
-            RecvError::SessionClosed(loss) => loss.into_cause(code::SESSION_CLOSED),
-            other => Cut::Abandoned.because(format!("it was not passed on: {other}")),
+            RecvError::Remote(said) => Some(said.into()),
+            RecvError::Disconnected(loss) => Some(loss.into_cause(code::DISCONNECTED)),
+            RecvError::SessionClosed(loss) => Some(loss.into_cause(code::SESSION_CLOSED)),
+            _ => None,
         }
     }
 

@@ -273,27 +273,10 @@ impl Shared {
         chan: Arc<dyn AnyChan>,
     ) -> Result<Key, SendFailure> {
         let mut state = self.lock();
-        match state.machine.allocate(peer_gets, capacity, on_demand, wanted) {
-            Ok(key) => {
-                state.ports.set_chan(key, chan);
-                Ok(key)
-            }
-            Err(error) => {
-                drop(state);
-                Err(self.not_opened(&error))
-            }
-        }
-    }
-
-    /// What a send is told that cannot open what its message carries.
-    fn not_opened(&self, error: &libchan_proto::OpenError) -> SendFailure {
-        match error {
-            libchan_proto::OpenError::SessionOver => {
-                let end = self.end_so_far().unwrap_or(SessionError::Closed);
-                Cause::session_over(end).into_closed().into()
-            }
-            limit => SendFailure::Limit(limit.to_string()),
-        }
+        let key = state.machine.allocate(peer_gets, capacity, on_demand, wanted);
+        let key = key.map_err(|error| not_opened(&state, &error))?;
+        state.ports.set_chan(key, chan);
+        Ok(key)
     }
 
     /// As soon as the machine knows: before everybody has been told.
@@ -303,12 +286,7 @@ impl Shared {
 
     /// How the session has ended, as far as that is known yet. A goodbye of the peer is its end for whatever is unfinished.
     pub(crate) fn end_so_far(&self) -> Option<SessionError> {
-        let state = self.lock();
-        match &state.over {
-            Some(why) => Some(why.clone()),
-            None if state.machine.peer_said_goodbye() => Some(SessionError::Closed),
-            None => state.machine.is_over().then_some(SessionError::Lost),
-        }
+        end_so_far(&self.lock())
     }
 
     /// Why an end on this session is over, of which the machine says `reason`.
@@ -371,16 +349,10 @@ impl Shared {
     /// A new stream, which nothing is connected with yet.
     pub(crate) fn allocate_stream(&self) -> Result<Key, SendFailure> {
         let mut state = self.lock();
-        match state.machine.allocate(Kind::Stream, 0, false, 0) {
-            Ok(key) => {
-                state.ports.set_stream(key);
-                Ok(key)
-            }
-            Err(error) => {
-                drop(state);
-                Err(self.not_opened(&error))
-            }
-        }
+        let key = state.machine.allocate(Kind::Stream, 0, false, 0);
+        let key = key.map_err(|error| not_opened(&state, &error))?;
+        state.ports.set_stream(key);
+        Ok(key)
     }
 
     /// Passes a held descriptor, or pumps it where the link passes none.
@@ -456,6 +428,25 @@ impl Shared {
             state.wake_driver()
         };
         driver.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn end_so_far(state: &State) -> Option<SessionError> {
+    match &state.over {
+        Some(why) => Some(why.clone()),
+        None if state.machine.peer_said_goodbye() => Some(SessionError::Closed),
+        None => state.machine.is_over().then_some(SessionError::Lost),
+    }
+}
+
+/// What a send is told that cannot open what its message carries.
+fn not_opened(state: &State, error: &libchan_proto::OpenError) -> SendFailure {
+    match error {
+        libchan_proto::OpenError::SessionOver => {
+            let end = end_so_far(state).unwrap_or(SessionError::Closed);
+            Cause::session_over(end).into_closed().into()
+        }
+        limit => SendFailure::Limit(limit.to_string()),
     }
 }
 

@@ -5,7 +5,6 @@ mod native;
 pub(crate) mod port;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -149,7 +148,7 @@ impl Relay {
                         let relay = self.clone();
                         attached.spawn(async move { relay.attach(session).await });
                     }
-                    Err(error) if is_final(&error) => return Err(error),
+                    Err(error @ AcceptError::Closed) => return Err(error),
                     Err(error) => tracing::info!(%error, "an application did not attach"),
                 },
                 Some(_gone) = attached.join_next() => {}
@@ -212,17 +211,15 @@ impl Hub {
 async fn clock(hub: std::sync::Weak<Hub>) {
     loop {
         let Some(alive) = hub.upgrade() else { return };
-        let next = lock(&alive.core).next_deadline();
-        let started = alive.started;
         // Looks now and then whether the relay is still there.
-        let at = started + next.unwrap_or_else(|| alive.now() + Duration::from_secs(1));
-        let changed = Arc::clone(&alive);
-        drop(alive);
+        let look = Instant::now() + Duration::from_secs(1);
+        let next = lock(&alive.core).next_deadline();
+        let at = next.map_or(look, |next| look.min(alive.started + next));
         tokio::select! {
-            () = tokio::time::sleep_until(at.min(Instant::now() + Duration::from_secs(1))) => {}
-            () = changed.deadline.notified() => {}
+            () = tokio::time::sleep_until(at) => {}
+            () = alive.deadline.notified() => {}
         }
-        changed.tell(|core, now| core.handle_time(now));
+        alive.tell(|core, now| core.handle_time(now));
     }
 }
 
@@ -232,22 +229,14 @@ async fn in_process() -> Result<(Session, Session), String> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let url = format!("mem:iris-relay-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let listener = libchan_transports::listen(&url).await.map_err(|error| error.to_string())?;
-    let (dialed, accepted) = both(libchan_transports::dial(&url), listener.accept()).await;
+    let (dialed, accepted) = tokio::join!(libchan_transports::dial(&url), listener.accept());
     let dialed = dialed.map_err(|error| error.to_string())?;
     Ok((dialed, accepted.map_err(|error| error.to_string())?))
-}
-
-async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
-    tokio::join!(one, other)
 }
 
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
-}
-
-fn is_final(error: &AcceptError) -> bool {
-    matches!(error, AcceptError::Closed)
 }
 
 impl Core<Body> {

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,8 +291,10 @@ impl Binding {
         let (id, size) = (read_varint(from).await?, read_varint(from).await?);
         let chunk = read_binary(from).await?;
         assert!(chunk.len() <= 65_536);
+        let mut given_up = 0;
         if let Some(side) = self.0.open.lock().unwrap().get_mut(&id) {
             if size > 0 {
+                given_up = side.begun.len() as u64;
                 side.begun.clear();
                 side.size = size;
             }
@@ -299,6 +302,10 @@ impl Binding {
             if side.begun.len() as u64 == side.size {
                 side.messages.send(std::mem::take(&mut side.begun)).ok();
             }
+        }
+        if given_up > 0 {
+            // Nobody takes what was given up: its bytes are allowed again, as the original's bindings do it.
+            self.say(0xb, &[Part::Number(id), Part::Number(given_up)]).await;
         }
         Ok(())
     }
@@ -313,16 +320,22 @@ struct Tell {
 
 impl Tunnel {
     /// Sends a message in chunks, each when it is allowed. False: the time was up within it.
+    ///
+    /// The time is up only between two frames: half a frame would take the next one for its own rest.
     pub(crate) async fn send(&self, message: &[u8], within: Duration) -> bool {
-        let sending = async {
-            let mut size = message.len() as u64;
-            for chunk in message.chunks(65_536) {
-                self.credit.acquire_many(chunk.len() as u32).await.expect("open").forget();
-                self.binding.say(0xc, &[Part::Number(self.id), Part::Number(size), Part::Bytes(chunk)]).await;
-                size = 0;
+        let deadline = Instant::now() + within;
+        let mut size = message.len() as u64;
+        for chunk in message.chunks(65_536) {
+            if Instant::now() >= deadline {
+                return false;
             }
-        };
-        tokio::time::timeout(within, sending).await.is_ok()
+            let allowed = self.credit.acquire_many(chunk.len() as u32);
+            let Ok(allowed) = tokio::time::timeout_at(deadline, allowed).await else { return false };
+            allowed.expect("open").forget();
+            self.binding.say(0xc, &[Part::Number(self.id), Part::Number(size), Part::Bytes(chunk)]).await;
+            size = 0;
+        }
+        true
     }
 
     /// The next message; `None` when the tunnel is closed.
