@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use libchan::{Sender, pipe};
-use libchan_iris::{Connection, Error, Limits, Relay, Service};
+use libchan_iris::{Connection, Error, Limits, Relay, Service, TopicLimits};
 use serde::{Deserialize, Serialize};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Error> {
     }
 
     // A slow reader loses what does not fit, and is told how much.
-    let mut slow = iris.subscribe_with("prices", 2).await?;
+    let mut slow = iris.subscribe_with("prices", TopicLimits::new().events(2)).await?;
     let mut quick = iris.subscribe("prices").await?;
     for price in 0..10_u32 {
         iris.publish("prices", &price).await?;

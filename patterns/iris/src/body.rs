@@ -42,9 +42,9 @@ impl Body {
     /// The value in it. Ends in it for which `T` has no place are closed.
     ///
     /// # Errors
-    /// [`Error::Local`]: it is no `T`.
+    /// [`Error::NotDecoded`]: it is no `T`.
     pub fn read<T: Message>(self) -> Result<T, Error> {
-        self.0.decode().map_err(|error| Error::Local(error.to_string()))
+        self.0.decode().map_err(|error| Error::NotDecoded(error.to_string()))
     }
 
     /// The bytes: those that were sent, or the encoding of a value.

@@ -24,6 +24,8 @@ pub enum Error {
     Refused(String),
     /// It failed on this side, before anything was sent: the text says what to change.
     Local(String),
+    /// The reply, event or body came, and is not what this side takes it for: the text says what it is.
+    NotDecoded(String),
 }
 
 impl Error {
@@ -44,6 +46,7 @@ impl fmt::Display for Error {
             Self::Lost => f.write_str("the member that had the request is gone; the handler may have run"),
             Self::Refused(text) => write!(f, "the relay refuses it: {text}"),
             Self::Local(text) => f.write_str(text),
+            Self::NotDecoded(text) => write!(f, "it came and does not decode: {text}"),
         }
     }
 }

@@ -42,7 +42,8 @@ mod wire;
 
 pub use self::app::{Connection, Subscription, Tunnel, Wait};
 pub use self::body::Body;
+pub use self::core::{ClusterStatus, TopicStatus};
 pub use self::error::{Error, Fault};
-pub use self::limits::Limits;
-pub use self::relay::{Relay, Status};
+pub use self::limits::{Limits, RelayLimits, TopicLimits};
+pub use self::relay::{Act, Relay, RelayBuilder, Rights, Status};
 pub use self::service::{Handler, Service, ServiceBuilder};

@@ -64,6 +64,8 @@ pub(crate) enum Post {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Subscribe {
     pub(crate) topic: String,
+    /// Bytes of events that wait in the relay before further ones are lost.
+    pub(crate) bytes: u64,
     pub(crate) events: Sender<Event>,
     /// One value: in force, or why not.
     pub(crate) ready: Sender<Result<(), String>>,
@@ -78,6 +80,10 @@ pub(crate) struct Register {
     pub(crate) cluster: String,
     /// Requests that it takes at the same time.
     pub(crate) slots: u32,
+    /// Bytes of requests that it takes: it gets a further one as long as it has fewer in hand.
+    pub(crate) bytes: u64,
+    /// Bytes of broadcasts that wait in the relay before further ones are lost.
+    pub(crate) broadcast_bytes: u64,
     pub(crate) calls: Sender<Call>,
     pub(crate) reports: Receiver<Report>,
     pub(crate) broadcasts: Sender<Event>,

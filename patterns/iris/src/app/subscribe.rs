@@ -8,10 +8,8 @@ use super::Connection;
 use super::request::not_sent;
 use crate::body::Body;
 use crate::error::Error;
+use crate::limits::TopicLimits;
 use crate::wire::{Event, Subscribe};
-
-/// Events that wait for a subscriber at the most, unless it asks for another number.
-const WAITING: usize = 1024;
 
 /// What is published under a topic. Dropping it unsubscribes.
 ///
@@ -38,18 +36,19 @@ impl Connection {
     /// # Errors
     /// [`Error::Refused`]: the relay does not allow it. [`Error::Closed`]: the connection is over.
     pub async fn subscribe(&self, topic: &str) -> Result<Subscription, Error> {
-        self.subscribe_with(topic, WAITING).await
+        self.subscribe_with(topic, TopicLimits::default()).await
     }
 
-    /// Subscribes, with the number of events that wait at the most (1 or more) before further ones are lost.
+    /// Subscribes, with what may wait before further events are lost.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
-    pub async fn subscribe_with(&self, topic: &str, waiting: usize) -> Result<Subscription, Error> {
-        let (relays, events) = pipe_with(waiting.max(1));
+    pub async fn subscribe_with(&self, topic: &str, limits: TopicLimits) -> Result<Subscription, Error> {
+        let (relays, events) = pipe_with(limits.events.max(1));
         let (ready, answer) = pipe_with(1);
         let subscribe = self.app.subscribe.get(&self.app.session)?;
-        let asked = Subscribe { topic: topic.to_owned(), events: relays, ready };
+        let bytes = limits.bytes as u64;
+        let asked = Subscribe { topic: topic.to_owned(), bytes, events: relays, ready };
         subscribe.send(asked).await.map_err(|failed| not_sent(&failed))?;
         match answer.recv().await {
             Ok(Some(Ok(()))) => Ok(Subscription { topic: topic.to_owned(), events, lost: 0 }),
@@ -68,7 +67,7 @@ impl Subscription {
     /// The next event as a value; `None` when the connection was closed. Cancel-safe.
     ///
     /// # Errors
-    /// [`Error::Local`]: this event is no `T`; the next one is unharmed. [`Error::Lost`]: the relay is gone.
+    /// [`Error::NotDecoded`]: this event is no `T`; the next one is unharmed. [`Error::Lost`]: the relay is gone.
     pub async fn next<T: Message>(&mut self) -> Result<Option<T>, Error> {
         match self.next_body().await? {
             Some(body) => body.read().map(Some),
@@ -88,7 +87,7 @@ impl Subscription {
             }
             Ok(None) => Ok(None),
             Err(error) if error.is_end() => Err(Error::Lost),
-            Err(error) => Err(Error::Local(error.to_string())),
+            Err(error) => Err(Error::NotDecoded(error.to_string())),
         }
     }
 

@@ -117,7 +117,9 @@ impl Tunnel {
                 Ordering::Less => {}
                 Ordering::Equal => return Ok(Some(self.begun.split().freeze())),
                 Ordering::Greater => {
-                    return Err(Error::Local("a piece of the tunnel is longer than its message".to_owned()));
+                    return Err(Error::NotDecoded(
+                        "a piece of the tunnel is longer than its message".to_owned(),
+                    ));
                 }
             }
         }

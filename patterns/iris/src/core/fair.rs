@@ -13,9 +13,8 @@ const FIXED: i64 = 256;
 #[derive(Debug, Default)]
 struct Lane {
     waiting: VecDeque<(CallId, usize)>,
-    /// Of those in `waiting`: the requests that nobody has withdrawn, and their bytes.
+    /// Of those in `waiting`: the requests that nobody has withdrawn.
     live: usize,
-    bytes: usize,
     /// Bytes that it may still have served before others have their turn. Below 0 after a large request.
     left: i64,
 }
@@ -35,14 +34,14 @@ impl Fair {
         self.live == 0
     }
 
+    /// How many requests wait.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
     /// Bytes of the bodies that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// How many requests of the client wait, and their bytes.
-    pub(super) fn of_client(&self, client: ClientId) -> (usize, usize) {
-        self.lanes.get(&client).map_or((0, 0), |lane| (lane.live, lane.bytes))
     }
 
     pub(super) fn push(&mut self, client: ClientId, call: CallId, weight: usize) {
@@ -52,7 +51,6 @@ impl Fair {
         }
         lane.waiting.push_back((call, weight));
         lane.live += 1;
-        lane.bytes += weight;
         self.live += 1;
         self.bytes += weight;
     }
@@ -61,7 +59,6 @@ impl Fair {
     pub(super) fn withdraw(&mut self, client: ClientId, weight: usize, is_live: impl Fn(CallId) -> bool) {
         let Some(lane) = self.lanes.get_mut(&client) else { return };
         lane.live = lane.live.saturating_sub(1);
-        lane.bytes = lane.bytes.saturating_sub(weight);
         self.live = self.live.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(weight);
         // A client that asks and cancels all the time would fill the lane while nobody serves it.
@@ -97,7 +94,6 @@ impl Fair {
             if live {
                 lane.left = if alone { 0 } else { lane.left - FIXED - weight as i64 };
                 lane.live -= 1;
-                lane.bytes -= weight;
                 self.live -= 1;
                 self.bytes -= weight;
             }
@@ -165,7 +161,8 @@ mod tests {
             fair.push(ClientId(1), CallId(call), 1);
             fair.withdraw(ClientId(1), 1, |live| live.0 == 0);
         }
-        assert_eq!(fair.of_client(ClientId(1)), (1, 1));
-        assert!(fair.lanes[&ClientId(1)].waiting.len() < 32);
+        let lane = &fair.lanes[&ClientId(1)];
+        assert_eq!((lane.live, fair.bytes()), (1, 1));
+        assert!(lane.waiting.len() < 32);
     }
 }

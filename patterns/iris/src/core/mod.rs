@@ -23,14 +23,16 @@ mod requests;
 mod tests;
 mod topic;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use self::cluster::Cluster;
+pub(crate) use self::cluster::Room;
 use self::deadlines::Deadlines;
 pub(crate) use self::requests::Reply;
 use self::requests::Requests;
 use self::topic::Topic;
+use crate::limits::RelayLimits;
 
 /// Names an attached application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,42 +88,18 @@ pub(crate) enum Outcome<B> {
     Failed(Failed),
 }
 
-/// What the relay holds for applications at most. Each stops one of them from taking the relay's memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CoreLimits {
-    /// Requests of one client that are under way.
-    pub(crate) in_flight: usize,
-    /// Requests of one client that wait in one cluster.
-    pub(crate) waiting: usize,
-    /// Bytes of these.
-    pub(crate) waiting_bytes: usize,
-    /// Bytes of all requests that wait in one cluster.
-    pub(crate) cluster_bytes: usize,
-    /// Bytes of a cluster's or topic's name.
-    pub(crate) name: usize,
-    /// Subscriptions and registrations of one client.
-    pub(crate) attachments: usize,
-}
-
-impl Default for CoreLimits {
-    fn default() -> Self {
-        Self {
-            in_flight: crate::relay::IN_FLIGHT,
-            waiting: 4096,
-            waiting_bytes: 64 << 20,
-            cluster_bytes: 256 << 20,
-            name: 1024,
-            attachments: 65_536,
-        }
-    }
-}
-
-/// Why a name or an attachment is refused.
+/// Why a request or an attachment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NameEmpty,
-    NameTooLong { limit: usize },
-    TooManyAttachments { limit: usize },
+    NameTooLong {
+        limit: usize,
+    },
+    TooManyAttachments {
+        limit: usize,
+    },
+    /// The client has a request of this number under way.
+    NumberInUse,
     UnknownClient,
 }
 
@@ -148,18 +126,53 @@ pub(crate) struct Totals {
     pub(crate) delivered: u64,
 }
 
+/// A cluster, as a relay sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// Its members.
+    pub members: usize,
+    /// Requests that they take at the same time, in all.
+    pub slots: usize,
+    /// Requests that they have in hand.
+    pub in_hand: usize,
+    /// Requests that wait in the relay for a free slot.
+    pub waiting: usize,
+    /// Bytes of these.
+    pub waiting_bytes: usize,
+}
+
+/// A topic, as a relay sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct TopicStatus {
+    /// Its name.
+    pub name: String,
+    /// Its subscriptions.
+    pub subscriptions: usize,
+    /// Events that were published since it has had a subscription.
+    pub events: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct Client {
-    members: Vec<MemberId>,
-    subscriptions: Vec<SubscriptionId>,
+    /// Sets, because each may be left alone, and there may be many.
+    members: BTreeSet<MemberId>,
+    subscriptions: BTreeSet<SubscriptionId>,
     /// Its requests under way, by its own numbers.
     requests: HashMap<u64, CallId>,
+    /// Bytes of those that wait, in whatever clusters.
+    waiting_bytes: usize,
 }
 
 /// Clusters, topics, requests under way.
 #[derive(Debug)]
 pub(crate) struct Core<B> {
-    limits: CoreLimits,
+    limits: RelayLimits,
     clients: HashMap<ClientId, Client>,
     clusters: HashMap<Box<str>, Cluster>,
     /// Of each member its cluster.
@@ -177,7 +190,7 @@ pub(crate) struct Core<B> {
 
 impl<B: Weight> Core<B> {
     /// `seed` decides between members that are equally free.
-    pub(crate) fn new(limits: CoreLimits, seed: u64) -> Self {
+    pub(crate) fn new(limits: RelayLimits, seed: u64) -> Self {
         Self {
             limits,
             clients: HashMap::new(),
@@ -217,6 +230,37 @@ impl<B: Weight> Core<B> {
 
     pub(crate) fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// Each cluster with its name, by name.
+    pub(crate) fn clusters(&self) -> Vec<ClusterStatus> {
+        let one = |name: &str, cluster: &Cluster| {
+            let (slots, in_hand) = cluster.load();
+            ClusterStatus {
+                name: name.to_string(),
+                members: cluster.members().count(),
+                slots,
+                in_hand,
+                waiting: cluster.waiting.len(),
+                waiting_bytes: cluster.waiting.bytes(),
+            }
+        };
+        let mut all: Vec<_> = self.clusters.iter().map(|(name, cluster)| one(name, cluster)).collect();
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// Each topic with a subscription, by name.
+    pub(crate) fn topics(&self) -> Vec<TopicStatus> {
+        let one = |name: &str, topic: &Topic| TopicStatus {
+            name: name.to_string(),
+            subscriptions: topic.subscriptions().count(),
+            events: topic.events,
+            bytes: topic.bytes,
+        };
+        let mut all: Vec<_> = self.topics.iter().map(|(name, topic)| one(name, topic)).collect();
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
     }
 
     fn fresh(&mut self) -> u64 {
@@ -274,7 +318,7 @@ impl<B: Weight> Core<B> {
         self.topics.entry(topic.into()).or_default().add(id);
         self.subscriptions.insert(id, (topic.into(), client));
         if let Some(client) = self.clients.get_mut(&client) {
-            client.subscriptions.push(id);
+            client.subscriptions.insert(id);
         }
         Ok(id)
     }
@@ -283,7 +327,7 @@ impl<B: Weight> Core<B> {
         if let Some((_, client)) = self.subscriptions.get(&subscription)
             && let Some(client) = self.clients.get_mut(client)
         {
-            client.subscriptions.retain(|&other| other != subscription);
+            client.subscriptions.remove(&subscription);
         }
         self.forget_subscription(subscription);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Room};
 use super::{Action, CallId, ClientId, Core, Failed, MemberId, Outcome, Refused, Terms, Weight};
 
 /// Where a request is.
@@ -66,41 +66,33 @@ impl<B: Weight> Core<B> {
         terms: Terms,
     ) -> Result<(), Refused> {
         self.check_name(cluster)?;
-        if !self.clients.contains_key(&client) {
-            return Err(Refused::UnknownClient);
+        let asking = self.clients.get(&client).ok_or(Refused::UnknownClient)?;
+        if asking.requests.contains_key(&number) {
+            return Err(Refused::NumberInUse);
         }
+        let weight = body.weight();
+        let found = self.clusters.get(cluster);
+        let limits = self.limits;
+        let fits = asking.requests.len() < limits.requests
+            && asking.waiting_bytes.saturating_add(weight) <= limits.waiting_bytes
+            && found.map_or(0, |cluster| cluster.waiting.bytes()).saturating_add(weight)
+                <= limits.cluster_bytes;
         self.totals.requests += 1;
-        let refused = if terms.deadline.is_zero() {
+        let failed = if terms.deadline.is_zero() {
             Some(Failed::Timeout)
-        } else if self
-            .clients
-            .get(&client)
-            .is_some_and(|asking| asking.requests.len() >= self.limits.in_flight)
-        {
-            Some(Failed::Busy)
-        } else if !terms.wait_for_member && !self.clusters.get(cluster).is_some_and(Cluster::has_members) {
+        } else if !terms.wait_for_member && !found.is_some_and(Cluster::has_members) {
             Some(Failed::NoMember)
         } else {
-            None
+            (!fits).then_some(Failed::Busy)
         };
-        if let Some(failed) = refused {
+        if let Some(failed) = failed {
             self.fail(client, number, failed);
             return Ok(());
         }
         let call = CallId(self.fresh());
-        let weight = body.weight();
         let name: Box<str> = cluster.into();
         let deadline = now.saturating_add(terms.deadline);
-        let limits = self.limits;
         let queue = &mut self.clusters.entry(name.clone()).or_default().waiting;
-        let (count, bytes) = queue.of_client(client);
-        let fits = count < limits.waiting
-            && bytes.saturating_add(weight) <= limits.waiting_bytes
-            && queue.bytes().saturating_add(weight) <= limits.cluster_bytes;
-        if !fits {
-            self.fail(client, number, Failed::Busy);
-            return Ok(());
-        }
         queue.push(client, call, weight);
         let wait_for_member = terms.wait_for_member;
         let state = State::Waits { body };
@@ -109,6 +101,7 @@ impl<B: Weight> Core<B> {
         self.deadlines.add(deadline, call);
         if let Some(client) = self.clients.get_mut(&client) {
             client.requests.insert(number, call);
+            client.waiting_bytes += weight;
         }
         self.serve(now, cluster);
         Ok(())
@@ -129,30 +122,30 @@ impl<B: Weight> Core<B> {
         }
     }
 
-    /// A member of the cluster that takes `slots` requests at the same time.
+    /// A member of the cluster that takes so much at the same time.
     pub(crate) fn register(
         &mut self,
         now: Duration,
         client: ClientId,
         cluster: &str,
-        slots: usize,
+        room: Room,
     ) -> Result<MemberId, Refused> {
         self.admit(client, cluster)?;
         let member = MemberId(self.fresh());
-        self.clusters.entry(cluster.into()).or_default().join(member, slots);
+        self.clusters.entry(cluster.into()).or_default().join(member, room);
         self.members.insert(member, (cluster.into(), client));
         if let Some(client) = self.clients.get_mut(&client) {
-            client.members.push(member);
+            client.members.insert(member);
         }
         self.serve(now, cluster);
         Ok(member)
     }
 
-    /// How many requests the member takes at the same time from now on. 0: no new ones, because it leaves.
-    pub(crate) fn set_slots(&mut self, now: Duration, member: MemberId, slots: usize) {
+    /// What the member takes at the same time from now on. [`Room::NONE`]: nothing new, because it leaves.
+    pub(crate) fn set_room(&mut self, now: Duration, member: MemberId, room: Room) {
         let Some((name, _)) = self.members.get(&member).cloned() else { return };
         if let Some(cluster) = self.clusters.get_mut(&name) {
-            cluster.set_slots(member, slots);
+            cluster.set_room(member, room);
         }
         self.serve(now, &name);
     }
@@ -168,7 +161,7 @@ impl<B: Weight> Core<B> {
         if let Some((_, client)) = self.members.get(&member)
             && let Some(client) = self.clients.get_mut(client)
         {
-            client.members.retain(|&other| other != member);
+            client.members.remove(&member);
         }
         self.lose_member(now, member);
     }
@@ -176,9 +169,7 @@ impl<B: Weight> Core<B> {
     pub(super) fn lose_member(&mut self, now: Duration, member: MemberId) {
         let Some((name, _)) = self.members.remove(&member) else { return };
         let Some(cluster) = self.clusters.get_mut(&name) else { return };
-        let mut lost: Vec<CallId> = cluster.leave(member).into_iter().collect();
-        lost.sort_unstable();
-        for call in lost {
+        for call in cluster.leave(member) {
             if let Some(request) = self.requests.0.remove(&call)
                 && let State::Held { .. } = request.state
             {
@@ -270,7 +261,7 @@ impl<B: Weight> Core<B> {
     /// Gives waiting requests to members with free slots.
     fn serve(&mut self, now: Duration, name: &str) {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
-        let (requests, random) = (&mut self.requests, &mut self.random);
+        let (requests, clients, random) = (&mut self.requests, &mut self.clients, &mut self.random);
         while !cluster.waiting.is_empty() {
             let Some(member) = cluster.choose(|count| pick(random, count)) else { break };
             let Some(call) = cluster.waiting.pop(|call| requests.waits(call)) else { break };
@@ -278,7 +269,10 @@ impl<B: Weight> Core<B> {
             let State::Waits { body } = std::mem::replace(&mut request.state, State::Held { member }) else {
                 continue;
             };
-            cluster.take(member, call);
+            cluster.take(member, call, request.weight);
+            if let Some(client) = clients.get_mut(&request.client) {
+                client.waiting_bytes -= request.weight;
+            }
             let left = request.deadline.saturating_sub(now);
             self.actions.push_back(Action::Call { member, call, body, left });
         }
@@ -311,6 +305,9 @@ impl<B: Weight> Core<B> {
     /// Takes a request out of its cluster's queue.
     fn withdraw(&mut self, call: CallId) -> Option<Request<B>> {
         let request = self.requests.0.remove(&call)?;
+        if let Some(client) = self.clients.get_mut(&request.client) {
+            client.waiting_bytes -= request.weight;
+        }
         let requests = &self.requests;
         if let Some(cluster) = self.clusters.get_mut(&request.cluster) {
             cluster.waiting.withdraw(request.client, request.weight, |call| requests.waits(call));

@@ -1,6 +1,6 @@
 //! The core with a virtual clock: each rule of a request's life, and random ones against a simple account.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
@@ -18,7 +18,12 @@ const AT_ONCE: Terms = Terms { deadline: SECOND, wait_for_member: false };
 type TestCore = Core<&'static str>;
 
 fn core() -> TestCore {
-    Core::new(CoreLimits::default(), 7)
+    Core::new(RelayLimits::default(), 7)
+}
+
+/// So many slots, and bytes without end.
+fn room(slots: usize) -> Room {
+    Room { slots, bytes: usize::MAX }
 }
 
 fn at(ms: u64) -> Duration {
@@ -46,7 +51,7 @@ fn calls(found: &[Action<&'static str>]) -> Vec<(MemberId, CallId)> {
 fn a_request_goes_to_a_member_and_its_answer_comes_back() {
     let mut core = core();
     let (caller, server) = (core.attach(), core.attach());
-    let member = core.register(at(0), server, "adder", 4).unwrap();
+    let member = core.register(at(0), server, "adder", room(4)).unwrap();
     core.request(at(0), caller, 9, "adder", "1+1", WAITS).unwrap();
     let found = actions(&mut core);
     let [(to, call)] = calls(&found)[..] else { panic!("{found:?}") };
@@ -66,7 +71,7 @@ fn a_request_waits_for_a_member_or_says_that_there_is_none() {
     assert_eq!(actions(&mut core), [failed(caller, 1, Failed::NoMember)]);
     core.request(at(0), caller, 2, "adder", "b", WAITS).unwrap();
     assert_eq!(actions(&mut core), []);
-    let member = core.register(at(400), server, "adder", 1).unwrap();
+    let member = core.register(at(400), server, "adder", room(1)).unwrap();
     let found = actions(&mut core);
     assert!(matches!(found[..], [Action::Call { body: "b", left, .. }] if left == at(600)), "{found:?}");
     // The member's one slot is taken: the next waits, and is answered when the last member leaves.
@@ -81,7 +86,7 @@ fn a_request_waits_for_a_member_or_says_that_there_is_none() {
 fn deadlines_end_requests_wherever_they_are() {
     let mut core = core();
     let (caller, server) = (core.attach(), core.attach());
-    let member = core.register(at(0), server, "adder", 1).unwrap();
+    let member = core.register(at(0), server, "adder", room(1)).unwrap();
     core.request(at(0), caller, 1, "adder", "held", WAITS).unwrap();
     core.request(at(5), caller, 2, "adder", "waits", WAITS).unwrap();
     core.request(at(5), caller, 3, "adder", "none", Terms { deadline: at(0), ..WAITS }).unwrap();
@@ -104,7 +109,7 @@ fn deadlines_end_requests_wherever_they_are() {
 fn a_cancelled_request_has_no_answer_and_keeps_its_slot() {
     let mut core = core();
     let (caller, server) = (core.attach(), core.attach());
-    let member = core.register(at(0), server, "adder", 1).unwrap();
+    let member = core.register(at(0), server, "adder", room(1)).unwrap();
     core.request(at(0), caller, 1, "adder", "a", WAITS).unwrap();
     core.request(at(0), caller, 2, "adder", "b", WAITS).unwrap();
     let [(_, call)] = calls(&actions(&mut core))[..] else { panic!() };
@@ -120,7 +125,7 @@ fn a_cancelled_request_has_no_answer_and_keeps_its_slot() {
 
 #[test]
 fn queues_are_bounded_and_a_shed_request_is_busy() {
-    let limits = CoreLimits { waiting: 2, waiting_bytes: 10, ..CoreLimits::default() };
+    let limits = RelayLimits { requests: 2, waiting_bytes: 10, ..RelayLimits::default() };
     let mut core = Core::new(limits, 1);
     let (caller, server) = (core.attach(), core.attach());
     for (number, body) in [(1, "1234"), (2, "1234567"), (3, "123456"), (4, "")] {
@@ -128,22 +133,42 @@ fn queues_are_bounded_and_a_shed_request_is_busy() {
     }
     let found = actions(&mut core);
     assert_eq!(found, [failed(caller, 2, Failed::Busy), failed(caller, 4, Failed::Busy)]);
-    let member = core.register(at(0), server, "adder", 1).unwrap();
+    assert_eq!(core.request(at(0), caller, 1, "adder", "", WAITS), Err(Refused::NumberInUse));
+    let member = core.register(at(0), server, "adder", room(1)).unwrap();
     let [(_, call)] = calls(&actions(&mut core))[..] else { panic!() };
     core.answer(at(0), member, call, Reply::Shed);
     assert_eq!(actions(&mut core)[0], failed(caller, 1, Failed::Busy));
 }
 
 #[test]
+fn what_a_client_has_waiting_is_bounded_over_all_clusters_and_leaves_no_names_behind() {
+    let limits = RelayLimits { waiting_bytes: 10, cluster_bytes: 12, ..RelayLimits::default() };
+    let mut core = Core::new(limits, 1);
+    let (one, other) = (core.attach(), core.attach());
+    core.request(at(0), one, 1, "a", "1234567", WAITS).unwrap();
+    core.request(at(0), one, 2, "b", "123", WAITS).unwrap();
+    core.request(at(0), one, 3, "c", "1", WAITS).unwrap();
+    core.request(at(0), other, 1, "a", "123456", WAITS).unwrap();
+    assert_eq!(actions(&mut core), [failed(one, 3, Failed::Busy), failed(other, 1, Failed::Busy)]);
+    assert_eq!(core.clusters.len(), 2, "a request without room makes no cluster");
+    core.cancel(at(0), one, 2);
+    core.request(at(0), one, 3, "c", "123", WAITS).unwrap();
+    assert_eq!(actions(&mut core), []);
+    core.handle_time(at(1000));
+    assert_eq!(core.clients[&one].waiting_bytes, 0);
+    assert!(core.clusters.is_empty());
+}
+
+#[test]
 fn names_and_attachments_are_limited() {
-    let limits = CoreLimits { name: 3, attachments: 2, ..CoreLimits::default() };
+    let limits = RelayLimits { name: 3, attachments: 2, ..RelayLimits::default() };
     let mut core: TestCore = Core::new(limits, 1);
     let client = core.attach();
     assert_eq!(core.subscribe(client, ""), Err(Refused::NameEmpty));
     assert_eq!(core.subscribe(client, "four"), Err(Refused::NameTooLong { limit: 3 }));
     assert_eq!(core.request(at(0), client, 1, "four", "", WAITS), Err(Refused::NameTooLong { limit: 3 }));
     core.subscribe(client, "a").unwrap();
-    core.register(at(0), client, "a", 1).unwrap();
+    core.register(at(0), client, "a", room(1)).unwrap();
     assert_eq!(core.subscribe(client, "b"), Err(Refused::TooManyAttachments { limit: 2 }));
     core.detach(at(0), client);
     assert_eq!(core.subscribe(client, "b"), Err(Refused::UnknownClient));
@@ -162,7 +187,7 @@ fn published_events_go_to_each_subscription_once() {
     assert_eq!(core.publish("prices", 5), [first, third]);
     core.detach(at(0), one);
     assert_eq!(core.publish("prices", 5), []);
-    let member = core.register(at(0), other, "prices", 1).unwrap();
+    let member = core.register(at(0), other, "prices", room(1)).unwrap();
     assert_eq!(core.broadcast("prices"), [member], "clusters and topics have names of their own");
 }
 
@@ -171,8 +196,8 @@ fn load_goes_to_free_members() {
     let mut core = core();
     let caller = core.attach();
     let server = core.attach();
-    let small = core.register(at(0), server, "adder", 10).unwrap();
-    let large = core.register(at(0), server, "adder", 1000).unwrap();
+    let small = core.register(at(0), server, "adder", room(10)).unwrap();
+    let large = core.register(at(0), server, "adder", room(1000)).unwrap();
     for number in 0..1010 {
         core.request(at(0), caller, number, "adder", "x", WAITS).unwrap();
     }
@@ -194,11 +219,12 @@ fn whatever_happens_each_request_is_answered_once() {
             random ^= random << 17;
             random % count
         };
-        let mut core: TestCore = Core::new(CoreLimits { waiting: 8, ..CoreLimits::default() }, seed);
+        let mut core: TestCore =
+            Core::new(RelayLimits { requests: 30, waiting_bytes: 40, ..RelayLimits::default() }, seed);
         let clients: Vec<_> = (0..4).map(|_| core.attach()).collect();
-        let mut slots: HashMap<MemberId, usize> = HashMap::new();
+        let mut slots: BTreeMap<MemberId, usize> = BTreeMap::new();
         let mut in_hand: Vec<(MemberId, CallId)> = Vec::new();
-        let mut awaited: HashSet<(ClientId, u64)> = HashSet::new();
+        let mut awaited: BTreeSet<(ClientId, u64)> = BTreeSet::new();
         for step in 0..2000_u64 {
             let now = at(step * 7);
             let client = clients[pick(4) as usize];
@@ -211,7 +237,7 @@ fn whatever_happens_each_request_is_answered_once() {
                 }
                 5 if slots.len() < 6 => {
                     let count = pick(4) as usize;
-                    slots.insert(core.register(now, client, cluster, count).unwrap(), count);
+                    slots.insert(core.register(now, client, cluster, room(count)).unwrap(), count);
                 }
                 6 => {
                     if let Some(&(client, number)) = awaited.iter().next() {
@@ -263,6 +289,7 @@ fn whatever_happens_each_request_is_answered_once() {
         }
         assert!(awaited.is_empty(), "seed {seed}: without an answer: {awaited:?}");
         for client in clients {
+            assert_eq!(core.clients[&client].waiting_bytes, 0, "seed {seed}");
             core.detach(at(1_000_000), client);
         }
         assert_eq!(core.requests.under_way(), 0, "seed {seed}");

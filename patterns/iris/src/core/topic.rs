@@ -1,24 +1,24 @@
 //! A topic: its subscriptions, and what was published.
 
+use std::collections::BTreeSet;
+
 use super::SubscriptionId;
 
 #[derive(Debug, Default)]
 pub(super) struct Topic {
-    subscriptions: Vec<SubscriptionId>,
+    /// In the order in which they came: ids only grow.
+    subscriptions: BTreeSet<SubscriptionId>,
     pub(super) events: u64,
     pub(super) bytes: u64,
 }
 
 impl Topic {
     pub(super) fn add(&mut self, subscription: SubscriptionId) {
-        // Ids only grow, so the list is sorted.
-        self.subscriptions.push(subscription);
+        self.subscriptions.insert(subscription);
     }
 
     pub(super) fn remove(&mut self, subscription: SubscriptionId) {
-        if let Ok(at) = self.subscriptions.binary_search(&subscription) {
-            self.subscriptions.remove(at);
-        }
+        self.subscriptions.remove(&subscription);
     }
 
     pub(super) fn is_empty(&self) -> bool {

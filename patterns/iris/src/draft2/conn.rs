@@ -16,15 +16,17 @@ use super::out::Out;
 use super::tunnel::Tunnels;
 use crate::app::lock;
 use crate::body::Body;
-use crate::core::{CallId, ClientId, Failed, MemberId, Outcome, Reply, SubscriptionId, Terms};
-use crate::relay::Hub;
+use crate::core::{CallId, ClientId, Failed, MemberId, Outcome, Reply, Room, SubscriptionId, Terms};
 use crate::relay::port::{Caller, Gone, Member, Subscriber};
+use crate::relay::{Act, Hub};
 use crate::wire::Line;
 
 /// How long a binding may take for its handshake, and to take the last bytes of its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that a binding takes at the same time: it has a queue of its own, and limits for it.
 const SLOTS: usize = 4096;
+/// Bytes of these: the original's limit for what waits in a binding.
+const BYTES: usize = 64 << 20;
 const CAPS: Caps = Caps { name: 8192, message: 64 << 20 };
 
 /// Serves a binding until its connection is over.
@@ -109,12 +111,14 @@ impl Attached {
         };
         lock(&hub.ports).callers.insert(client, Arc::new(Port { out: out.clone(), tunnels: Weak::new() }));
         if !cluster.is_empty() {
-            let registered = hub.tell(|core, now| core.register(now, client, cluster, 0));
+            attached.may(Act::Register(cluster))?;
+            let registered = hub.tell(|core, now| core.register(now, client, cluster, Room::NONE));
             let member = registered.map_err(|refused| refused.to_string())?;
             attached.member = Some(member);
             let port = Port { out: out.clone(), tunnels: Arc::downgrade(&attached.tunnels) };
             lock(&hub.ports).members.insert(member, Arc::new(port));
-            hub.tell(|core, now| core.set_slots(now, member, SLOTS));
+            let room = Room { slots: SLOTS, bytes: BYTES.min(hub.limits.member_bytes) };
+            hub.tell(|core, now| core.set_room(now, member, room));
             hub.joined.notify_waiters();
         }
         tracing::info!(client = client.0, cluster, "client connection established by draft2");
@@ -147,15 +151,27 @@ impl Attached {
     async fn take(&mut self, frame: FromClient) -> Result<(), String> {
         match frame {
             FromClient::Close => {}
-            FromClient::Broadcast { cluster, body } => self.hub.broadcast(&cluster, &Body::bytes(body)),
-            FromClient::Publish { topic, body } => self.hub.publish(&topic, &Body::bytes(body)),
+            FromClient::Broadcast { cluster, body } => {
+                // A post has no answer: where it is refused, that is counted, and an event tells it.
+                if self.may(Act::Broadcast(&cluster)).is_ok() {
+                    self.hub.broadcast(&cluster, &Body::bytes(body));
+                }
+            }
+            FromClient::Publish { topic, body } => {
+                if self.may(Act::Publish(&topic)).is_ok() {
+                    self.hub.publish(&topic, &Body::bytes(body));
+                }
+            }
             FromClient::Request { id, cluster, body, timeout_ms } => {
                 let terms = Terms { deadline: Duration::from_millis(timeout_ms), wait_for_member: true };
                 let (client, body) = (self.client, Body::bytes(body));
-                let asked = self.hub.tell(|core, now| core.request(now, client, id, &cluster, body, terms));
-                if let Err(refused) = asked {
-                    let text = refused.to_string();
-                    self.out.put(&ToClient::Reply { id, result: Some(Err(text.as_bytes())) });
+                let asked = self.may(Act::Request(&cluster)).and_then(|()| {
+                    let asked =
+                        self.hub.tell(|core, now| core.request(now, client, id, &cluster, body, terms));
+                    asked.map_err(|refused| refused.to_string())
+                });
+                if let Err(text) = asked {
+                    self.out.put_or_end(&ToClient::Reply { id, result: Some(Err(text.as_bytes())) });
                 }
             }
             FromClient::Reply { id, result } => {
@@ -175,13 +191,26 @@ impl Attached {
                     self.hub.tell(|core, _| core.unsubscribe(id));
                 }
             }
-            FromClient::TunnelInit { id, cluster, timeout_ms } => self.tunnels.open(id, cluster, timeout_ms),
+            FromClient::TunnelInit { id, cluster, timeout_ms } => match self.may(Act::Tunnel(&cluster)) {
+                Ok(()) => self.tunnels.open(id, cluster, timeout_ms),
+                Err(_counted) => {
+                    self.out.put_or_end(&ToClient::TunnelConfirm { id, chunk: None });
+                }
+            },
             FromClient::TunnelConfirm { build, id } => self.tunnels.confirm(build, id),
             FromClient::TunnelAllow { id, bytes } => self.tunnels.allow(id, bytes),
-            FromClient::TunnelTransfer { id, size, chunk } => self.tunnels.transfer(id, size, chunk)?,
+            FromClient::TunnelTransfer { id, size, chunk } => self.tunnels.transfer(id, size, &chunk)?,
             FromClient::TunnelClose { id } => self.tunnels.close(id),
         }
         Ok(())
+    }
+
+    /// A binding has no credentials, and no name.
+    ///
+    /// # Errors
+    /// The relay does not allow it: the text for the binding.
+    fn may(&self, act: Act<'_>) -> Result<(), String> {
+        self.hub.may(self.client, None, act)
     }
 
     fn subscribe(&mut self, topic: String) -> Result<(), String> {
@@ -189,6 +218,7 @@ impl Attached {
         if self.topics.contains_key(&topic) {
             return Ok(());
         }
+        self.may(Act::Subscribe(&topic))?;
         let client = self.client;
         let subscribed = self.hub.tell(|core, _| core.subscribe(client, &topic));
         let id = subscribed.map_err(|refused| refused.to_string())?;
@@ -237,21 +267,17 @@ impl Caller for Port {
             }
             Err(Outcome::Failed(Failed::Lost)) => Some(Err(&b"the service that had the request is gone"[..])),
         };
-        self.said(self.out.put(&ToClient::Reply { id: number, result }))
+        self.say(&ToClient::Reply { id: number, result })
     }
 
     fn refuse(&self, number: u64, why: String) -> Result<(), Gone> {
-        self.said(self.out.put(&ToClient::Reply { id: number, result: Some(Err(why.as_bytes())) }))
+        self.say(&ToClient::Reply { id: number, result: Some(Err(why.as_bytes())) })
     }
 }
 
 impl Port {
-    fn said(&self, put: bool) -> Result<(), Gone> {
-        if put {
-            return Ok(());
-        }
-        self.out.close("too much waits to be read");
-        Err(Gone)
+    fn say(&self, frame: &ToClient<'_>) -> Result<(), Gone> {
+        if self.out.put_or_end(frame) { Ok(()) } else { Err(Gone) }
     }
 }
 
@@ -260,7 +286,7 @@ impl Member for Port {
         // Rounded up: a request with less than a millisecond left is not one with none.
         let timeout_ms = u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         let body = body.into_bytes();
-        self.said(self.out.put(&ToClient::Request { id: call.0, body: &body, timeout_ms }))
+        self.say(&ToClient::Request { id: call.0, body: &body, timeout_ms })
     }
 
     fn cancel(&self, _call: CallId) -> bool {

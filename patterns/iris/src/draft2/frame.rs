@@ -427,7 +427,7 @@ fn put_numbers(out: &mut BytesMut, opcode: u8, numbers: &[u64]) {
     }
 }
 
-fn put_varint(out: &mut BytesMut, mut value: u64) {
+pub(super) fn put_varint(out: &mut BytesMut, mut value: u64) {
     while value > 127 {
         out.put_u8(value as u8 | 128);
         value >>= 7;

@@ -1,5 +1,6 @@
 //! The face for the original's bindings: relay protocol v1.0-draft2 on plain tcp.
 
+mod chunks;
 mod conn;
 mod frame;
 mod out;

@@ -1,32 +1,35 @@
 //! Tunnels of a binding: its chunks and credit on one side, pieces on libchan channels on the other.
 //!
 //! Each direction of each tunnel is a task of its own, so that one that stands still delays no other. Credit is enforced both
-//! ways: a binding sends no more than it was allowed, and gets no more than it has allowed.
+//! ways: a binding sends no more than it was allowed, and gets no more than it has allowed. What waits for a far side that does not
+//! read is bounded for each tunnel, and for all tunnels of a binding.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use libchan::{Receiver, Sender, pipe_with};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::chunks::{Budget, Chunks, Share};
 use super::frame::{CHUNK, ToClient};
 use super::out::Out;
 use crate::app::lock;
 use crate::relay::Hub;
 use crate::wire::{Line, Piece, TunnelRefused};
 
-/// Bytes that a binding may send before the relay has passed some on: the original's buffer.
-const ALLOWED: usize = 4 << 20;
+/// Bytes that a binding may send on a tunnel before the relay has passed some on: the original's buffer.
+const ALLOWED: u64 = 4 << 20;
+/// Bytes of all its tunnels: from the seventeenth on they are allowed less.
+const ALLOWED_IN_ALL: u64 = 16 * ALLOWED;
 /// Pieces on their way to the other side.
 const PIECES: usize = 16;
 /// How long a binding may take to confirm a tunnel that it is offered.
 const CONFIRM: Duration = Duration::from_secs(3);
-/// Tunnels of one binding at the most.
+/// Tunnels of one binding at the most, those included that are asked for, or offered and not confirmed.
 const MOST: usize = 1024;
 /// The most credit that a binding can have given, in bytes.
 const MOST_CREDIT: usize = Semaphore::MAX_PERMITS;
@@ -35,15 +38,26 @@ const MOST_CREDIT: usize = Semaphore::MAX_PERMITS;
 pub(super) struct Tunnels {
     hub: Arc<Hub>,
     out: Arc<Out>,
+    budget: Budget,
+    places: Arc<Semaphore>,
     open: Mutex<HashMap<u64, Tunnel>>,
     /// Offered to the binding, and not confirmed.
-    offered: Mutex<HashMap<u64, Line>>,
+    offered: Mutex<HashMap<u64, Offered>>,
     next: AtomicU64,
 }
 
+/// A tunnel's place among [`MOST`]. Dropped, it is free again.
+type Place = OwnedSemaphorePermit;
+
+struct Offered {
+    line: Line,
+    place: Place,
+}
+
 struct Tunnel {
+    _place: Place,
     /// Chunks of the binding: no more than the relay has allowed, which is what bounds them.
-    inward: mpsc::UnboundedSender<(u64, Bytes)>,
+    inward: Arc<Chunks>,
     /// Bytes of chunks that the binding may still send.
     allowed: Arc<AtomicU64>,
     /// Bytes that the binding takes.
@@ -56,6 +70,8 @@ impl Tunnels {
         Arc::new(Self {
             hub,
             out,
+            budget: Budget::new(ALLOWED_IN_ALL),
+            places: Arc::new(Semaphore::new(MOST)),
             open: Mutex::default(),
             offered: Mutex::default(),
             next: AtomicU64::new(0),
@@ -64,6 +80,11 @@ impl Tunnels {
 
     /// The binding asks for a tunnel to a cluster.
     pub(super) fn open(self: &Arc<Self>, id: u64, cluster: String, timeout_ms: u64) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            tracing::info!(cluster, "a binding has {MOST} tunnels already, which is the most");
+            self.out.put_or_end(&ToClient::TunnelConfirm { id, chunk: None });
+            return;
+        };
         let tunnels = self.clone();
         tokio::spawn(async move {
             let within = Duration::from_millis(timeout_ms);
@@ -71,12 +92,12 @@ impl Tunnels {
             match opened {
                 Ok(Some((out, inward))) => {
                     // The binding's credit may come right behind the confirmation: the tunnel is there before.
-                    tunnels.begin(id, out, inward);
-                    tunnels.out.put(&ToClient::TunnelConfirm { id, chunk: Some(CHUNK as u64) });
-                    tunnels.out.put(&ToClient::TunnelAllow { id, bytes: ALLOWED as u64 });
+                    let bytes = tunnels.begin(id, place, out, inward);
+                    tunnels.out.put_or_end(&ToClient::TunnelConfirm { id, chunk: Some(CHUNK as u64) });
+                    tunnels.out.put_or_end(&ToClient::TunnelAllow { id, bytes });
                 }
                 Ok(None) | Err(_) => {
-                    tunnels.out.put(&ToClient::TunnelConfirm { id, chunk: None });
+                    tunnels.out.put_or_end(&ToClient::TunnelConfirm { id, chunk: None });
                 }
             }
         });
@@ -101,20 +122,20 @@ impl Tunnels {
 
     /// Somebody opens a tunnel to the binding.
     pub(super) fn offer(self: &Arc<Self>, line: Line) -> Result<(), Box<Line>> {
-        if lock(&self.open).len() + lock(&self.offered).len() >= MOST {
-            return Err(Box::new(line));
-        }
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return Err(Box::new(line)) };
         let build = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.offered).insert(build, line);
-        if !self.out.put(&ToClient::TunnelInit { build, chunk: CHUNK as u64 }) {
-            return lock(&self.offered).remove(&build).map_or(Ok(()), |line| Err(Box::new(line)));
+        lock(&self.offered).insert(build, Offered { line, place });
+        if !self.out.put_or_end(&ToClient::TunnelInit { build, chunk: CHUNK as u64 }) {
+            let offered = lock(&self.offered).remove(&build);
+            return offered.map_or(Ok(()), |offered| Err(Box::new(offered.line)));
         }
         let tunnels = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(CONFIRM).await;
             // Not confirmed: this tunnel fails, and nothing else of the binding.
             let late = tunnels.upgrade().and_then(|tunnels| lock(&tunnels.offered).remove(&build));
-            if let Some(line) = late {
+            if let Some(Offered { line, .. }) = late {
+                // The opener may have given up.
                 drop(line.ready.try_send(Err(TunnelRefused::Busy)));
             }
         });
@@ -123,26 +144,30 @@ impl Tunnels {
 
     /// The binding takes the tunnel that it was offered. What was not offered, or too late, is ignored.
     pub(super) fn confirm(self: &Arc<Self>, build: u64, id: u64) {
-        let Some(line) = lock(&self.offered).remove(&build) else { return };
+        let Some(Offered { line, place }) = lock(&self.offered).remove(&build) else { return };
         if line.ready.try_send(Ok(())).is_err() {
             // The opener has given up.
-            self.out.put(&ToClient::TunnelClose { id, reason: "" });
+            self.out.put_or_end(&ToClient::TunnelClose { id, reason: "" });
             return;
         }
-        self.begin(id, line.to_opener, line.to_member);
-        self.out.put(&ToClient::TunnelAllow { id, bytes: ALLOWED as u64 });
+        let bytes = self.begin(id, place, line.to_opener, line.to_member);
+        self.out.put_or_end(&ToClient::TunnelAllow { id, bytes });
     }
 
-    fn begin(self: &Arc<Self>, id: u64, out: Sender<Piece>, inward: Receiver<Piece>) {
-        let (chunks, waiting) = mpsc::unbounded_channel();
-        let (allowed, credit) = (Arc::new(AtomicU64::new(ALLOWED as u64)), Arc::new(Semaphore::new(0)));
-        let forward = tokio::spawn(self.clone().forward(id, waiting, out, allowed.clone()));
+    /// Returns how many bytes the binding may send at first.
+    fn begin(self: &Arc<Self>, id: u64, place: Place, out: Sender<Piece>, inward: Receiver<Piece>) -> u64 {
+        let chunks = Arc::new(Chunks::default());
+        let share = self.budget.share(ALLOWED);
+        let bytes = share.bytes();
+        let (allowed, credit) = (Arc::new(AtomicU64::new(bytes)), Arc::new(Semaphore::new(0)));
+        let forward = tokio::spawn(self.clone().forward(id, chunks.clone(), out, allowed.clone(), share));
         let back = tokio::spawn(self.clone().back(id, inward, credit.clone()));
         let tasks = [forward.abort_handle(), back.abort_handle()];
-        let tunnel = Tunnel { inward: chunks, allowed, credit, tasks };
+        let tunnel = Tunnel { _place: place, inward: chunks, allowed, credit, tasks };
         if let Some(before) = lock(&self.open).insert(id, tunnel) {
             before.tasks.iter().for_each(AbortHandle::abort);
         }
+        bytes
     }
 
     /// The binding takes so many more bytes.
@@ -157,7 +182,7 @@ impl Tunnels {
     ///
     /// # Errors
     /// It was not allowed to send as much: what its connection ends with.
-    pub(super) fn transfer(&self, id: u64, size: u64, chunk: Bytes) -> Result<(), String> {
+    pub(super) fn transfer(&self, id: u64, size: u64, chunk: &[u8]) -> Result<(), String> {
         let open = lock(&self.open);
         let Some(tunnel) = open.get(&id) else { return Ok(()) };
         let length = chunk.len() as u64;
@@ -169,8 +194,7 @@ impl Tunnels {
         if taken.is_err() {
             return Err(format!("protocol violation: tunnel {id} sent more than it was allowed"));
         }
-        // The task that passes it on may have ended: then nobody reads any more.
-        drop(tunnel.inward.send((size, chunk)));
+        tunnel.inward.put(size, chunk);
         Ok(())
     }
 
@@ -178,9 +202,9 @@ impl Tunnels {
     pub(super) fn close(&self, id: u64) {
         if let Some(tunnel) = lock(&self.open).remove(&id) {
             // The forwarding task sees the end of its chunks, and closes the tunnel cleanly.
-            drop(tunnel.inward);
+            tunnel.inward.close();
             tunnel.tasks[1].abort();
-            self.out.put(&ToClient::TunnelClose { id, reason: "" });
+            self.out.put_or_end(&ToClient::TunnelClose { id, reason: "" });
         }
     }
 
@@ -192,23 +216,26 @@ impl Tunnels {
         lock(&self.offered).clear();
     }
 
-    /// Chunks of the binding become pieces.
+    /// Chunks of the binding become pieces. Where the other side takes no more, chunks that still come are dropped.
     async fn forward(
         self: Arc<Self>,
         id: u64,
-        mut chunks: mpsc::UnboundedReceiver<(u64, Bytes)>,
+        chunks: Arc<Chunks>,
         out: Sender<Piece>,
         allowed: Arc<AtomicU64>,
+        _share: Share,
     ) {
         let unfinished = Unfinished(Some(out));
         let Some(out) = &unfinished.0 else { return };
-        while let Some((size, chunk)) = chunks.recv().await {
+        while let Some((size, chunk)) = chunks.next().await {
             let length = chunk.len() as u64;
             if out.send(Piece((size > 0).then_some(size), chunk)).await.is_err() {
                 return;
             }
             allowed.fetch_add(length, Ordering::AcqRel);
-            self.out.put(&ToClient::TunnelAllow { id, bytes: length });
+            if !self.out.put_in_turn(&ToClient::TunnelAllow { id, bytes: length }).await {
+                return;
+            }
         }
         unfinished.finish();
     }
@@ -223,14 +250,16 @@ impl Tunnels {
                     Ok(permits) => permits.forget(),
                     Err(_closed) => return,
                 }
-                self.out.put(&ToClient::TunnelTransfer { id, size, chunk });
+                if !self.out.put_in_turn(&ToClient::TunnelTransfer { id, size, chunk }).await {
+                    return;
+                }
                 size = 0;
             }
         }
         let known = lock(&self.open).remove(&id);
         if let Some(tunnel) = known {
-            drop(tunnel.inward);
-            self.out.put(&ToClient::TunnelClose { id, reason: "" });
+            tunnel.inward.close();
+            self.out.put_or_end(&ToClient::TunnelClose { id, reason: "" });
         }
     }
 }

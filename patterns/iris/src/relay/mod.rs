@@ -3,8 +3,11 @@
 mod deliver;
 mod native;
 pub(crate) mod port;
+mod rights;
+mod status;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,10 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::deliver::Ports;
+pub use self::rights::{Act, Rights};
+use self::rights::{Denied, Everything};
+pub use self::status::Status;
 use crate::app::{Connection, lock};
 use crate::body::Body;
-use crate::core::{Core, CoreLimits, Totals};
+use crate::core::{ClientId, ClusterStatus, Core, TopicStatus};
 use crate::error::Error;
+use crate::limits::RelayLimits;
 
 /// Requests of one application that are under way at the same time at the most.
 pub(crate) const IN_FLIGHT: usize = 4096;
@@ -40,6 +47,10 @@ pub struct Relay {
 
 /// What all faces of a relay share.
 pub(crate) struct Hub {
+    pub(crate) limits: RelayLimits,
+    rights: Box<dyn Rights>,
+    /// Acts that `rights` did not allow.
+    refused: AtomicU64,
     core: Mutex<Core<Body>>,
     pub(crate) ports: Mutex<Ports>,
     /// Held by the one task that carries out actions: others leave theirs to it, so that they keep their order.
@@ -51,56 +62,39 @@ pub(crate) struct Hub {
     pub(crate) joined: tokio::sync::Notify,
 }
 
-/// What a relay has done so far, and what it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Applications that are attached.
-    pub clients: usize,
-    /// Clusters with a member or a waiting request.
-    pub clusters: usize,
-    /// Members of clusters.
-    pub members: usize,
-    /// Topics with a subscription.
-    pub topics: usize,
-    /// Subscriptions.
-    pub subscriptions: usize,
-    /// Requests that are not over.
-    pub under_way: usize,
-    /// Requests that came.
-    pub requests: u64,
-    /// Requests that a handler answered.
-    pub answered: u64,
-    /// Requests that a handler answered with a fault.
-    pub faults: u64,
-    /// Requests whose time was up.
-    pub timeouts: u64,
-    /// Requests to a cluster without a member.
-    pub no_member: u64,
-    /// Requests for which there was no room.
-    pub busy: u64,
-    /// Requests whose member was lost.
-    pub lost: u64,
-    /// Requests that their caller cancelled.
-    pub cancelled: u64,
-    /// Broadcasts that came.
-    pub broadcasts: u64,
-    /// Events that were published.
-    pub published: u64,
-    /// Broadcasts and events that were given to a member or subscription.
-    pub delivered: u64,
-    /// Broadcasts and events that a slow member or subscription lost.
-    pub dropped: u64,
+/// A relay before it is made: its limits, and who may do what.
+#[must_use]
+pub struct RelayBuilder {
+    limits: RelayLimits,
+    rights: Box<dyn Rights>,
 }
 
-impl Relay {
-    /// A relay of its own: nobody is attached, nothing listens. Needs a tokio runtime with its time driver.
+impl RelayBuilder {
+    /// What it holds for its applications at the most.
+    pub fn limits(mut self, limits: RelayLimits) -> Self {
+        self.limits = limits;
+        // What an application's answers have room for.
+        self.limits.requests = limits.requests.min(IN_FLIGHT);
+        self
+    }
+
+    /// Who may do what. Everybody may do everything at first.
+    pub fn rights(mut self, rights: impl Rights) -> Self {
+        self.rights = Box::new(rights);
+        self
+    }
+
+    /// Makes the relay: nobody is attached, nothing listens.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
-    pub fn new() -> Self {
+    /// Outside a tokio runtime with its time driver.
+    pub fn build(self) -> Relay {
+        let Self { limits, rights } = self;
         let hub = Arc::new(Hub {
-            core: Mutex::new(Core::new(CoreLimits::default(), seed())),
+            limits,
+            rights,
+            refused: AtomicU64::new(0),
+            core: Mutex::new(Core::new(limits, seed())),
             ports: Mutex::new(Ports::default()),
             delivering: Mutex::new(()),
             started: Instant::now(),
@@ -108,7 +102,28 @@ impl Relay {
             joined: tokio::sync::Notify::new(),
         });
         tokio::spawn(clock(Arc::downgrade(&hub)));
-        Self { hub }
+        Relay { hub }
+    }
+}
+
+impl fmt::Debug for RelayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayBuilder").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// A relay with the default limits, at which everybody may do everything.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its time driver.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A relay with limits and rights of its own.
+    pub fn builder() -> RelayBuilder {
+        RelayBuilder { limits: RelayLimits::default(), rights: Box::new(Everything) }
     }
 
     /// Attaches an application in this process.
@@ -169,7 +184,18 @@ impl Relay {
     /// What the relay holds and has done.
     pub fn status(&self) -> Status {
         let dropped = lock(&self.hub.ports).dropped();
-        lock(&self.hub.core).status(dropped)
+        let refused = self.hub.refused.load(Ordering::Relaxed);
+        Status { dropped, refused, ..Status::of(&lock(&self.hub.core)) }
+    }
+
+    /// Each cluster that has a member or a waiting request, by name.
+    pub fn clusters(&self) -> Vec<ClusterStatus> {
+        lock(&self.hub.core).clusters()
+    }
+
+    /// Each topic that has a subscription, by name.
+    pub fn topics(&self) -> Vec<TopicStatus> {
+        lock(&self.hub.core).topics()
     }
 }
 
@@ -188,6 +214,20 @@ impl fmt::Debug for Relay {
 impl Hub {
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Whether the application may do this.
+    ///
+    /// # Errors
+    /// It may not: the text for the application.
+    pub(crate) fn may(&self, client: ClientId, who: Option<&str>, act: Act<'_>) -> Result<(), String> {
+        if self.rights.allows(who, act) {
+            return Ok(());
+        }
+        let why = Denied(who, act).to_string();
+        tracing::info!(client = client.0, why, "refused");
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(why)
     }
 
     /// Tells the core something, then carries out what comes of it.
@@ -225,7 +265,6 @@ async fn clock(hub: std::sync::Weak<Hub>) {
 
 /// A pair of sessions in this process.
 async fn in_process() -> Result<(Session, Session), String> {
-    use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let url = format!("mem:iris-relay-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let listener = libchan_transports::listen(&url).await.map_err(|error| error.to_string())?;
@@ -237,43 +276,4 @@ async fn in_process() -> Result<(Session, Session), String> {
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
-}
-
-impl Core<Body> {
-    fn status(&self, dropped: u64) -> Status {
-        let Totals {
-            requests,
-            answered,
-            faults,
-            timeouts,
-            no_member,
-            busy,
-            lost,
-            cancelled,
-            broadcasts,
-            published,
-            delivered,
-        } = self.totals();
-        let [clients, clusters, members, topics, subscriptions, under_way] = self.counts();
-        Status {
-            clients,
-            clusters,
-            members,
-            topics,
-            subscriptions,
-            under_way,
-            requests,
-            answered,
-            faults,
-            timeouts,
-            no_member,
-            busy,
-            lost,
-            cancelled,
-            broadcasts,
-            published,
-            delivered,
-            dropped,
-        }
-    }
 }

@@ -65,6 +65,8 @@ impl Service {
         let register = Register {
             cluster: cluster.to_owned(),
             slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            bytes: limits.request_bytes as u64,
+            broadcast_bytes: limits.broadcast_bytes as u64,
             calls: calls_in,
             reports: reports_out,
             broadcasts: broadcasts_in,

@@ -143,9 +143,8 @@ impl<H: Handler> Tasks<H> {
     fn begin(&mut self, number: u64, left_ms: u64, body: Body) {
         let weight = body.weight();
         let taken = self.bytes.load(Ordering::Relaxed);
-        let fits = taken == 0 || taken.saturating_add(weight) <= self.limits.request_bytes;
-        let fits = fits && weight <= self.limits.request_bytes;
-        if !fits || self.running.len() >= self.limits.requests {
+        // As the relay counts it; only a relay that does not count is answered so.
+        if taken >= self.limits.request_bytes.max(1) || self.running.len() >= self.limits.requests {
             drop(self.outbox.try_send(Report::Shed(number)));
             return;
         }

@@ -26,7 +26,10 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new(on: On) -> Self {
-        let relay = Relay::new();
+        Self::of(on, Relay::new()).await
+    }
+
+    pub(crate) async fn of(on: On, relay: Relay) -> Self {
         let url = match on {
             On::Memory => None,
             On::Unix => Some(format!("unix:@iris-test-{}-{}", std::process::id(), unique())),
