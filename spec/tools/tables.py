@@ -49,6 +49,7 @@ def of_states(table):
     lines += [
         row([entry["from"], entry["input"]] + [cell(one) for one in entry["cells"]])
         for entry in table["rows"]
+        if entry.get("shown", True)
     ]
     last = [table["last"]] if "last" in table else []
     means = [f"* *{state['name']}*: {state['means']}" for state in states + last]

@@ -66,7 +66,7 @@ fn of_states(table: &Value) -> Vec<String> {
     let heads = states.iter().map(|state| format!("*{}*", word(state, "name")));
     lines.push(row(["from".to_owned(), "input".to_owned()].into_iter().chain(heads)));
     lines.push(format!("|{}", "---|".repeat(2 + states.len())));
-    for entry in list(table, "rows") {
+    for entry in list(table, "rows").iter().filter(|entry| entry["shown"] != false) {
         let head = [word(entry, "from").to_owned(), word(entry, "input").to_owned()];
         lines.push(row(head.into_iter().chain(list(entry, "cells").iter().map(cell))));
     }
