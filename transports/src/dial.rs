@@ -13,6 +13,9 @@ use crate::http::HttpDialOptions;
 use crate::tls::TlsClientOptions;
 use crate::url::{Address, UrlError};
 
+/// Thirty years: no dial takes longer.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// How to dial.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -39,19 +42,25 @@ pub struct DialOptions {
 impl DialOptions {
     /// The dial begins now, unless it has begun already.
     pub(crate) fn begun(mut self) -> Self {
-        self.deadline.get_or_insert_with(|| Instant::now() + self.connect_timeout);
+        self.deadline = Some(self.deadline());
         self
     }
 
+    /// When the dial has to be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        // What is too long for the clock is for ever.
+        let from_now = || Instant::now() + self.connect_timeout.min(FOR_EVER);
+        self.deadline.unwrap_or_else(from_now)
+    }
+
     /// How long the dial may still take.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn left(&self) -> Duration {
-        self.deadline
-            .map_or(self.connect_timeout, |deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// The session's options, for an exchange of hellos that begins now.
-    #[cfg(any(feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
     pub(crate) fn session_now(&self) -> SessionOptions {
         let mut session = self.session.clone();
         session.limits.hello_timeout = session.limits.hello_timeout.min(self.left());
@@ -128,6 +137,9 @@ impl fmt::Debug for DialOptions {
 }
 
 /// Connects to `url` and gives the session once both hellos have been exchanged.
+///
+/// A host with several addresses is tried at all of them, IPv6 and IPv4 in turn: the next one when one has failed, or has not
+/// answered for 250 ms (RFC 8305, "happy eyeballs"). The first that connects wins.
 ///
 /// # Cancel safety
 /// Dropping the future drops the connection; nothing else is left behind.

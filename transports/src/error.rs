@@ -1,240 +1,19 @@
 //! Errors of dialing, listening and accepting: one variant a cause, each saying what to do about it.
 
+mod dial;
+
 use std::path::PathBuf;
-use std::time::Duration;
 use std::{fmt, io};
 
 use libchan::SessionError;
 
+pub use self::dial::DialError;
+#[cfg(feature = "tcp")]
+pub use self::dial::FailedAddress;
 use crate::authorize::Refusal;
-#[cfg(feature = "_http")]
-use crate::http::HttpError;
 #[cfg(feature = "_tls")]
 use crate::tls::{TlsConfigError, TlsError};
 use crate::url::UrlError;
-
-/// Why [`dial`](crate::dial) gave no session.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DialError {
-    /// The URL is wrong, or its transport is unknown or not built in.
-    Url(UrlError),
-    /// The path or name does not fit the kernel's socket address.
-    PathTooLong {
-        /// Bytes of the path or name that was given.
-        length: usize,
-        /// The most bytes that fit.
-        limit: usize,
-    },
-    /// There is nothing at the socket's path.
-    NoSuchSocket {
-        /// What was dialed.
-        url: String,
-    },
-    /// There is something at the path, but it is no socket.
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// This process may not connect there.
-    NoPermission {
-        /// What was dialed.
-        url: String,
-    },
-    /// Nobody listens there.
-    Refused {
-        /// What was dialed.
-        url: String,
-    },
-    /// There is no route to the host.
-    Unreachable {
-        /// What was dialed.
-        url: String,
-    },
-    /// The name could not be resolved.
-    HostNotFound {
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        source: OsError,
-    },
-    /// No connection came about in time.
-    TimedOut {
-        /// What was dialed.
-        url: String,
-        /// The connect timeout.
-        after: Duration,
-    },
-    /// This process or machine has no descriptor left (`EMFILE`, `ENFILE`).
-    DescriptorLimit,
-    /// A tcp URL was dialed, and the server speaks TLS.
-    SpeaksTls {
-        /// What was dialed.
-        url: String,
-    },
-    /// The connection stands, but TLS did not come about.
-    #[cfg(feature = "_tls")]
-    Tls {
-        /// What was dialed.
-        url: String,
-        /// What went wrong.
-        source: TlsError,
-    },
-    /// Something is wrong with [`DialOptions::tls`](crate::DialOptions::tls).
-    #[cfg(feature = "_tls")]
-    TlsConfig(TlsConfigError),
-    /// An http server answered, but not with a session.
-    #[cfg(feature = "_http")]
-    Http {
-        /// What was dialed.
-        url: String,
-        /// What it answered.
-        source: HttpError,
-    },
-    /// An https URL was dialed by both carriers in turn, and neither gave a session.
-    #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
-    NoCarrier {
-        /// What the first said, as a rule HTTP/2.
-        first: Box<Self>,
-        /// What the other said.
-        second: Box<Self>,
-    },
-    /// The other side's authorize hook gave no session, and said so in the goodbye. See [`refusal`](Self::refusal).
-    NotAdmitted {
-        /// What was dialed.
-        url: String,
-        /// What the other side said.
-        refusal: Refusal,
-    },
-    /// The connection stands, but the two sides did not agree on a session.
-    Session(SessionError),
-    /// Anything else the system said.
-    Os {
-        /// What was dialed.
-        url: String,
-        /// What the system said.
-        source: OsError,
-    },
-}
-
-impl DialError {
-    /// Why the other side's authorize hook gave no session, be it an http status or the session's goodbye.
-    ///
-    /// ```
-    /// # async fn doc() -> Result<(), libchan_transports::DialError> {
-    /// match libchan_transports::dial("https://build.example").await {
-    ///     Err(error) if error.refusal().is_some_and(|refusal| refusal.status() == 401) => { /* a new token */ }
-    ///     dialed => drop(dialed?),
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::NotAdmitted { refusal, .. } => Some(refusal.clone()),
-            #[cfg(feature = "_http")]
-            Self::Http { source, .. } => source.refusal(),
-            #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
-            Self::NoCarrier { first, second } => second.refusal().or_else(|| first.refusal()),
-            _ => None,
-        }
-    }
-
-    /// Sorts what ended the exchange of hellos with `url`.
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-    pub(crate) fn starting(url: String, error: SessionError) -> Self {
-        match Refusal::told(&error) {
-            Some(refusal) => Self::NotAdmitted { url, refusal },
-            None => Self::Session(error),
-        }
-    }
-
-    /// Sorts what the system said about a connection to `url`.
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-    pub(crate) fn connecting(url: String, error: io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        match error.kind() {
-            _ if is_descriptor_limit(&error) => Self::DescriptorLimit,
-            Kind::NotFound => Self::NoSuchSocket { url },
-            Kind::PermissionDenied => Self::NoPermission { url },
-            Kind::ConnectionRefused => Self::Refused { url },
-            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => Self::Unreachable { url },
-            _ => Self::Os { url, source: error.into() },
-        }
-    }
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(error) => error.fmt(f),
-            Self::PathTooLong { length, limit } => path_too_long(f, *length, *limit),
-            Self::NoSuchSocket { url } => write!(f, "{url}: no such socket; is the server running?"),
-            Self::NotASocket { path } => write!(f, "{} is not a socket", path.display()),
-            Self::NoPermission { url } => {
-                write!(f, "{url}: permission denied; check the mode of the socket and of its directories")
-            }
-            Self::Refused { url } => write!(f, "{url}: connection refused; nobody listens there"),
-            Self::Unreachable { url } => write!(f, "{url}: no route to the host; check the network"),
-            Self::HostNotFound { host, .. } => write!(f, "host `{host}` was not found; check the name"),
-            Self::TimedOut { url, after } => {
-                write!(
-                    f,
-                    "{url}: no connection within {after:?}; a firewall or a full backlog may be in the way"
-                )
-            }
-            Self::DescriptorLimit => descriptor_limit(f),
-            Self::SpeaksTls { url } => write!(f, "{url}: the server speaks TLS: dial it with tls://"),
-            #[cfg(feature = "_tls")]
-            Self::Tls { url, source } => write!(f, "{url}: {source}"),
-            #[cfg(feature = "_tls")]
-            Self::TlsConfig(error) => error.fmt(f),
-            #[cfg(feature = "_http")]
-            Self::Http { url, source } => write!(f, "{url}: {source}"),
-            #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
-            Self::NoCarrier { first, second } => {
-                write!(f, "{}; and by the other carrier, {}", Whole(first), Whole(second))
-            }
-            Self::NotAdmitted { url, refusal } => write!(f, "{url}: the server gives no session: {refusal}"),
-            Self::Session(error) => write!(f, "connected, but no session came about: {error}"),
-            Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
-        }
-    }
-}
-
-/// An error and what caused it, in one text.
-#[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
-struct Whole<'a>(&'a DialError);
-
-#[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
-impl fmt::Display for Whole<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::error::Error::source(self.0) {
-            Some(source) => write!(f, "{}: {source}", self.0),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DialError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::HostNotFound { source, .. } | Self::Os { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-impl From<UrlError> for DialError {
-    fn from(error: UrlError) -> Self {
-        Self::Url(error)
-    }
-}
-
-impl From<SessionError> for DialError {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
-}
 
 /// Why [`listen`](crate::listen) gave no listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,11 +81,11 @@ pub enum ListenError {
 
 impl ListenError {
     /// Sorts what the system said about listening on `url`.
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
+    #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn binding(url: String, error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
-            _ if is_descriptor_limit(&error) => Self::DescriptorLimit,
+            _ if is_descriptor_limit(error.raw_os_error()) => Self::DescriptorLimit,
             Kind::PermissionDenied => Self::NoPermission { url },
             Kind::AddrInUse => Self::AddressInUse { url },
             Kind::AddrNotAvailable => Self::AddressNotAvailable { url },
@@ -487,9 +266,9 @@ impl fmt::Display for OsError {
 impl std::error::Error for OsError {}
 
 /// `EMFILE` and `ENFILE`, which std has no kind for; the numbers are the same on every unix.
-#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
+#[cfg(any(feature = "unix", feature = "tcp"))]
+pub(crate) fn is_descriptor_limit(code: Option<i32>) -> bool {
+    matches!(code, Some(23 | 24))
 }
 
 fn path_too_long(f: &mut fmt::Formatter<'_>, length: usize, limit: usize) -> fmt::Result {

@@ -63,6 +63,8 @@ mod listen;
 pub mod memory;
 mod places;
 #[cfg(feature = "tcp")]
+mod race;
+#[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(all(test, feature = "unix"))]
 mod test_support;
@@ -77,6 +79,8 @@ mod writing;
 
 pub use authorize::{Authorize, Candidate, Refusal, bearer};
 pub use dial::{DialOptions, dial, dial_with};
+#[cfg(feature = "tcp")]
+pub use error::FailedAddress;
 pub use error::{AcceptError, DialError, ListenError, OsError};
 pub use io_link::IoLink;
 #[cfg(any(feature = "unix", feature = "tcp"))]

@@ -274,7 +274,7 @@ pub(crate) async fn dial(name: &str, url: &str, options: DialOptions) -> Result<
     };
     let answer = match answer {
         Answer::Session(session) => return Ok(session),
-        Answer::Linked(link) => return greet(link, url, options.session).await,
+        Answer::Linked(link) => return greet(link, url, options.session_now()).await,
         Answer::Asked(answer) => tokio::time::timeout(patience, answer).await,
     };
     match answer {

@@ -12,13 +12,14 @@ use libchan::{Link, LinkInfo, LinkReader, LinkWriter, Role, Session, SessionErro
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout_at;
 
 use crate::authorize::Gate;
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions, Trouble};
 use crate::places::Place;
+use crate::race;
 use crate::transfer::transfer;
 use crate::url::{TcpAddress, UrlError};
 use crate::writing::refuse_descriptors;
@@ -165,33 +166,22 @@ fn speaks_tls(error: &SessionError) -> bool {
     matches!(error, SessionError::NotLibchan { first_bytes } if matches!(first_bytes[..], [0x15 | 0x16, 3, ..]))
 }
 
-/// Tries the addresses of the name in the resolver's order. Each may use its share of the time that is left, so
-/// that a first address which swallows packets does not use up the time of the others.
-/// `url` is what errors name.
+/// Connects to whichever address of the host answers first, in the time that the dial has left. `url` is what errors name.
 pub(crate) async fn connect(
     host: &str,
     port: u16,
     url: &str,
     options: &DialOptions,
 ) -> Result<TcpStream, DialError> {
-    let timed_out = || options.timed_out(url);
-    let limit = options.left();
-    let deadline = Instant::now() + limit;
-    let found = timeout(limit, tokio::net::lookup_host((host, port))).await.map_err(|_| timed_out())?;
-    let found: Vec<_> = found.map_err(|error| host_not_found(host, error))?.collect();
-    let mut outcome = None;
-    for (i, candidate) in found.iter().enumerate() {
-        let share = (deadline - Instant::now()) / (found.len() - i) as u32;
-        match timeout(share, TcpStream::connect(candidate)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
-                outcome = Some(DialError::connecting(url.to_owned(), error));
-            }
-            // "Refused" by one address says more than silence from another.
-            _ => outcome = outcome.or_else(|| Some(timed_out())),
-        }
+    let deadline = options.deadline();
+    let found = timeout_at(deadline, tokio::net::lookup_host((host, port))).await;
+    let found = found.map_err(|_| options.timed_out(url))?.map_err(|error| host_not_found(host, error))?;
+    let addresses = race::interleave(found);
+    if addresses.is_empty() {
+        return Err(host_not_found(host, io::ErrorKind::NotFound.into()));
     }
-    Err(outcome.unwrap_or_else(|| host_not_found(host, io::ErrorKind::NotFound.into())))
+    let connected = race::first(&addresses, deadline, TcpStream::connect::<SocketAddr>).await;
+    connected.map_err(|failed| race::failure(url, options, failed))
 }
 
 fn host_not_found(host: &str, error: io::Error) -> DialError {

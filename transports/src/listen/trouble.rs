@@ -72,7 +72,7 @@ impl State {
         let first = self.pause.is_zero();
         self.pause = (self.pause * 2).clamp(Trouble::FIRST, Trouble::LONGEST);
         self.resume_at = Some(Instant::now() + self.pause);
-        first.then(|| match is_descriptor_limit(&error) {
+        first.then(|| match is_descriptor_limit(error.raw_os_error()) {
             true => AcceptError::DescriptorLimit,
             false => AcceptError::Os(OsError::from(error)),
         })

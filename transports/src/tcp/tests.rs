@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::io::Read;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::{dial, dial_with, listen};
 

@@ -130,7 +130,7 @@ async fn make_room(path: &Path, url: &str) -> Result<(), ListenError> {
         },
         io::ErrorKind::NotFound => Ok(()),
         io::ErrorKind::PermissionDenied => Err(ListenError::NoPermission { url: url.to_owned() }),
-        _ if crate::error::is_descriptor_limit(&error) => Err(ListenError::DescriptorLimit),
+        _ if crate::error::is_descriptor_limit(error.raw_os_error()) => Err(ListenError::DescriptorLimit),
         // A full backlog, or a socket of another type: somebody is alive there.
         _ => Err(ListenError::LiveServer { path: path.to_owned() }),
     }
