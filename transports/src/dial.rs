@@ -14,7 +14,7 @@ use crate::tls::TlsClientOptions;
 use crate::url::{Address, UrlError};
 
 /// Thirty years: no dial takes longer.
-const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How to dial.
 #[derive(Clone)]

@@ -12,6 +12,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! A [`Redial`] is a session that comes back: it dials when it is first used and whenever its session is lost.
+//!
 //! | URL | transport | feature |
 //! |---|---|---|
 //! | `unix:///run/build.sock`, `unix:relative/path.sock` | unix socket; passes descriptors | `unix` |
@@ -64,6 +66,7 @@ pub mod memory;
 mod places;
 #[cfg(feature = "tcp")]
 mod race;
+mod redial;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(all(test, feature = "unix"))]
@@ -86,6 +89,10 @@ pub use io_link::IoLink;
 #[cfg(any(feature = "unix", feature = "tcp"))]
 pub use listen::ListenSocket;
 pub use listen::{ListenOptions, Listener, listen, listen_with};
+pub use redial::{
+    Backoff, Redial, RedialCallError, RedialError, RedialEvent, RedialEvents, RedialFailure, RedialOptions,
+    RedialSendError, RedialSender, RedialSessions,
+};
 #[cfg(feature = "tcp")]
 pub use tcp::TcpLink;
 #[cfg(feature = "unix")]

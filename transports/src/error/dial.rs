@@ -152,6 +152,28 @@ impl DialError {
         }
     }
 
+    /// Whether dialing again with the same options would fail again, unless somebody mends something: the URL is wrong, the
+    /// other side refuses who we are (401, 403) or speaks another version, one side does not trust the other's certificate, or
+    /// something is wrong with our own options. A [`Redial`](crate::Redial) gives up then, and tries again after everything else.
+    pub fn is_final(&self) -> bool {
+        if let Some(refusal) = self.refusal() {
+            return matches!(refusal.status(), 401 | 403);
+        }
+        match self {
+            Self::Url(_) | Self::PathTooLong { .. } | Self::SpeaksTls { .. } => true,
+            #[cfg(feature = "_tls")]
+            Self::Tls { source, .. } => source.is_final(),
+            #[cfg(feature = "_tls")]
+            Self::TlsConfig(_) => true,
+            #[cfg(feature = "_http")]
+            Self::Http { source, .. } => matches!(source, HttpError::BadRequest { .. }),
+            #[cfg(all(feature = "http2", feature = "websocket", feature = "_tls"))]
+            Self::NoCarrier { first, second } => first.is_final() || second.is_final(),
+            Self::Session(error) => disagree(error),
+            _ => false,
+        }
+    }
+
     /// Sorts what ended the exchange of hellos with `url`.
     #[cfg(any(feature = "unix", feature = "tcp"))]
     pub(crate) fn starting(url: String, error: SessionError) -> Self {
@@ -220,6 +242,18 @@ impl fmt::Display for DialError {
             Self::Session(error) => write!(f, "connected, but no session came about: {error}"),
             Self::Os { url, .. } => write!(f, "{url}: the connection failed"),
         }
+    }
+}
+
+/// Whether the two sides cannot have a session as they are; each may be the one that says so.
+fn disagree(error: &SessionError) -> bool {
+    let final_codes = [SessionError::UnsupportedVersion(0).code(), SessionError::NoCommonCodec.code()];
+    match error {
+        SessionError::UnsupportedVersion(_) | SessionError::NoCommonCodec | SessionError::MetadataTooLong => {
+            true
+        }
+        SessionError::PeerClosed(reason) => final_codes.contains(&reason.code),
+        _ => false,
     }
 }
 

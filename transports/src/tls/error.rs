@@ -105,6 +105,36 @@ impl TlsError {
         }
     }
 
+    /// Whether it stays so until somebody mends something: a certificate that one side does not trust. One that is not valid
+    /// yet will be.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Expired { .. }
+            | Self::WrongName { .. }
+            | Self::UnknownIssuer { .. }
+            | Self::AuthorityAsPeer { .. }
+            | Self::Revoked
+            | Self::RevocationUnknown
+            | Self::RevocationListExpired { .. }
+            | Self::BadPin { .. }
+            | Self::WrongPurpose
+            | Self::BadSignature
+            | Self::BadCertificate(_)
+            | Self::ClientCertificateRequired
+            | Self::CertificateRefused { .. } => true,
+            Self::NotYetValid { .. }
+            | Self::NoClientCertificate
+            | Self::NotTls
+            | Self::NoCommonProtocol
+            | Self::Incompatible(_)
+            | Self::PeerMisbehaved(_)
+            | Self::Alert(_)
+            | Self::Ended
+            | Self::TimedOut { .. }
+            | Self::Io(_) => false,
+        }
+    }
+
     fn from_alert(alert: AlertDescription) -> Self {
         use AlertDescription as A;
         match alert {
