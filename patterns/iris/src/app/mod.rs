@@ -1,5 +1,7 @@
 //! What an application holds: a connection to a relay, and what it asks of it.
 
+mod attach;
+mod attachment;
 mod post;
 mod request;
 mod subscribe;
@@ -8,15 +10,15 @@ mod tunnel;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use libchan::{Message, OpenOptions, Sender, Session};
-use libchan_transports::DialOptions;
+use libchan::Session;
+use libchan_transports::{DialOptions, Redial};
 
-use self::request::Requesting;
+pub(crate) use self::attach::App;
+pub(crate) use self::attachment::Attachment;
 pub use self::request::Wait;
 pub use self::subscribe::Subscription;
 pub use self::tunnel::Tunnel;
 use crate::error::Error;
-use crate::wire::{Line, POSTS, Post, SUBSCRIBE, Subscribe, TUNNELS};
 
 /// An application's connection to a relay: it asks clusters, tells them and topics, subscribes and opens tunnels.
 ///
@@ -39,43 +41,14 @@ use crate::wire::{Line, POSTS, Post, SUBSCRIBE, Subscribe, TUNNELS};
 /// # Ok::<(), libchan_iris::Error>(())
 /// # }).unwrap();
 /// ```
+///
+/// # A relay that comes back
+/// Over a [`Redial`] ([`redialing`](Self::redialing)) it outlives its relay: what is asked or told while there is no session waits
+/// for the next one, subscriptions and memberships come back by themselves, and what was under way is [`Error::Lost`]. Nothing is
+/// sent twice.
 #[derive(Clone)]
 pub struct Connection {
-    app: Arc<App>,
-}
-
-pub(crate) struct App {
-    session: Session,
-    requesting: Mutex<Option<Arc<Requesting>>>,
-    posts: Line1<Post>,
-    subscribe: Line1<Subscribe>,
-    tunnels: Line1<Line>,
-}
-
-/// A named channel of the session that is opened when it is first used.
-struct Line1<T> {
-    name: &'static str,
-    sender: Mutex<Option<Sender<T>>>,
-}
-
-/// How many posts, subscriptions and tunnels wait for the relay at the most, of each.
-const CAPACITY: usize = 256;
-
-impl<T: Message> Line1<T> {
-    const fn new(name: &'static str) -> Self {
-        Self { name, sender: Mutex::new(None) }
-    }
-
-    fn get(&self, session: &Session) -> Result<Sender<T>, Error> {
-        let mut sender = lock(&self.sender);
-        if let Some(sender) = &*sender {
-            return Ok(sender.clone());
-        }
-        let opened = session.open_with(self.name, OpenOptions::new().capacity(CAPACITY));
-        let opened = opened.map_err(|_| Error::Closed)?;
-        *sender = Some(opened.clone());
-        Ok(opened)
-    }
+    pub(crate) app: Arc<App>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,36 +79,56 @@ impl Connection {
 
     /// A connection over a session that is there already. Other channels of the session are unharmed.
     pub fn over(session: Session) -> Self {
-        let app = App {
-            session,
-            requesting: Mutex::new(None),
-            posts: Line1::new(POSTS),
-            subscribe: Line1::new(SUBSCRIBE),
-            tunnels: Line1::new(TUNNELS),
-        };
-        Self { app: Arc::new(app) }
+        Self { app: Arc::new(App::over(session)) }
     }
 
-    /// The session under it.
-    pub fn session(&self) -> &Session {
-        &self.app.session
+    /// A connection that attaches again whenever its session is lost, to any of the redial's relays. It begins to dial now.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use libchan_iris::{Connection, Relay};
+    /// use libchan_transports::{Redial, listen};
+    ///
+    /// let listener = listen("tcp://127.0.0.1:0").await?;
+    /// let iris = Connection::redialing(Redial::new(listener.url()));
+    /// let relay = Relay::new();
+    /// tokio::spawn(async move { relay.serve(listener).await });
+    ///
+    /// let mut news = iris.subscribe("news").await?;
+    /// iris.publish("news", "it is there").await?;
+    /// assert_eq!(news.next::<String>().await?.as_deref(), Some("it is there"));
+    /// iris.close().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn redialing(redial: Redial) -> Self {
+        Self { app: Arc::new(App::redialing(redial)) }
     }
 
-    /// Sends what was posted, then leaves the relay. Requests under way end with [`Error::Closed`] or [`Error::Lost`].
+    /// The session under it; `None` while a redialing connection has none.
+    pub fn session(&self) -> Option<Session> {
+        self.app.current().map(|attachment| attachment.session.clone())
+    }
+
+    /// Sends what was posted, then leaves the relay, for all clones. Requests under way end with [`Error::Closed`] or
+    /// [`Error::Lost`].
     ///
     /// # Errors
     /// [`Error::Closed`]: the connection was lost before, or something that was posted did not reach the relay.
     pub async fn close(self) -> Result<(), Error> {
-        self.app.session.clone().close().await.map_err(|_| Error::Closed)
+        self.app.close().await
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let under_way = lock(&self.app.requesting).as_ref().map_or(0, |requesting| requesting.under_way());
+        let attachment = self.app.current();
         f.debug_struct("Connection")
-            .field("relay", &self.app.session.info().peer)
-            .field("requests_under_way", &under_way)
+            .field("relay", &attachment.as_ref().map(|attachment| &attachment.session.info().peer))
+            .field("requests_under_way", &attachment.as_ref().map_or(0, |attachment| attachment.under_way()))
             .finish_non_exhaustive()
     }
 }

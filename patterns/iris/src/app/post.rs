@@ -3,14 +3,17 @@
 use serde::Serialize;
 
 use super::Connection;
-use super::request::not_sent;
 use crate::body::Body;
 use crate::error::Error;
 use crate::wire::Post;
 
 impl Connection {
     /// Tells every member of the cluster. Completes when the relay has room for it, not when members have it; a member that
-    /// has no room loses it, and counts the loss.
+    /// has no room loses it, and counts the loss. A redialing connection waits for a relay; what it had taken when it was lost may
+    /// be lost with it.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, nothing is told.
     ///
     /// # Errors
     /// [`Error::Local`]: the value does not encode, or holds channel ends, streams or descriptors, which cannot go to many.
@@ -45,8 +48,7 @@ impl Connection {
     }
 
     async fn post(&self, post: Post) -> Result<(), Error> {
-        let posts = self.app.posts.get(&self.app.session)?;
-        posts.send(post).await.map_err(|failed| not_sent(&failed))
+        self.app.send(post, |attachment| &attachment.posts).await
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use libchan::{Message, Receiver, Sender, Session, pipe_with};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use super::{App, Connection, lock};
+use super::attachment::{Attachment, NotSent};
+use super::{Connection, lock};
 use crate::body::Body;
 use crate::error::Error;
 use crate::wire::{Answer, Ask, REQUESTS, Requests, Verdict};
@@ -44,7 +45,7 @@ struct Pending {
 }
 
 impl Requesting {
-    fn open(session: &Session) -> Result<Arc<Self>, Error> {
+    pub(super) fn open(session: &Session) -> Result<Arc<Self>, Error> {
         let opened = session.open::<Requests>(REQUESTS).map_err(|_| Error::Closed)?;
         let (asks, relays_asks) = pipe_with(ASKS);
         let (relays_answers, answers) = pipe_with(ANSWERS);
@@ -97,16 +98,6 @@ impl Drop for Awaited<'_> {
     }
 }
 
-impl App {
-    fn requesting(&self) -> Result<Arc<Requesting>, Error> {
-        let mut requesting = lock(&self.requesting);
-        if let Some(requesting) = &*requesting {
-            return Ok(requesting.clone());
-        }
-        Ok(requesting.insert(Requesting::open(&self.session)?).clone())
-    }
-}
-
 impl Connection {
     /// Asks a member of the cluster, and waits for the reply, `within` at the most. Waits for a member where there is none.
     ///
@@ -131,7 +122,8 @@ impl Connection {
     /// As [`request`](Self::request).
     ///
     /// # Errors
-    /// As [`request`](Self::request); with [`Wait::No`], [`Error::NoMember`] at once where the cluster has none.
+    /// As [`request`](Self::request); with [`Wait::No`], [`Error::NoMember`] at once where the cluster has none. A redialing
+    /// connection that had no relay in time says [`Error::Closed`].
     pub async fn request_raw(
         &self,
         cluster: &str,
@@ -139,48 +131,72 @@ impl Connection {
         within: Duration,
         wait: Wait,
     ) -> Result<Body, Error> {
-        let deadline = tokio::time::Instant::now() + within;
-        let requesting = self.app.requesting()?;
+        let deadline = Instant::now() + within;
+        let (mut body, mut passed) = (body, 0);
+        loop {
+            // Without a relay in time nothing was asked.
+            let attachment = timeout_at(deadline, self.app.attachment(passed)).await;
+            let attachment = attachment.unwrap_or(Err(Error::Closed))?;
+            passed = attachment.number;
+            match attachment.ask(cluster, body, deadline, wait).await {
+                Ok(verdict) => return verdict,
+                Err(NotSent { value, error: Error::Closed }) => body = value,
+                Err(NotSent { error, .. }) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Attachment {
+    /// Asks the relay, and waits for its answer.
+    ///
+    /// # Errors
+    /// The request has not left: its body and why.
+    async fn ask(
+        &self,
+        cluster: &str,
+        body: Body,
+        deadline: Instant,
+        wait: Wait,
+    ) -> Result<Result<Body, Error>, NotSent<Body>> {
+        let requesting = match self.requesting() {
+            Ok(requesting) => requesting,
+            Err(error) => return Err(NotSent { value: body, error }),
+        };
         let number = requesting.next.fetch_add(1, Ordering::Relaxed);
         let (answer, verdict) = oneshot::channel();
         lock(&requesting.pending.answers).insert(number, answer);
         let mut awaited = Awaited { requesting: &requesting, number, sent: false };
         // Time left is rounded up: a request of half a millisecond has one, not none.
-        let left = u64::try_from(within.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+        let left = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
         let ask = Ask::Request(number, cluster.to_owned(), left, wait == Wait::ForAMember, body);
         match timeout_at(deadline, requesting.asks.send(ask)).await {
             Ok(Ok(())) => awaited.sent = true,
-            Ok(Err(failed)) => return Err(not_sent(&failed)),
-            Err(_elapsed) => return Err(Error::Timeout),
+            Ok(Err(failed)) => {
+                let NotSent { value, error } = failed.into();
+                return match value {
+                    Ask::Request(_, _, _, _, body) => Err(NotSent { value: body, error }),
+                    Ask::Cancel(_) => Ok(Err(error)),
+                };
+            }
+            Err(_elapsed) => return Ok(Err(Error::Timeout)),
         }
         let verdict = match timeout_at(deadline, verdict).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(_gone)) => {
-                awaited.sent = false;
-                return Err(Error::Lost);
-            }
-            Err(_elapsed) => return Err(Error::Timeout),
+            Ok(verdict) => verdict,
+            Err(_elapsed) => return Ok(Err(Error::Timeout)),
         };
         awaited.sent = false;
-        match verdict {
-            Verdict::Ok(body) => Ok(body),
-            Verdict::Fault(text) => Err(Error::Remote(String::from_utf8_lossy(text.as_bytes()).into_owned())),
-            Verdict::Timeout => Err(Error::Timeout),
-            Verdict::NoMember => Err(Error::NoMember),
-            Verdict::Busy => Err(Error::Busy),
-            Verdict::Lost => Err(Error::Lost),
-            Verdict::Refused(text) => Err(Error::Refused(text)),
-        }
-    }
-}
-
-/// What a failed send of an ask means for its caller.
-pub(super) fn not_sent<T>(failed: &libchan::SendError<T>) -> Error {
-    use libchan::SendFailure;
-    match &failed.reason {
-        SendFailure::Closed(libchan::Closed::Refused(error)) => Error::Refused(error.to_string()),
-        SendFailure::Closed(_) | SendFailure::Disconnected { outcome_unknown: false, .. } => Error::Closed,
-        SendFailure::Disconnected { .. } => Error::Lost,
-        other => Error::Local(other.to_string()),
+        Ok(match verdict {
+            Ok(Verdict::Ok(body)) => Ok(body),
+            Ok(Verdict::Fault(text)) => {
+                Err(Error::Remote(String::from_utf8_lossy(text.as_bytes()).into_owned()))
+            }
+            Ok(Verdict::Timeout) => Err(Error::Timeout),
+            Ok(Verdict::NoMember) => Err(Error::NoMember),
+            Ok(Verdict::Busy) => Err(Error::Busy),
+            Ok(Verdict::Refused(text)) => Err(Error::Refused(text)),
+            Ok(Verdict::Lost) | Err(_) => Err(Error::Lost),
+        })
     }
 }

@@ -9,7 +9,7 @@ use libchan::{Receiver, Sender, pipe_with};
 use tokio::time::timeout;
 
 use super::Connection;
-use super::request::not_sent;
+use super::attachment::not_sent;
 use crate::error::Error;
 use crate::wire::{Line, Piece, TunnelRefused};
 
@@ -48,8 +48,7 @@ impl Connection {
         let (ready, answer) = pipe_with(1);
         let left_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let line = Line { cluster: cluster.to_owned(), left_ms, to_member, to_opener, ready };
-        let tunnels = self.app.tunnels.get(&self.app.session)?;
-        tunnels.send(line).await.map_err(|failed| not_sent(&failed))?;
+        self.app.send(line, |attachment| &attachment.tunnels).await?;
         match answer.recv().await {
             Ok(Some(Ok(()))) => Ok(Tunnel::new(out, inward)),
             Ok(Some(Err(TunnelRefused::NoMember))) => Err(Error::NoMember),
@@ -142,7 +141,7 @@ impl Drop for Tunnel {
 }
 
 fn ended(failed: &libchan::SendError<Piece>) -> Error {
-    match not_sent(failed) {
+    match not_sent(&failed.reason) {
         Error::Refused(_) | Error::Closed => Error::Closed,
         other => other,
     }

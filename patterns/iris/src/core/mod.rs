@@ -186,6 +186,8 @@ pub(crate) struct Core<B> {
     next_id: u64,
     totals: Totals,
     random: u64,
+    /// Nothing new is taken.
+    leaving: bool,
 }
 
 impl<B: Weight> Core<B> {
@@ -204,6 +206,7 @@ impl<B: Weight> Core<B> {
             next_id: 0,
             totals: Totals::default(),
             random: seed | 1,
+            leaving: false,
         }
     }
 
@@ -297,6 +300,11 @@ impl<B: Weight> Core<B> {
         for member in gone.members {
             self.lose_member(now, member);
         }
+    }
+
+    /// Requests of the client that wait for their answer.
+    pub(crate) fn requests_of(&self, client: ClientId) -> usize {
+        self.clients.get(&client).map_or(0, |client| client.requests.len())
     }
 
     fn admit(&self, client: ClientId, name: &str) -> Result<(), Refused> {

@@ -83,7 +83,7 @@ impl<B: Weight> Core<B> {
         } else if !terms.wait_for_member && !found.is_some_and(Cluster::has_members) {
             Some(Failed::NoMember)
         } else {
-            (!fits).then_some(Failed::Busy)
+            (!fits || self.leaving).then_some(Failed::Busy)
         };
         if let Some(failed) = failed {
             self.fail(client, number, failed);
@@ -105,6 +105,18 @@ impl<B: Weight> Core<B> {
         }
         self.serve(now, cluster);
         Ok(())
+    }
+
+    /// The relay leaves: what waits, and what still comes, is answered as [`Failed::Busy`]; what members have in hand goes on.
+    pub(crate) fn refuse_all(&mut self) {
+        self.leaving = true;
+        let waiting =
+            self.requests.0.iter().filter(|(_, request)| matches!(request.state, State::Waits { .. }));
+        let mut calls: Vec<CallId> = waiting.map(|(&call, _)| call).collect();
+        calls.sort_unstable();
+        for call in calls {
+            self.end_waiting(call, Failed::Busy);
+        }
     }
 
     /// The client waits no longer for its request of this number. It gets no answer.

@@ -160,6 +160,22 @@ fn what_a_client_has_waiting_is_bounded_over_all_clusters_and_leaves_no_names_be
 }
 
 #[test]
+fn a_relay_that_leaves_lets_what_is_in_hand_end_and_refuses_the_rest() {
+    let mut core = core();
+    let (caller, server) = (core.attach(), core.attach());
+    let member = core.register(at(0), server, "adder", room(1)).unwrap();
+    core.request(at(0), caller, 1, "adder", "in hand", WAITS).unwrap();
+    core.request(at(0), caller, 2, "adder", "waits", WAITS).unwrap();
+    let [(_, call)] = calls(&actions(&mut core))[..] else { panic!() };
+    core.refuse_all();
+    core.request(at(0), caller, 3, "adder", "late", WAITS).unwrap();
+    assert_eq!(actions(&mut core), [failed(caller, 2, Failed::Busy), failed(caller, 3, Failed::Busy)]);
+    core.answer(at(1), member, call, Reply::Ok("done"));
+    assert_eq!(actions(&mut core), [Action::Answer { client: caller, number: 1, result: Ok("done") }]);
+    assert_eq!(core.requests_of(caller), 0);
+}
+
+#[test]
 fn names_and_attachments_are_limited() {
     let limits = RelayLimits { name: 3, attachments: 2, ..RelayLimits::default() };
     let mut core: TestCore = Core::new(limits, 1);

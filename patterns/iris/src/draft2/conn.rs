@@ -135,10 +135,13 @@ impl Attached {
                         return why;
                     }
                 }
-                Ok(None) => match from.read_buf(buffer).await {
-                    Ok(0) => return String::new(),
-                    Ok(_) => {}
-                    Err(error) => return error.to_string(),
+                Ok(None) => tokio::select! {
+                    read = from.read_buf(buffer) => match read {
+                        Ok(0) => return String::new(),
+                        Ok(_) => {}
+                        Err(error) => return error.to_string(),
+                    },
+                    () = self.has_left() => return "the relay leaves".to_owned(),
                 },
                 Err(violation) => {
                     tracing::info!(client = self.client.0, %violation, "a binding broke the protocol");
@@ -146,6 +149,33 @@ impl Attached {
                 }
             }
         }
+    }
+
+    /// Completes when the relay leaves and nothing of this binding is under way, or its time to leave is up.
+    async fn has_left(&self) {
+        let leaving = &self.hub.leaving;
+        leaving.begins().await;
+        if let Some(member) = self.member {
+            self.hub.tell(|core, now| core.set_room(now, member, Room::NONE));
+        }
+        let idle = async {
+            loop {
+                let moved = leaving.moved();
+                if self.is_idle() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        tokio::select! {
+            () = idle => {}
+            () = leaving.is_due() => {}
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let core = lock(&self.hub.core);
+        core.requests_of(self.client) == 0 && self.member.is_none_or(|member| core.in_hand(member) == 0)
     }
 
     async fn take(&mut self, frame: FromClient) -> Result<(), String> {

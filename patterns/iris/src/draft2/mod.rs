@@ -18,11 +18,12 @@ use crate::relay::Hub;
 /// How long accepting pauses where the process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts bindings until the future is dropped. A handshake is never in the way of the next one.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Error {
+/// Accepts bindings until the relay leaves, then waits for the last of them. A handshake is never in the way of the next one.
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Result<()> {
     let mut attached = JoinSet::new();
     loop {
         tokio::select! {
+            () = hub.leaving.begins() => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, _peer)) => {
                     if let Err(error) = socket.set_nodelay(true) {
@@ -31,7 +32,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Error {
                     }
                     attached.spawn(conn::serve(hub.clone(), socket));
                 }
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return error,
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "a binding could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -40,4 +41,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Error {
             Some(_gone) = attached.join_next() => {}
         }
     }
+    drop(listener);
+    while attached.join_next().await.is_some() {}
+    Ok(())
 }

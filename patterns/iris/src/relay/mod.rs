@@ -1,11 +1,13 @@
 //! The relay: applications attach to it, and it brings what they ask and tell to clusters and topics.
 
 mod deliver;
+mod leaving;
 mod native;
 pub(crate) mod port;
 mod rights;
 mod status;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::deliver::Ports;
+use self::leaving::Leaving;
 pub use self::rights::{Act, Rights};
 use self::rights::{Denied, Everything};
 pub use self::status::Status;
@@ -51,7 +54,7 @@ pub(crate) struct Hub {
     rights: Box<dyn Rights>,
     /// Acts that `rights` did not allow.
     refused: AtomicU64,
-    core: Mutex<Core<Body>>,
+    pub(crate) core: Mutex<Core<Body>>,
     pub(crate) ports: Mutex<Ports>,
     /// Held by the one task that carries out actions: others leave theirs to it, so that they keep their order.
     delivering: Mutex<()>,
@@ -60,6 +63,9 @@ pub(crate) struct Hub {
     deadline: tokio::sync::Notify,
     /// Tells those who look for a member that one has joined.
     pub(crate) joined: tokio::sync::Notify,
+    pub(crate) leaving: Leaving,
+    /// Of applications that speak libchan.
+    sessions: Mutex<HashMap<ClientId, Session>>,
 }
 
 /// A relay before it is made: its limits, and who may do what.
@@ -100,6 +106,8 @@ impl RelayBuilder {
             started: Instant::now(),
             deadline: tokio::sync::Notify::new(),
             joined: tokio::sync::Notify::new(),
+            leaving: Leaving::default(),
+            sessions: Mutex::default(),
         });
         tokio::spawn(clock(Arc::downgrade(&hub)));
         Relay { hub }
@@ -150,7 +158,8 @@ impl Relay {
         native::serve(self.hub.clone(), session).await;
     }
 
-    /// Accepts applications and serves each, until the listener fails. Dropping the future drops their sessions.
+    /// Accepts applications and serves each, until the listener fails, or the relay [drains](Self::drain): then until the last
+    /// application is gone. Dropping the future drops their sessions.
     ///
     /// # Errors
     /// The listener cannot accept any more.
@@ -158,6 +167,7 @@ impl Relay {
         let mut attached = JoinSet::new();
         loop {
             tokio::select! {
+                () = self.hub.leaving.begins() => break,
                 accepted = listener.accept() => match accepted {
                     Ok(session) => {
                         let relay = self.clone();
@@ -169,16 +179,52 @@ impl Relay {
                 Some(_gone) = attached.join_next() => {}
             }
         }
+        drop(listener);
+        while attached.join_next().await.is_some() {}
+        Ok(())
     }
 
     /// Accepts bindings of the original Iris, which speak relay protocol v1.0-draft2 on plain tcp, until the listener fails.
     /// The original listens on port 55555 of `127.0.0.1` and `::1`: its protocol has no encryption and no credentials. Dropping
-    /// the future drops their connections.
+    /// the future drops their connections. It ends as [`serve`](Self::serve) does.
     ///
     /// # Errors
     /// The listener cannot accept any more.
-    pub async fn serve_draft2(&self, listener: TcpListener) -> std::io::Error {
+    pub async fn serve_draft2(&self, listener: TcpListener) -> std::io::Result<()> {
         crate::draft2::serve(self.hub.clone(), listener).await
+    }
+
+    /// Leaves in good order, within the time at the most: accepts no more applications, tells those that are attached (a
+    /// redialing connection goes to another relay), gives nothing new to members, lets requests in their hands be answered, then
+    /// closes. What is unfinished at the end of the time is lost. What applications in this process have under way is lost at once:
+    /// stop those before.
+    ///
+    /// # Cancel safety
+    /// Dropped, the relay is still leaving; what is unfinished goes on until its session ends.
+    pub async fn drain(&self, within: Duration) {
+        tracing::info!(?within, "the relay leaves");
+        self.hub.leaving.begin(within);
+        self.hub.tell(|core, _| core.refuse_all());
+        let sessions: Vec<_> = lock(&self.hub.sessions).values().cloned().collect();
+        let mut draining = JoinSet::new();
+        for session in sessions {
+            draining.spawn(async move {
+                // It may have ended by itself.
+                if let Err(error) = session.drain(within).await {
+                    tracing::info!(%error, "an application did not take all before the relay left");
+                }
+            });
+        }
+        // Each ends at the deadline by itself.
+        while draining.join_next().await.is_some() {}
+        loop {
+            let moved = self.hub.leaving.moved();
+            if self.status().clients == 0 {
+                break;
+            }
+            moved.await;
+        }
+        tracing::info!("the relay has left");
     }
 
     /// What the relay holds and has done.
@@ -243,6 +289,7 @@ impl Hub {
             self.deadline.notify_one();
         }
         self.deliver();
+        self.leaving.has_moved();
         result
     }
 }

@@ -18,20 +18,41 @@ type OnRequest = Box<dyn Fn(Body) -> Boxed<Result<Body, Fault>> + Send + Sync>;
 type OnBody = Box<dyn Fn(Body) -> Boxed<()> + Send + Sync>;
 type OnTunnel = Box<dyn Fn(Tunnel) -> Boxed<()> + Send + Sync>;
 type OnDrop = Box<dyn Fn(Error) -> Boxed<()> + Send + Sync>;
+type OnReturn = Box<dyn Fn() -> Boxed<()> + Send + Sync>;
+type Init = Box<dyn Fn(Connection) -> Boxed<Result<(), Fault>> + Send + Sync>;
 
 /// Builds a service of typed closures: [`Service::builder`].
 #[must_use = "a builder does nothing before `register`"]
 pub struct ServiceBuilder {
     cluster: String,
+    init: Option<Init>,
     request: Option<OnRequest>,
     broadcast: Option<OnBody>,
     tunnel: Option<OnTunnel>,
     dropped: Option<OnDrop>,
+    returned: Option<OnReturn>,
 }
 
 impl ServiceBuilder {
     pub(super) fn new(cluster: String) -> Self {
-        Self { cluster, request: None, broadcast: None, tunnel: None, dropped: None }
+        Self {
+            cluster,
+            init: None,
+            request: None,
+            broadcast: None,
+            tunnel: None,
+            dropped: None,
+            returned: None,
+        }
+    }
+
+    /// Called once, before anything is sent to the service. A fault ends the registration.
+    pub fn init<F>(mut self, init: impl Fn(Connection) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        self.init = Some(Box::new(move |connection| Box::pin(init(connection))));
+        self
     }
 
     /// Answers requests. One that does not decode as `Q` is a fault for its caller. Inside, `?` makes a [`Fault`] of any error
@@ -77,12 +98,21 @@ impl ServiceBuilder {
         self
     }
 
-    /// Hears that the relay is gone, or has put the member out.
+    /// Hears that the relay is gone, or has put the member out. See [`Handler::dropped`].
     pub fn on_drop<F>(mut self, hear: impl Fn(Error) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         self.dropped = Some(Box::new(move |why| Box::pin(hear(why))));
+        self
+    }
+
+    /// Hears that the membership is back. See [`Handler::returned`].
+    pub fn on_return<F>(mut self, hear: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.returned = Some(Box::new(move || Box::pin(hear())));
         self
     }
 
@@ -97,6 +127,13 @@ impl ServiceBuilder {
 }
 
 impl Handler for ServiceBuilder {
+    async fn init(&self, connection: Connection) -> Result<(), Fault> {
+        match &self.init {
+            Some(init) => init(connection).await,
+            None => Ok(()),
+        }
+    }
+
     async fn request(&self, body: Body) -> Result<Body, Fault> {
         match &self.request {
             Some(answer) => answer(body).await,
@@ -119,6 +156,12 @@ impl Handler for ServiceBuilder {
     async fn dropped(&self, why: Error) {
         if let Some(hear) = &self.dropped {
             hear(why).await;
+        }
+    }
+
+    async fn returned(&self) {
+        if let Some(hear) = &self.returned {
+            hear().await;
         }
     }
 }

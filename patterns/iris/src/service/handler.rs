@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::app::Tunnel;
+use crate::app::{Connection, Tunnel};
 use crate::body::Body;
 use crate::error::{Error, Fault};
 
@@ -24,6 +24,13 @@ use crate::error::{Error, Fault};
 /// A method that panics is a fault for its caller; the service goes on. A request that its caller cancels, or whose time is
 /// up, has its future dropped.
 pub trait Handler: Send + Sync + 'static {
+    /// Called once, before anything is sent to the service, with its connection to ask and tell others. A fault ends the
+    /// registration. The default does nothing.
+    fn init(&self, connection: Connection) -> impl Future<Output = Result<(), Fault>> + Send {
+        drop(connection);
+        async { Ok(()) }
+    }
+
     /// Answers a request. The default says that the service takes none.
     fn request(&self, body: Body) -> impl Future<Output = Result<Body, Fault>> + Send {
         drop(body);
@@ -42,9 +49,15 @@ pub trait Handler: Send + Sync + 'static {
         async {}
     }
 
-    /// The connection to the relay was lost, or the relay has put the member out. Not called by `unregister`.
+    /// The relay is gone, or has put the member out: nothing comes any more, and what was in hand is lost for its callers. On a
+    /// redialing connection the membership comes back, and [`returned`](Self::returned) follows. Not called by `unregister`.
     fn dropped(&self, why: Error) -> impl Future<Output = ()> + Send {
         drop(why);
+        async {}
+    }
+
+    /// The membership is back, at this relay or another one.
+    fn returned(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 }

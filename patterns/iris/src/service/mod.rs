@@ -2,22 +2,22 @@
 
 mod closures;
 mod handler;
+mod registration;
 mod run;
 
 use std::fmt;
 use std::sync::Arc;
 
-use libchan::pipe_with;
 use libchan_transports::DialOptions;
 use tokio::task::JoinHandle;
 
 pub use self::closures::ServiceBuilder;
 pub use self::handler::Handler;
-use self::run::{Leaving, Runner};
+use self::registration::Registration;
+use self::run::{Leaving, Member};
 use crate::app::Connection;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::wire::{REGISTER, Register};
 
 /// A member of a cluster. It is a client too: [`connection`](Self::connection).
 ///
@@ -47,42 +47,30 @@ impl Service {
 
     /// Joins the cluster on a connection that is there already. Several services may share one.
     ///
+    /// The handler's [`init`](Handler::init) has ended before anything is sent to it. On a redialing connection this waits for a
+    /// relay, and the membership comes back with each one: [`Handler::dropped`] and [`Handler::returned`] tell of it.
+    ///
     /// # Errors
-    /// [`Error::Refused`]: the relay does not allow it. [`Error::Closed`]: the connection is over.
+    /// [`Error::Local`]: the handler's `init` failed. [`Error::Refused`]: the relay does not allow it. [`Error::Closed`]: the
+    /// connection is over.
     pub async fn join(
         connection: Connection,
         cluster: &str,
         handler: impl Handler,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let slots = limits.requests.max(1);
-        // Twice what is in hand: the sender of a channel hears late of what was taken.
-        let (calls_in, calls) = pipe_with(2 * slots + 2);
-        let (reports, reports_out) = pipe_with(2 * slots + 2);
-        let (broadcasts_in, broadcasts) = pipe_with(limits.broadcasts.max(1));
-        let (tunnels_in, tunnels) = pipe_with(limits.tunnels.max(1));
-        let (ready, answer) = pipe_with(1);
-        let register = Register {
-            cluster: cluster.to_owned(),
-            slots: u32::try_from(slots).unwrap_or(u32::MAX),
-            bytes: limits.request_bytes as u64,
-            broadcast_bytes: limits.broadcast_bytes as u64,
-            calls: calls_in,
-            reports: reports_out,
-            broadcasts: broadcasts_in,
-            tunnels: tunnels_in,
-            ready,
-        };
-        let opened = connection.session().open::<Register>(REGISTER).map_err(|_| Error::Closed)?;
-        opened.send(register).await.map_err(|_| Error::Closed)?;
-        match answer.recv().await {
-            Ok(Some(Ok(()))) => {}
-            Ok(Some(Err(text))) => return Err(Error::Refused(text)),
-            Ok(None) | Err(_) => return Err(Error::Closed),
-        }
+        let initialised = handler.init(connection.clone()).await;
+        initialised.map_err(|fault| Error::Local(format!("the handler's init failed: {}", fault.text())))?;
+        let registration = Registration::new(&connection.app, cluster, limits, 0).await?;
         let leaving = Arc::new(Leaving::default());
-        let runner = Runner { handler: Arc::new(handler), limits, calls, reports, broadcasts, tunnels };
-        let running = tokio::spawn(runner.run(leaving.clone()));
+        let member = Member {
+            app: connection.app.clone(),
+            cluster: cluster.to_owned(),
+            handler: Arc::new(handler),
+            limits,
+            leaving: leaving.clone(),
+        };
+        let running = tokio::spawn(member.stay(registration));
         Ok(Self { cluster: cluster.to_owned(), connection, leaving, running })
     }
 

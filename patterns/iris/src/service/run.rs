@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use libchan::{Receiver, Sender};
+use libchan::Receiver;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Handler;
-use crate::app::Tunnel;
+use super::registration::Registration;
+use crate::app::{App, Tunnel};
 use crate::body::Body;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -20,6 +21,7 @@ use crate::wire::{Call, Event, Line, Report};
 pub(super) struct Leaving {
     begun: AtomicBool,
     wake: Notify,
+    /// There was no relay any more when it left, or there will be none.
     lost: AtomicBool,
 }
 
@@ -29,18 +31,33 @@ impl Leaving {
         self.wake.notify_one();
     }
 
+    /// Completes when it is to leave.
+    async fn begins(&self) {
+        while !self.begun.load(Ordering::Acquire) {
+            self.wake.notified().await;
+        }
+    }
+
     pub(super) fn was_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 }
 
-pub(super) struct Runner<H> {
+/// A member, at one relay after the other where its connection comes back.
+pub(super) struct Member<H> {
+    pub(super) app: Arc<App>,
+    pub(super) cluster: String,
     pub(super) handler: Arc<H>,
     pub(super) limits: Limits,
-    pub(super) calls: Receiver<Call>,
-    pub(super) reports: Sender<Report>,
-    pub(super) broadcasts: Receiver<Event>,
-    pub(super) tunnels: Receiver<Line>,
+    pub(super) leaving: Arc<Leaving>,
+}
+
+/// How a registration ended.
+enum Ended {
+    /// The member has left in good order.
+    Left,
+    /// The relay has let it go, or is gone.
+    Dropped(Error),
 }
 
 /// Reports on their way to the relay. As many as there are slots at the most: the queue always has room.
@@ -76,9 +93,40 @@ impl Drop for Once {
     }
 }
 
-impl<H: Handler> Runner<H> {
-    pub(super) async fn run(self, leaving: Arc<Leaving>) {
-        let Self { handler, limits, calls, reports, broadcasts, tunnels } = self;
+impl<H: Handler> Member<H> {
+    /// Serves until it leaves, or is dropped and there is no further relay.
+    pub(super) async fn stay(self, mut registration: Registration) {
+        loop {
+            let at = registration.at;
+            match self.serve(registration).await {
+                Ended::Left => return,
+                Ended::Dropped(why) => self.handler.dropped(why).await,
+            }
+            // One that was put out by a relay that stays may come back at once, where coming back is wanted.
+            let passed = if self.app.comes_back() { at - 1 } else { at };
+            let next = Registration::new(&self.app, &self.cluster, self.limits, passed);
+            registration = tokio::select! {
+                next = next => match next {
+                    Ok(next) => next,
+                    Err(why) => {
+                        tracing::info!(self.cluster, %why, "a service has no relay any more");
+                        self.leaving.lost.store(true, Ordering::Release);
+                        return;
+                    }
+                },
+                // The relay was gone before: there is nobody to take leave of.
+                () = self.leaving.begins() => {
+                    self.leaving.lost.store(true, Ordering::Release);
+                    return;
+                }
+            };
+            self.handler.returned().await;
+        }
+    }
+
+    async fn serve(&self, registration: Registration) -> Ended {
+        let Registration { calls, reports, broadcasts, tunnels, .. } = registration;
+        let (handler, limits) = (&self.handler, self.limits);
         let (outbox, mut outgoing) = mpsc::channel(2 * limits.requests + 2);
         let mut tasks = Tasks {
             handler: handler.clone(),
@@ -95,37 +143,32 @@ impl<H: Handler> Runner<H> {
         beside.spawn(serve_tunnels(handler.clone(), tunnels, limits.tunnels));
         drop(broadcasts);
         let mut leaves = false;
-        let lost = loop {
+        loop {
             tokio::select! {
-                () = leaving.wake.notified(), if !leaves => {
-                    leaves = leaving.begun.load(Ordering::Acquire);
-                    if leaves && reports.send(Report::Slots(0)).await.is_err() {
-                        break Some(Error::Lost);
+                () = self.leaving.begins(), if !leaves => {
+                    leaves = true;
+                    if reports.send(Report::Slots(0)).await.is_err() {
+                        return Ended::Dropped(Error::Lost);
                     }
                 }
                 Some(report) = outgoing.recv() => {
                     tasks.over(&report);
                     if reports.send(report).await.is_err() {
-                        break Some(Error::Lost);
+                        return Ended::Dropped(Error::Lost);
                     }
                 }
                 call = calls.recv() => match call {
                     Ok(Some(Call::Request(number, left, body))) => tasks.begin(number, left, body),
                     Ok(Some(Call::Cancel(number))) => tasks.cancel(number),
-                    // The relay ends the calls of a member that leaves once it has all reports.
-                    Ok(None) if leaves => break None,
-                    Ok(None) => break Some(Error::Closed),
-                    Err(error) if error.is_end() => break Some(Error::Lost),
+                    // The relay ends the calls of a member that leaves once it has all reports. Before, it is leaving itself.
+                    Ok(None) if leaves && tasks.running.is_empty() => return Ended::Left,
+                    Ok(None) => return Ended::Dropped(Error::Closed),
+                    Err(error) if error.is_end() => return Ended::Dropped(Error::Lost),
                     Err(error) => tracing::warn!(%error, "a call of the relay does not decode"),
                 },
                 Some(_joined) = tasks.set.join_next() => {}
             }
-        };
-        if let Some(why) = lost {
-            leaving.lost.store(true, Ordering::Release);
-            handler.dropped(why).await;
         }
-        beside.shutdown().await;
     }
 }
 

@@ -7,4 +7,5 @@ mod draft2;
 mod faults;
 
 mod patterns;
+mod returns;
 mod support;

@@ -84,18 +84,22 @@ pub(super) async fn serve(application: Arc<Application>, asked: Register) {
     let mut nothing = JoinSet::new();
     let mut leaves = false;
     // A member that leaves is let go, by the end of its calls, when nothing is in its hand and nothing on its way to it.
-    while !(leaves && lock(&hub.core).in_hand(id) == 0)
-        && let Some(report) = next(&reports, &mut nothing).await
-    {
+    while !(leaves && lock(&hub.core).in_hand(id) == 0) {
+        let report = tokio::select! {
+            report = next(&reports, &mut nothing) => report,
+            () = hub.leaving.begins(), if !leaves => Some(Report::Slots(0)),
+        };
         match report {
-            Report::Ok(call, body) => hub.report(id, CallId(call), Reply::Ok(body)),
-            Report::Fault(call, text) => hub.report(id, CallId(call), Reply::Fault(text)),
-            Report::Shed(call) => hub.report(id, CallId(call), Reply::Shed),
-            Report::Expired(call) => hub.report(id, CallId(call), Reply::Expired),
-            Report::Slots(slots) => {
-                leaves = slots == 0;
-                hub.tell(|core, now| core.set_room(now, id, Room { slots: slots as usize, bytes }));
+            Some(Report::Ok(call, body)) => hub.report(id, CallId(call), Reply::Ok(body)),
+            Some(Report::Fault(call, text)) => hub.report(id, CallId(call), Reply::Fault(text)),
+            Some(Report::Shed(call)) => hub.report(id, CallId(call), Reply::Shed),
+            Some(Report::Expired(call)) => hub.report(id, CallId(call), Reply::Expired),
+            Some(Report::Slots(slots)) => {
+                leaves = slots == 0 || leaves;
+                let slots = if leaves { 0 } else { slots as usize };
+                hub.tell(|core, now| core.set_room(now, id, Room { slots, bytes }));
             }
+            None => break,
         }
     }
     drop(membership);

@@ -51,6 +51,7 @@ pub(super) async fn serve(hub: Arc<Hub>, session: Session) {
     );
     let backlog = Backlog::new(hub.limits.event_bytes);
     let application = Arc::new(Application { hub, client, who: info.principal.clone(), backlog });
+    lock(&application.hub.sessions).insert(client, session.clone());
     let mut tasks = JoinSet::new();
     let why = loop {
         tokio::select! {
@@ -63,6 +64,7 @@ pub(super) async fn serve(hub: Arc<Hub>, session: Session) {
         }
     };
     tasks.shutdown().await;
+    lock(&application.hub.sessions).remove(&client);
     application.hub.tell(|core, now| core.detach(now, client));
     lock(&application.hub.ports).callers.remove(&client);
     tracing::info!(client = client.0, ?why, "detaching from relay");
@@ -206,6 +208,15 @@ async fn serve_requests(application: &Application, requests: Requests) {
             Ask::Cancel(number) => hub.tell(|core, now| core.cancel(now, client, number)),
         }
     }
+    // It asks no more: the channel of answers ends behind the last one.
+    loop {
+        let moved = hub.leaving.moved();
+        if lock(&hub.core).requests_of(client) == 0 {
+            break;
+        }
+        moved.await;
+    }
+    lock(&hub.ports).callers.remove(&client);
 }
 
 // ---- subscriptions
@@ -238,7 +249,11 @@ impl Application {
         drop(ready.try_send(Ok(())));
         let ends = Subscribed { hub: self.hub.clone(), id };
         Some(async move {
-            let _why = gone.await;
+            tokio::select! {
+                _why = gone => {}
+                // What waits is still read: its sender is dropped, not the reader.
+                () = ends.hub.leaving.begins() => {}
+            }
             drop(ends);
         })
     }
