@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections import deque
+from dataclasses import replace
 from typing import Any, Coroutine, Deque
 
 from .errors import SessionError
@@ -15,7 +16,7 @@ from .link import Link
 from .proto import codes, events, frames
 from .proto.entries import Entry, RecvEntry, StreamEntry
 from .proto.errors import Reason, SessionOver
-from .proto.limits import MAX_ATTACHMENTS, Limits
+from .proto.limits import Limits
 from .proto.machine import Machine
 from .stream import ByteStream, LocalHalf, RemoteHalf, carry
 
@@ -37,7 +38,8 @@ class Engine:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.link = link
-        limits = _with_descriptors(limits, link.passes_descriptors)
+        if not link.passes_descriptors:
+            limits = replace(limits, max_descriptors=0)
         self.machine = Machine(dialer, limits, codec_ids, metadata, self.loop.time())
         self.close_timeout = close_timeout
         self.incoming: Deque[RecvEntry] = deque()
@@ -358,10 +360,3 @@ class Engine:
 
     def over_error(self) -> SessionError | None:
         return SessionError(self.machine.over) if self.machine.over else None
-
-
-def _with_descriptors(limits: Limits, passes: bool) -> Limits:
-    from dataclasses import replace
-
-    wanted = (limits.max_descriptors or MAX_ATTACHMENTS) if passes else 0
-    return replace(limits, max_descriptors=wanted)

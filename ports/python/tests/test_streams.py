@@ -263,6 +263,23 @@ class Unix(Links, AsyncCase):
                 await settle()
                 self.assertEqual(self.open_descriptors(), before)
 
+    async def test_no_descriptors_where_none_are_wanted(self):
+        async with sessions("unix", {"limits": libchan.Limits(max_descriptors=0)}) as (dialed, accepted):
+            self.assertEqual(dialed.limits.max_descriptors, 0)
+            sender, receiver = await channel(dialed, accepted)
+            with tempfile.TemporaryFile() as file:
+                file.write(b"as bytes")
+                file.seek(0)
+                await sender.send(Fd(file))
+            stream = await receiver.recv()
+            self.assertIsInstance(stream, ByteStream)
+            self.assertEqual(await stream.read(), b"as bytes")
+            stream.drop()
+
+    async def test_descriptors_are_passed_by_default(self):
+        async with sessions("unix") as (dialed, accepted):
+            self.assertEqual(dialed.limits.max_descriptors, 253)
+
     async def test_messages_that_wait_for_descriptors_delay_no_others(self):
         async with sessions("unix", {"limits": libchan.Limits(max_descriptors=2)}) as (dialed, accepted):
             with tempfile.TemporaryFile() as file:

@@ -25,8 +25,8 @@ class Limits:
     initial_window: int = 2048
     stream_window: int = 16 * 1024
     session_memory: int = 512 * 1024 * 1024
-    #: 0: the link passes no descriptors. A carrier that passes them sets it.
-    max_descriptors: int = 0
+    #: Where the link passes descriptors; elsewhere it is 0. 0 switches them off: then they are carried as streams.
+    max_descriptors: int = MAX_ATTACHMENTS
     max_window: int = 8 * 1024 * 1024
     max_hello: int = 16 * 1024
     hello_timeout: float = 10.0

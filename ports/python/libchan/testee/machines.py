@@ -21,7 +21,7 @@ class Application:
 
     def __init__(self, said: dict[str, Any]) -> None:
         hello, local = said.get("hello") or {}, said.get("local") or {}
-        limits = limits_of(hello, Limits())
+        limits = limits_of(hello, Limits(max_descriptors=0))
         limits = replace(limits, **{field: local[name] for name, field in _LOCAL.items() if name in local})
         codecs = tuple(hello.get("codecs", (1, 2, 3, 0)))
         self.machine = Machine(said["role"] == "dialer", limits, codecs, pairs(hello.get("metadata")), 0.0, False)
