@@ -46,6 +46,7 @@ from .errors import (
 from .fd import Fd
 from .link import Peer
 from .listener import Listener, dial, listen
+from .must_finish import MustFinish
 from .oneshot import OneshotReceiver, OneshotSender, oneshot
 from .proto.limits import Limits
 from .session import Incoming, Session
@@ -74,6 +75,7 @@ __all__ = [
     "Limit",
     "Limits",
     "Listener",
+    "MustFinish",
     "NoReply",
     "NotDecoded",
     "NotDelivered",

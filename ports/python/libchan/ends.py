@@ -25,6 +25,7 @@ from .proto.frames import NOT_ENCODED, SCOPE_CHANNEL
 from .proto.limits import MAX_COUNT
 
 if TYPE_CHECKING:
+    from .must_finish import MustFinish
     from .oneshot import OneshotSender
 
 T = TypeVar("T")
@@ -66,9 +67,12 @@ class _End(values.Attachable, Generic[T]):
         return self._core
 
     def _move(self) -> Any:
-        self._need_open()
-        twin = type(self).__new__(type(self))
-        twin._core, twin._open, twin._type = self._core, True, self._type
+        return self._become(type(self))
+
+    def _become(self, kind: Any) -> Any:
+        """A handle of this kind that takes the place of this one, which is spent."""
+        twin = kind.__new__(kind)
+        twin._core, twin._open, twin._type = self._need_open(), True, self._type
         self._open = False
         return twin
 
@@ -135,9 +139,17 @@ class Sender(_End[T]):
         return issubclass(wanted, Sender)
 
     def _convert(self, wanted: type) -> Any:
-        made = wanted(self._need_open(), self._type)
-        self._end(NO_REASON)
-        return made
+        return self._become(wanted)
+
+    def _convert_back(self, made: Any) -> None:
+        self._restore(made)
+
+    def must_finish(self) -> MustFinish[T]:
+        """Takes the place of this handle, and ends cleanly by `MustFinish.finish` alone: for what must not look
+        complete before it is. This handle is spent."""
+        from .must_finish import MustFinish
+
+        return cast("MustFinish[T]", self._become(MustFinish))
 
     def _count(self, by: int) -> None:
         self._core.senders += by

@@ -11,6 +11,7 @@ from typing import Any, Coroutine, Deque
 
 from .errors import SessionError
 from .fd import Fd
+from .flush import Flush
 from .legs import Inlet, Outlet
 from .link import Link
 from .proto import codes, events, frames
@@ -57,6 +58,7 @@ class Engine:
         self.unsent = 0
         self.draining = False
         self.going = asyncio.Event()
+        self._flush = Flush(self.machine)
         #: What is written to streams of this process that go on over the session.
         self._pumped: dict[RemoteHalf, LocalHalf] = {}
         #: What arrives for descriptors of this process that are carried as streams.
@@ -144,6 +146,7 @@ class Engine:
             self.established.exception()
         if not self.finished.done():
             self.finished.set_result(self._outcome())
+        self._flush.fail(SessionError(self.machine.over))
         self.news.set()
 
     def _outcome(self) -> SessionOver:
@@ -173,6 +176,7 @@ class Engine:
         self._kicked = False
         self._dispatch()
         self._look_at_farewell()
+        self._look_at_flush()
         if self.machine.has_output() or self.machine.over:
             self._wake.set()
 
@@ -215,6 +219,8 @@ class Engine:
             fd = self._arrived.pop(event.count, None)
             if fd is not None:
                 os.close(fd)
+        elif event.kind == events.PONG:
+            self._flush.on_pong(event.count)
         elif event.kind == events.ESTABLISHED:
             if not self.established.done():
                 self.established.set_result(None)
@@ -254,6 +260,18 @@ class Engine:
         self.incoming.clear()
         self.news.set()
         self.kick()
+
+    async def flush(self) -> None:
+        """Waits until the peer's library has all that was accepted by now."""
+        if self.machine.over:
+            raise SessionError(self.machine.over)
+        call = self._flush.ask(self.loop)
+        self.kick()
+        await call
+
+    def _look_at_flush(self) -> None:
+        if self._flush.is_asked() and not self.machine.has_waiting() and self._is_flushed():
+            self._flush.ping(self.loop.time())
 
     def peer_is_going(self) -> None:
         self.going.set()

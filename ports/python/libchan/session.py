@@ -179,6 +179,13 @@ class Session:
         if over.kind != SessionOver.CLOSED:
             raise SessionError(over)
 
+    async def flush(self) -> None:
+        """Waits until the peer's library has all that was accepted here before the call, what waits for credit
+        included. It says nothing of the application there: who wants to know that a request was handled asks for an
+        answer. Before it ends a program closes its sessions, which sends all of it too. Raises `SessionError` if the
+        session is over before. Cancelling it changes nothing."""
+        await self._engine.flush()
+
     async def drain(self, deadline: float) -> None:
         """Takes no more requests and closes: the named channels that are received here are cancelled, senders see
         `GoingAway`, and requests that nobody has taken come back to them as not delivered. What was taken may be

@@ -48,6 +48,9 @@ class Attachable:
     def _convert(self, wanted: type) -> Any:
         raise NotImplementedError
 
+    def _convert_back(self, made: Any) -> None:
+        """Has again what `_convert` has given to what it made, where it was spent."""
+
     def drop(self) -> None:
         raise NotImplementedError
 
@@ -130,9 +133,11 @@ class Claims:
         if not handles:
             handle = end
         elif end._shared:
-            handle = end.clone()
+            handle = type(end)(handles[0]._core)
         else:
             raise CodecError(f"the {type(end).__name__} at index {index} is claimed twice")
+        if wanted is not None and not isinstance(handle, wanted):
+            handle = handle._convert(wanted)
         handles.append(handle)
         return handle
 
@@ -145,6 +150,8 @@ class Claims:
             keep = mark.get(index, 0)
             for clone in handles[max(keep, 1) :]:
                 clone._end(NO_REASON)
+            if keep == 0 and handles[0] is not self.ends[index]:
+                self.ends[index]._convert_back(handles[0])
             del handles[keep:]
             if not handles:
                 del self._claimed[index]
@@ -256,8 +263,7 @@ def _convert(raw: Any, wanted: Any, claims: Claims, codec: int) -> Any:
         index = raw.index if isinstance(raw, Placeholder) else _json_index(raw) if codec == 2 else None
         if index is None:
             raise CodecError(f"expected a {base.__name__}, got {_shape(raw)}")
-        end = claims.claim(index, base)
-        return _finish(end if isinstance(end, base) else end._convert(base), args[0] if args else None)
+        return _finish(claims.claim(index, base), args[0] if args else None)
     if origin is typing.Union or origin is types.UnionType:
         return _alternative(raw, wanted, args, claims, codec)
     if isinstance(raw, Placeholder):

@@ -20,13 +20,15 @@ TAKEN = "taken"
 REJECTED = "rejected"
 STREAM_READABLE = "stream_readable"
 STREAM_WRITABLE = "stream_writable"
+#: The peer has answered the ping with this number.
+PONG = "pong"
 #: The descriptor with this arrival number belongs to a message that was dropped: close it.
 DROPPED_DESCRIPTOR = "dropped_descriptor"
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened, to which entry. ``count`` belongs to `TAKEN` and `DROPPED_DESCRIPTOR`."""
+    """What happened, to which entry. ``count`` belongs to `TAKEN`, `PONG` and `DROPPED_DESCRIPTOR`."""
 
     kind: str
     entry: Entry | None = None

@@ -15,7 +15,7 @@ from .channels import ChannelRules
 from .credit import Opened, Pool
 from .entries import Attachment, Entries, RecvEntry, SendEntry, StreamEntry
 from .errors import NO_REASON, Misbehaviour, Reason, SessionOver
-from .events import ESTABLISHED, STREAM_READABLE, STREAM_WRITABLE, WRITABLE, Event
+from .events import ESTABLISHED, PONG, STREAM_READABLE, STREAM_WRITABLE, WRITABLE, Event
 from .limits import Limits
 from .messages import MessageRules
 from .streams import StreamRules
@@ -197,6 +197,10 @@ class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
         """Whether `output` has something to do. It may give no bytes, but tell somebody that its turn has come."""
         return bool(self._chunks or self._due or self._line or self._descriptors_owed or self._may_say_goodbye())
 
+    def has_waiting(self) -> bool:
+        """Whether something that was sent here waits for its turn, or the rest of a large message for credit."""
+        return bool(self._line) or self._large_open > 0
+
     def output_size(self) -> int:
         """What waits to be written, in bytes; credit, and what waits for its turn, are not counted."""
         return self._size
@@ -246,9 +250,15 @@ class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
             return
         self._stuck = much
         if now - self._said >= self.limits.ping_after and self.goodbye_said is None:
-            self._next_ping += 1
             self._said = now
-            self._control(frames.Ping(self._next_ping.to_bytes(8, "big")))
+            self.ping()
+
+    def ping(self) -> int:
+        """Sends a ping behind what is written already. `PONG` with its number says that the peer has handled all of
+        it."""
+        self._next_ping += 1
+        self._control(frames.Ping(self._next_ping.to_bytes(8, "big")))
+        return self._next_ping
 
     def _on_ping(self, ping: frames.Ping) -> None:
         self._pings += 1
@@ -257,7 +267,8 @@ class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
         self._control(frames.Pong(ping.number))
 
     def _on_pong(self, pong: frames.Pong) -> None:
-        """Nothing: any byte counts as heard."""
+        # As any byte it counts as heard.
+        self.events.append(Event(PONG, count=int.from_bytes(pong.number, "big")))
 
     # ---- goodbye and the end
 
@@ -273,7 +284,7 @@ class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
     def _may_say_goodbye(self) -> bool:
         if self.goodbye_said is None or self.goodbye_sent or self.over:
             return False
-        return self._hurries or (self._large_open == 0 and not self._line)
+        return self._hurries or not self.has_waiting()
 
     def _flush_goodbye(self) -> None:
         if self._may_say_goodbye() and self.goodbye_said is not None:
