@@ -29,6 +29,7 @@ from .proto.frames import SCOPE_CHANNEL, SCOPE_END
 
 if TYPE_CHECKING:
     from .legs import Inlet, Outlet
+    from .untaken import Untaken
     from .values import Collector
 
 AnyError = TypeVar("AnyError", bound=LibchanError)
@@ -81,7 +82,7 @@ class Parcel:
 class Item:
     """A message on its way through a core: a value, or a parcel."""
 
-    __slots__ = ("core", "value", "parcel", "done", "error", "fresh", "counted", "source", "charge")
+    __slots__ = ("core", "value", "parcel", "done", "error", "fresh", "counted", "source", "charge", "untaken")
 
     def __init__(self, core: Core, value: Any = None, parcel: Parcel | None = None, counted: bool = False) -> None:
         self.core = core
@@ -98,6 +99,8 @@ class Item:
         self.source: Inlet | Item | None = None
         #: Bytes of its inlet's window that it still takes.
         self.charge = 0
+        #: It was sent, and may go to another receiver.
+        self.untaken: Untaken | None = None
 
     def taken(self, charge: int = 0) -> None:
         """The message is in an application's hands."""

@@ -79,6 +79,9 @@ class _End(values.Attachable, Generic[T]):
     def _restore(self, twin: Any) -> None:
         self._open, twin._open = True, False
 
+    def _again(self, handle: Any) -> Any:
+        return type(self)(handle._need_open())
+
     def clone(self) -> Any:
         """One more handle of the same end. Receivers of one channel compete; each message goes to one of them."""
         return type(self)(self._need_open(), self._type)

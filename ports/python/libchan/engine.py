@@ -20,6 +20,7 @@ from .proto.errors import Reason, SessionOver
 from .proto.limits import Limits
 from .proto.machine import Machine
 from .stream import ByteStream, LocalHalf, RemoteHalf, carry
+from .untaken import Untaken
 
 #: How often the machine looks at the clock, in seconds.
 TICK = 5.0
@@ -54,6 +55,8 @@ class Engine:
         #: The named channels of the peer's that were received, and those opened here: a drain ends the first, and
         #: waits for neither.
         self.named: set[Entry] = set()
+        #: What messages that were sent here keep until they are taken.
+        self.untaken: set[Untaken] = set()
         #: Whether something that was accepted could not be sent.
         self.unsent = 0
         self.draining = False
@@ -287,6 +290,8 @@ class Engine:
                     return False
             elif isinstance(entry, StreamEntry) and entry.unsent and entry.stopped is None:
                 return False
+        if any(untaken.holds_bytes() for untaken in self.untaken):
+            return False
         return not any(here.holds() and not far.is_unread() for far, here in self._pumped.items())
 
     def _look_at_farewell(self) -> None:

@@ -8,7 +8,7 @@ import socket
 import stat
 from typing import Any, Protocol
 
-from .errors import AttachmentInUse, NotPumpable, StreamError
+from .errors import AttachmentInUse, Limit, NotPumpable, StreamError
 from .proto import codes
 from .proto.errors import NO_REASON, Reason
 from .stream import BUFFER, ByteStream, Half, splice
@@ -63,6 +63,15 @@ class Fd(Attachable):
         _RUNNING.add(task)
         task.add_done_callback(_RUNNING.discard)
         return here.detach()
+
+    def duplicate(self) -> Fd:
+        """One more descriptor of the same open file. Raises `Limit` if the process may have no more."""
+        if self._fd is None:
+            self._fd = self.detach()
+        try:
+            return Fd._owning(os.dup(self._fd))
+        except OSError as error:
+            raise Limit(f"a descriptor cannot be duplicated: {error}") from None
 
     def open(self, mode: str = "rb", **options: Any) -> Any:
         """The descriptor as a file object, which closes it."""

@@ -22,10 +22,11 @@ from .errors import (
     why_closed,
 )
 from .proto import codes, frames
-from .proto.entries import Attachment, Entry, RecvEntry, SendEntry
+from .proto.entries import Attachment, Entry, RecvEntry, SendEntry, StreamEntry
 from .proto.errors import NO_REASON, OpenError, Reason
 from .proto.frames import SCOPE_CHANNEL, SCOPE_END
 from .proto.messages import Parts, charge
+from .untaken import Untaken
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -42,8 +43,9 @@ class Inlet:
         self.out = 0
         self.ended = False
         #: The message that took its sending end away may be served to another receiver: that it was dropped unread at
-        #: one of them says nothing yet.
+        #: one of them says nothing yet, and nothing at all if it was.
         self.tentative = False
+        self._withdrawn = False
         entry.user = self
         core.inlets.append(self)
 
@@ -103,14 +105,20 @@ class Inlet:
         entry = self.entry
         if self.ended or not entry.closed or entry.inbox or entry.holds:
             return
+        if self.tentative and entry.close_reason.code == codes.NOT_DELIVERED:
+            return
         self.ended = True
         if self in self.core.inlets:
             self.core.inlets.remove(self)
         self._answer()
         self.core.cause = self.core.cause or self.engine.over_error()
-        dropped = self.tentative and entry.close_reason.code == codes.NOT_DELIVERED
-        self.core.source_ended(entry.close_scope, NO_REASON if dropped else entry.close_reason)
+        self.core.source_ended(entry.close_scope, NO_REASON if self._withdrawn else entry.close_reason)
         self.core.pump()
+
+    def decide(self, withdrawn: bool) -> None:
+        """The message that took its sending end away was taken, or is ``withdrawn``: it goes to another."""
+        self.tentative, self._withdrawn = False, withdrawn
+        self.check_end()
 
     def _answer(self) -> None:
         # The machine does it when all was taken; here is what nobody will take.
@@ -199,11 +207,7 @@ class Outlet:
                     raise Limit("more descriptors than the session allows in all (max_descriptors)")
                 self.pending = item
                 return
-            spare = self._spare(parcel)
-            order = bind(self.engine, parcel.ends, tentative=spare is not None)
-            parcel.ends = spare or []
-            if spare is None:
-                item.parcel = None
+            order = self._bind(item, parcel)
         except SendError as error:
             self._refuse(item, error)
             return
@@ -216,12 +220,21 @@ class Outlet:
         self.engine.machine.send(self.entry, parts)
         self.engine.kick()
 
-    def _spare(self, parcel: Parcel) -> list[Any] | None:
-        """What a message needs to be served to another receiver if this one leaves it untaken: clones of its senders.
-        None: nobody else could have it, or it carries what cannot be sent twice."""
-        if self.core.is_sole() or not all(isinstance(end, Sender) for end in parcel.ends):
-            return None
-        return [end.clone() for end in parcel.ends]
+    def _bind(self, item: Item, parcel: Parcel) -> list[Entry | int]:
+        """Gives what the message carries its places on the session, and keeps what it needs to go to another receiver
+        should this one leave it untaken."""
+        if self.core.is_sole():
+            order = bind(self.engine, parcel.ends)
+            parcel.ends, item.parcel = [], None
+            return order
+        untaken = Untaken(self.engine, parcel.ends)
+        try:
+            order = bind(self.engine, parcel.ends, untaken)
+        except SendError:
+            untaken.forget()
+            raise
+        parcel.ends, item.untaken = untaken.ends, untaken
+        return order
 
     def _refuse(self, item: Item, error: SendError) -> None:
         if item.fresh:
@@ -241,9 +254,9 @@ class Outlet:
 
     def _settle(self, item: Item) -> None:
         item.taken()
-        if item.parcel is not None:
-            # The other clones are in the receiver's hands.
-            item.parcel.drop(NO_REASON)
+        untaken, item.untaken = item.untaken, None
+        if untaken is not None:
+            untaken.taken()
 
     def on_writable(self) -> None:
         if self.entry.cancelled is not None:
@@ -266,36 +279,52 @@ class Outlet:
             self.engine.unsent += self.has_unsent()
         if reason.code == codes.GOING_AWAY:
             self.engine.peer_is_going()
-        left = list(self.flight) + ([self.pending] if self.pending else [])
+        left, pending = list(self.flight), self.pending
         self.flight.clear()
         self.pending = None
         self.close(SCOPE_END, NO_REASON)
-        whole = self.entry.cancel_scope == SCOPE_CHANNEL or (core.receivers == 0 and not core.outlets)
-        if core.gone is None and not whole and not lost:
-            core.queue.extendleft(reversed([item for item in left if self._serve_again(item)]))
+        for item in left:
+            self._give_up(item, reason, lost)
+        if self.entry.cancel_scope == SCOPE_CHANNEL or (core.receivers == 0 and not core.outlets):
+            self._fail(left, pending, reason, lost)
+            core.receivers_gone(self.entry.cancel_scope, reason)
+        elif core.gone is not None:
+            self._fail(left, pending, reason, lost)
             core.pump()
+        else:
+            # What cannot go to another is lost, or was sent when there was no other.
+            self._fail([item for item in left if item.parcel is None and item.done is not None], None, reason, lost)
+            for item in left:
+                if item.parcel is None and item.done is None:
+                    item.taken()
+            again = [item for item in left if item.parcel is not None] + ([pending] if pending else [])
+            core.queue.extendleft(reversed(again))
+            core.pump()
+
+    @staticmethod
+    def _give_up(item: Item, reason: Reason, lost: bool) -> None:
+        """A message that this receiver will not take. ``lost``: or that it has taken, which nobody knows."""
+        untaken, item.untaken = item.untaken, None
+        if untaken is None:
             return
+        if lost:
+            untaken.lose(reason)
+            item.parcel = None
+        else:
+            untaken.withdraw()
+
+    @staticmethod
+    def _fail(left: list[Item], pending: Item | None, reason: Reason, lost: bool) -> None:
+        """Messages that nobody will take: those that had left, and the one that had not."""
         error: SendError = why_closed(reason)
         if lost and reason.code == codes.DISCONNECTED:
             error = Disconnected("the link was lost after the message had left", True)
         elif isinstance(error, CutShort):
             error.outcome_unknown = lost
         for item in left:
-            if item.done is not None or whole:
-                item.fail(error)
-            else:
-                self._settle(item)
-        if whole:
-            core.receivers_gone(self.entry.cancel_scope, reason)
-        else:
-            core.pump()
-
-    def _serve_again(self, item: Item) -> bool:
-        """Whether a message that was left untaken can go to another receiver; else it is dropped."""
-        if item.parcel is not None:
-            return True
-        self._settle(item)
-        return False
+            item.fail(error)
+        if pending is not None:
+            pending.fail(why_closed(reason))
 
     # ---- ending
 
@@ -327,9 +356,9 @@ def count_descriptors(engine: Engine, ends: list[Any]) -> int:
     return sum(isinstance(end, Fd) and engine.passes_descriptors for end in ends)
 
 
-def bind(engine: Engine, ends: list[Any], tentative: bool) -> list[Entry | int]:
+def bind(engine: Engine, ends: list[Any], untaken: Untaken | None = None) -> list[Entry | int]:
     """Gives the ends of a message their entries on the session. All of them, or it raises and nothing has changed.
-    ``tentative``: if it is left untaken it goes to another receiver."""
+    ``untaken``: what is kept of a message that may go to another receiver."""
     from .fd import Fd
 
     machine = engine.machine
@@ -362,12 +391,17 @@ def bind(engine: Engine, ends: list[Any], tentative: bool) -> list[Entry | int]:
             order[at] = engine.post_descriptor(end)
         elif isinstance(end, Sender):
             assert isinstance(entry, RecvEntry)
-            Inlet(engine, entry, end._core).tentative = tentative
+            inlet = Inlet(engine, entry, end._core)
+            if untaken is not None:
+                untaken.add_inlet(inlet)
             end._end(NO_REASON)
         elif isinstance(end, Receiver):
             assert isinstance(entry, SendEntry)
             Outlet(engine, entry, end._core)
             end._end(NO_REASON)
+        elif untaken is not None:
+            assert isinstance(entry, StreamEntry)
+            untaken.add_stream(entry, end)
         else:
             engine.attach_stream(entry, end)
     return order

@@ -48,6 +48,10 @@ class Attachable:
     def _convert(self, wanted: type) -> Any:
         raise NotImplementedError
 
+    def _again(self, handle: Any) -> Any:
+        """One more handle of a shared end, of its own kind; ``handle`` is one, of whatever kind."""
+        raise NotImplementedError
+
     def _convert_back(self, made: Any) -> None:
         """Has again what `_convert` has given to what it made, where it was spent."""
 
@@ -133,7 +137,7 @@ class Claims:
         if not handles:
             handle = end
         elif end._shared:
-            handle = type(end)(handles[0]._core)
+            handle = end._again(handles[0])
         else:
             raise CodecError(f"the {type(end).__name__} at index {index} is claimed twice")
         if wanted is not None and not isinstance(handle, wanted):

@@ -89,6 +89,22 @@ async def channel(dialed, accepted, capacity=64, type=None, name="x"):
     return sender, incoming.receive(type)
 
 
+async def untaken(near, far, message, capacity=8):
+    """A message that lies at a worker which had asked for it and has given up: the queue's sender, the receiver here
+    that competes with the worker, and the worker's."""
+    jobs, inbox = libchan.pipe(capacity)
+    sender, receiver = await channel(near, far)
+    await sender.send(inbox.clone())
+    worker = await receiver.recv()
+    asking = asyncio.create_task(worker.recv())
+    await settle()
+    asking.cancel()
+    await jobs.send(message)
+    await settle()
+    assert len(inbox._core.outlets[0].flight) == 1
+    return jobs, inbox, worker
+
+
 async def settle(seconds=0.05):
     """Lets everything that can happen at once happen. Only where a test shows that something does not."""
     await asyncio.sleep(seconds)

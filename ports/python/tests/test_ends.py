@@ -6,7 +6,7 @@ import gc
 import unittest
 from dataclasses import dataclass
 
-from support import AsyncCase, channel, sessions, settle
+from support import AsyncCase, channel, sessions, settle, untaken
 
 import libchan
 from libchan import ByteStream, OneshotSender, Receiver, Sender
@@ -520,19 +520,10 @@ class Competing(AsyncCase):
         """The message is served again: that the first worker dropped it unread says nothing of the reply."""
         for leaves in ("drop", "close"):
             async with sessions() as (a, b):
-                jobs, inbox = libchan.pipe(8)
-                sender, receiver = await channel(a, b)
-                await sender.send(inbox.clone())
-                there = await receiver.recv()
-                asking = asyncio.create_task(there.recv())
-                await settle()
-                asking.cancel()
                 done, said = libchan.pipe()
-                await jobs.send({"done": done})
-                await settle()
-                self.assertEqual(len(inbox._core.outlets[0].flight), 1)
+                _, inbox, worker = await untaken(a, b, {"done": done})
                 if leaves == "drop":
-                    there.drop()
+                    worker.drop()
                 else:
                     await b.close()
                 job = await inbox.recv()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import unittest
 
-from support import AsyncCase, channel, sessions, settle
+from support import AsyncCase, channel, sessions, settle, untaken
 
 import libchan
 from libchan import ByteStream
@@ -225,35 +225,17 @@ class Competing(AsyncCase):
 
     async def test_a_worker_that_leaves_leaves_its_jobs_to_others(self):
         async with sessions() as (a, b):
-            jobs, inbox = libchan.pipe(8)
-            sender, receiver = await channel(a, b)
-            await sender.send(inbox.clone())
-            there = await receiver.recv()
-            asking = asyncio.create_task(there.recv())
-            await settle()
             done, said = libchan.pipe()
-            # It has asked, gives up, and the message is on its way to it all the same.
-            asking.cancel()
-            await jobs.send({"done": done})
-            await settle()
-            self.assertEqual(len(inbox._core.outlets[0].flight), 1)
-            there.drop()
+            _, inbox, worker = await untaken(a, b, {"done": done})
+            worker.drop()
             job = await inbox.recv()
             await job["done"].send("served again")
             self.assertEqual(await said.recv(), "served again")
 
     async def test_a_worker_that_is_lost_takes_its_message_with_it(self):
         async with sessions() as (a, b):
-            jobs, inbox = libchan.pipe(8)
-            sender, receiver = await channel(a, b)
-            await sender.send(inbox.clone())
-            there = await receiver.recv()
-            asking = asyncio.create_task(there.recv())
-            await settle()
-            asking.cancel()
             done, said = libchan.pipe()
-            await jobs.send({"done": done})
-            await settle()
+            jobs, inbox, _worker = await untaken(a, b, {"done": done})
             b.abort()
             with self.assertRaises(libchan.Disconnected):
                 await said.recv()

@@ -201,7 +201,7 @@ def decode_value(codec: str, payload: bytes, attachments: int) -> Any:
         def __init__(self, index: int) -> None:
             self.index = index
 
-        def clone(self) -> Index:
+        def _again(self, handle: Any) -> Index:
             return self
 
         def _end(self, reason: Reason) -> None: ...
