@@ -10,6 +10,7 @@ import { MAX_COUNT } from './protocol/numbers.js';
 
 const DEFAULT_CAPACITY = 64;
 const CHANNEL = Symbol('libchan.channel');
+const GIVE_UP = Symbol('libchan.give-up');
 
 /** A handle that was forgotten gives up its end, when the garbage collector finds it. That is never a clean end. */
 const forgotten = new FinalizationRegistry((hold) => hold.release({ code: Code.ABANDONED, text: 'its holder forgot it' }));
@@ -72,7 +73,11 @@ class End {
 
   /** Gives up this handle. The last one of a side ends that side. */
   drop() {
-    if (this.#hold) this.#detach().release();
+    this[GIVE_UP]();
+  }
+
+  [GIVE_UP](why) {
+    if (this.#hold) this.#detach().release(why);
   }
 
   /** Whether both are ends of one channel. */
@@ -174,6 +179,12 @@ export class Sender extends End {
     }
   }
 
+  /** Takes the place of this handle, which is spent, and ends cleanly by `finish()` alone. */
+  mustFinish() {
+    this[CHANNEL];
+    return new MustFinish(this[TRAVELS].detach());
+  }
+
   /** Ends the channel for all its senders; what was accepted arrives first. */
   close() {
     this[CHANNEL].close({ scope: 1, code: 0, text: '' });
@@ -192,6 +203,28 @@ export class Sender extends End {
   /** Resolves with the reason (Closed, Refused or Disconnected) when no more messages are accepted. */
   closed() {
     return new Promise((resolve) => { this[CHANNEL].whenGone(resolve); });
+  }
+}
+
+/**
+ * A sender whose end must not look complete before it is: `finish()` is its only clean end. Dropped without it, or forgotten, its
+ * receiver gets Remote ABANDONED behind what was sent, once all other senders have ended. Its clones must be finished too. Sent in a
+ * message it arrives as a `Sender`.
+ */
+export class MustFinish extends Sender {
+  /** All was sent: gives this handle up, and says that it has ended cleanly. */
+  finish() {
+    this[CHANNEL];
+    this[GIVE_UP]();
+  }
+
+  /** Gives it up unfinished. */
+  drop() {
+    this[GIVE_UP]({ code: Code.ABANDONED, text: '' });
+  }
+
+  clone() {
+    return super.clone().mustFinish();
   }
 }
 

@@ -146,7 +146,7 @@ export function noReplyError(error) {
 // ---- of sessions
 
 /**
- * Why a session is over. `kind`: Closed, HelloTimeout, Link, Lost, NoCommonCodec, PeerClosed, PeerMisbehaved,
+ * Why a session is over. `kind`: Closed, HelloTimeout, Incomplete, Link, Lost, NoCommonCodec, PeerClosed, PeerMisbehaved,
  * PeerNotReading, PeerSilent or UnsupportedVersion.
  */
 export class SessionError extends LibchanError {

@@ -65,7 +65,7 @@ declare abstract class End {
 
 /** The sending end of a channel. May stand anywhere inside a value that is sent: then it goes with it. */
 export class Sender<T = any> extends End {
-  private constructor();
+  protected constructor();
   /**
    * Done when the channel has room for the value, with capacity 0 when a receiver has taken it. Rejects with why it was
    * not accepted; `value` of that error is the value, with its ends good again.
@@ -78,10 +78,27 @@ export class Sender<T = any> extends End {
    *     const length = await jobs.call((reply) => ({ text, reply }), { within: 1_000 });
    */
   call<R = any>(make: (reply: Sender<R>) => T, options?: CallOptions): Promise<R>;
+  /**
+   * Takes the place of this handle, which is spent, and ends cleanly by `finish()` alone: for what must not look complete before
+   * it is.
+   */
+  mustFinish(): MustFinish<T>;
   /** Whether no more messages are accepted. */
   readonly isClosed: boolean;
   /** Resolves with the reason when no more messages are accepted. */
   closed(): Promise<Closed | Refused | Disconnected | SessionClosed>;
+}
+
+/**
+ * A sender whose end must not look complete before it is. Dropped without `finish()`, or forgotten, its receiver gets Remote ABANDONED
+ * (42) behind what was sent, once all other senders have ended. Sent in a message it arrives as a `Sender`.
+ */
+export class MustFinish<T = any> extends Sender<T> {
+  private constructor();
+  /** All was sent: gives this handle up, and says that it has ended cleanly. Throws AttachmentInUse if it was given up before. */
+  finish(): void;
+  /** Gives it up unfinished. */
+  drop(): void;
 }
 
 /** The receiving end of a channel. May stand anywhere inside a value that is sent: then it goes with it. */
@@ -163,7 +180,12 @@ export function dial(url: string | URL, options?: DialOptions): Promise<Session>
 /** A connection that carries channels, in both directions. */
 export class Session implements AsyncIterable<Incoming> {
   private constructor();
-  /** Resolves when the session is over: with undefined if both sides have said goodbye, else with the error. */
+  /** Resolves when the peer drains, or the session is over: time to send requests elsewhere. */
+  readonly going: Promise<void>;
+  /**
+   * Resolves when the session is over: with undefined if both sides have said goodbye, else with the error. Its kind is Incomplete
+   * if they have, and not all that was accepted here had reached the peer's library.
+   */
   readonly closed: Promise<SessionError | undefined>;
   /** What the peer says of itself, credentials among it. */
   readonly metadata: Metadata;
@@ -173,13 +195,24 @@ export class Session implements AsyncIterable<Incoming> {
   readonly info: { address?: string; headers?: Record<string, string | string[] | undefined> };
   /** Opens a named channel to the peer. No round trip: messages may follow at once. */
   open<T = any>(name: string, options?: PipeOptions & { metadata?: MetadataInput }): Sender<T>;
-  /** The next named channel that the peer has opened, or undefined when none will come any more. */
+  /** The next named channel that the peer has opened, or undefined when none will come any more: it is over, or drains. */
   accept(): Promise<Incoming | undefined>;
   /**
    * Sends what was accepted, says goodbye and waits for the peer's. What is unfinished then ends as SessionClosed on both sides; the
-   * peer learns which messages were taken.
+   * peer learns which messages were taken. Resolves as `closed` does.
    */
-  close(): Promise<void>;
+  close(): Promise<SessionError | undefined>;
+  /**
+   * Takes no more requests, and closes: the named channels that are received here end, their senders see GOING_AWAY (36), and what
+   * nobody has taken comes back to them as not delivered. What was taken may be answered, for so many milliseconds (`within`); what
+   * is unfinished then ends as SessionClosed. Resolves as `closed` does.
+   */
+  drain(options: { within: number }): Promise<SessionError | undefined>;
+  /**
+   * Resolves when the peer's library has all that was accepted here before the call, what waits for credit included. It says nothing
+   * of the application there. Rejects with the SessionError if the session is over before.
+   */
+  flush(): Promise<void>;
   /** Ends the session with an error for the peer. `code`: the application's, 0 to 65,279. */
   closeWith(code: number, text?: string): Promise<void>;
   /** Drops the link without a goodbye. */
@@ -253,7 +286,7 @@ export class CallError extends LibchanError {
 export interface CallError extends Unsent {}
 /** Why a session is over. */
 export class SessionError extends LibchanError {
-  readonly kind: 'Closed' | 'HelloTimeout' | 'Lost' | 'NoCommonCodec' | 'PeerClosed' | 'PeerMisbehaved' | 'PeerNotReading'
+  readonly kind: 'Closed' | 'HelloTimeout' | 'Incomplete' | 'Lost' | 'NoCommonCodec' | 'PeerClosed' | 'PeerMisbehaved' | 'PeerNotReading'
     | 'PeerSilent' | 'UnsupportedVersion';
   readonly wireCode: number;
 }

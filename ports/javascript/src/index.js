@@ -2,7 +2,7 @@
 
 export { dial } from './dial.js';
 export { ByteStream } from './stream.js';
-export { Receiver, Reply, Sender, copy, oneshot, pipe } from './ends.js';
+export { MustFinish, Receiver, Reply, Sender, copy, oneshot, pipe } from './ends.js';
 export { Incoming, Session } from './session.js';
 export { Metadata } from './metadata.js';
 export * from './errors.js';

@@ -111,9 +111,13 @@ export class Target {
     return this.end.blockedFor(parcel.charge) === '';
   }
 
-  /** Nothing that was accepted waits here to be sent. */
-  get isDrained() {
-    return this.channel.queue.length === 0 && !this.end.large && (!this.finishing || this.end.closeSent);
+  /** Whether something that was accepted, and can go nowhere else, waits here to be sent. */
+  get hasUnsent() {
+    const { channel, end } = this;
+    if (end.large || (this.finishing && !end.closeSent)) return true;
+    const elsewhere = channel.receivers > 0 || [...channel.targets].some((leg) => leg !== this);
+    if (channel.queue.length > 0 && !elsewhere) return true;
+    return [...this.untaken].some((parcel) => parcel.streams.some(({ hold }) => hold.duplex.holds));
   }
 
   /** Receives that wait there; of one that may hold messages, whether it has room. */
@@ -154,14 +158,16 @@ export class Target {
 
   #send(parcel) {
     const { wire } = parcel;
-    const bound = this.#bind(wire.holds);
     // A message that is not taken may go to another receiver, or back to the send that waits for it.
     const keeps = !this.end.sole || this.channel.capacity === 0;
+    const bound = this.#bind(wire.holds, keeps);
     this.end.send({ ...wire, headers: wire.headers ?? undefined, attachments: bound.map(({ attach }) => attach) });
     this.untaken.push(parcel);
     parcel.forwarded();
     if (!this.end.sole) this.channel.release(parcel);
-    for (const { begin } of bound) begin();
+    // The bytes of a stream do not move before it is known who has the message.
+    if (keeps) parcel.streams = bound.filter(({ isStream }) => isStream);
+    for (const { begin, isStream } of bound) if (!keeps || !isStream) begin();
     if (keeps) {
       parcel.sources = bound.map(({ attach }) => attach.leg).filter((leg) => leg instanceof Source);
       for (const leg of parcel.sources) leg.isTentative = true;
@@ -173,10 +179,10 @@ export class Target {
     parcel.handles = [];
   }
 
-  #bind(holds) {
+  #bind(holds, keeps) {
     const bound = [];
     try {
-      for (const hold of holds) bound.push(this.session.bind(hold));
+      for (const hold of holds) bound.push(this.session.bind(hold, keeps));
       return bound;
     } catch (error) {
       for (const { attach } of bound) if (!attach.home) this.session.machine.abandon(attach);
@@ -196,7 +202,7 @@ export class Target {
     if (!parcel) return;
     this.channel.release(parcel);
     parcel.taken();
-    for (const leg of parcel.sources.splice(0)) leg.decide(false);
+    parcel.leave();
     for (const hold of [...parcel.wire.holds, ...parcel.wire.spare]) hold.release();
   }
 
@@ -205,30 +211,41 @@ export class Target {
   }
 
   onCancelled(reason, sessionOver) {
-    this.session.legs.delete(this);
+    const { channel, session } = this;
+    // One that leaves in good order has said what it has taken; of all others that is not known.
+    const lost = sessionOver || reason.code === Code.DISCONNECTED;
+    if (sessionOver || reason.code === Code.SESSION_CLOSED) session.farewell.isCut ||= this.hasUnsent || this.end.cutLarge;
+    if (reason.code === Code.GOING_AWAY) session.peerIsGoing();
+    session.legs.delete(this);
     const left = this.untaken.drain();
-    const others = !this.finishing && !sessionOver && reason.scope === 0 && !this.end.sole
-      && (this.channel.receivers > 0 || this.channel.targets.size > 1);
+    const others = !this.finishing && !lost && reason.scope === 0 && !this.end.sole
+      && (channel.receivers > 0 || channel.targets.size > 1);
     // What goes to others is in line again before anybody asks; what is lost is lost when nobody can send any more.
-    const again = others ? left.filter((parcel) => parcel.wire.holds.every((hold) => hold.clone)) : [];
-    for (const parcel of again.reverse()) {
-      for (const source of parcel.sources.splice(0)) source.decide(true);
-      this.channel.queue.unshift(parcel);
+    if (others) {
+      for (const parcel of left.reverse()) {
+        parcel.comeBack();
+        channel.queue.unshift(parcel);
+      }
     }
-    this.channel.targetGone(this, reason);
-    for (const parcel of left) if (!again.includes(parcel)) this.#lose(parcel, reason, sessionOver);
-    this.session.touch();
+    channel.targetGone(this, reason);
+    if (!others) for (const parcel of left) this.#lose(parcel, reason, sessionOver, lost);
+    session.touch();
   }
 
-  #lose(parcel, reason, sessionOver) {
+  #lose(parcel, reason, sessionOver, lost) {
     this.channel.release(parcel);
-    // A value that goes back is its sender's again: nothing is said of the ends in it.
-    for (const source of parcel.sources.splice(0)) source.decide(parcel.settle !== null);
     if (parcel.settle) {
+      // A value that goes back is its sender's again: nothing is said of the ends in it.
+      parcel.comeBack();
       // A CANCEL has said how many were taken, and this was not one of them.
       if (reason.code === Code.SESSION_CLOSED) parcel.fail(new SessionClosed(sessionOver));
-      else parcel.fail(sessionOver || reason.code === Code.DISCONNECTED ? new Disconnected(true) : closedError(reason));
+      else parcel.fail(lost ? new Disconnected(true) : closedError(reason));
+    } else if (lost) {
+      // It may have been taken: that it was not delivered is not known.
+      parcel.leave();
+      parcel.drop({ code: reason.code, text: reason.text });
     } else {
+      parcel.comeBack();
       parcel.drop();
     }
   }

@@ -30,6 +30,8 @@ export class Parcel {
     this.handles = [];
     /** Legs of senders in it that went to a receiver that has not taken it yet. */
     this.sources = [];
+    /** Streams in it that are bound to a session, and move once it is taken: {hold, attach, begin}. */
+    this.streams = [];
   }
 
   get charge() {
@@ -157,11 +159,28 @@ export class Parcel {
     settle.reject(error);
   }
 
-  /** Nobody will have it: what it carries is closed. */
-  drop() {
+  /** Nobody will have it: what it carries is closed. `why`: what is said of it. */
+  drop(why = NOT_DELIVERED) {
     this.taken();
-    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare], NOT_DELIVERED);
+    if (this.wire) releaseAll([...this.wire.holds, ...this.wire.spare], why);
     else dropValue(this.value);
+  }
+
+  // ---- while it lies at a remote receiver, and may go to another or back
+
+  /** Its receiver has it, or (`lost`) may have it. */
+  leave() {
+    for (const source of this.sources.splice(0)) source.decide(false);
+    for (const { begin } of this.streams.splice(0)) begin();
+  }
+
+  /** It was not taken: what it carries is whole, and what the other side says of that is of no account. */
+  comeBack() {
+    for (const source of this.sources.splice(0)) source.decide(true);
+    for (const { attach } of this.streams.splice(0)) {
+      attach.end(NOT_DELIVERED);
+      attach.stop(NOT_DELIVERED);
+    }
   }
 }
 

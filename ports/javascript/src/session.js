@@ -3,10 +3,12 @@
 // A link is `{start(handlers), write(chunks), isWritable, close(), abort()}`; the handlers are `onData(bytes)`,
 // `onDrain()` and `onEnd(error)`.
 
-import { Channel, wake } from './channel.js';
+import { Channel } from './channel.js';
 import { codec as findCodec } from './codecs/index.js';
 import { Hold, Receiver, Sender, checkCapacity } from './ends.js';
-import { Limit, NameTooLong, SessionOver, applicationReason, sessionError } from './errors.js';
+import { Limit, NameTooLong, SessionError, SessionOver, applicationReason, sessionError } from './errors.js';
+import { Farewell } from './farewell.js';
+import { Flush } from './flush.js';
 import { Source, Target } from './legs.js';
 import { Metadata, metadataList } from './metadata.js';
 import { Code, LimitError } from './protocol/codes.js';
@@ -30,10 +32,8 @@ export class Session {
   #timer;
   #ready;
   #over;
-  /** null, 'draining', or 'said': how far the close has got. */
-  #farewell = null;
-  #deadline;
-  #closeTimeout;
+  #going;
+  #flush;
   /** It was ended from here, with an error or without a word. */
   #closedHere = false;
   #finished = false;
@@ -50,7 +50,9 @@ export class Session {
     /** What the carrier knows of the peer: `address`, and the `headers` of an http request. */
     this.info = info;
     this.#link = link;
-    this.#closeTimeout = closeTimeout;
+    this.farewell = new Farewell(this, this.machine, closeTimeout, () => this.#finish());
+    this.#flush = new Flush(this.machine);
+    this.#going = promise();
     this.#ready = promise();
     this.#over = promise();
     link.start({
@@ -71,7 +73,15 @@ export class Session {
     return this.#ready.promise;
   }
 
-  /** Resolves when the session is over: with undefined if both sides have said goodbye, else with the error. */
+  /** Resolves when the peer drains, or the session is over: time to send requests elsewhere. */
+  get going() {
+    return this.#going.promise;
+  }
+
+  /**
+   * Resolves when the session is over: with undefined if both sides have said goodbye, else with the error. Its kind is
+   * Incomplete if they have, and not all that was accepted here had reached the peer's library.
+   */
   get closed() {
     return this.#over.promise;
   }
@@ -91,6 +101,7 @@ export class Session {
     const size = checkCapacity(capacity);
     try {
       const end = this.machine.open(String(name), size, metadataList(metadata));
+      this.farewell.named.add(end);
       const channel = new Channel(size);
       const sender = new Sender(new Hold(channel, true));
       channel.addTarget(new Target(this, end, channel));
@@ -101,10 +112,10 @@ export class Session {
     }
   }
 
-  /** The next named channel that the peer has opened, or undefined when none will come any more. */
+  /** The next named channel that the peer has opened, or undefined when none will come any more: the session is over, or drains. */
   async accept() {
     if (this.#incoming.length > 0) return this.#incoming.shift();
-    if (this.machine.over) return undefined;
+    if (this.machine.over || this.farewell.drains) return undefined;
     return new Promise((resolve) => { this.#acceptWaiters.push(resolve); });
   }
 
@@ -115,17 +126,41 @@ export class Session {
 
   /**
    * Sends what was accepted, says goodbye and waits for the peer's. Ends that this side had ended are clean; what is unfinished
-   * ends as SessionClosed on both sides. Resolves when the session is over, however that came about: see `closed`.
+   * ends as SessionClosed on both sides. Resolves when the session is over, however that came about, as `closed` does.
    */
   async close() {
-    this.#leave();
-    await this.closed;
+    this.farewell.leave();
+    return this.closed;
+  }
+
+  /**
+   * Takes no more requests, and closes: the named channels that are received here end, their senders see GOING_AWAY, and what
+   * nobody has taken comes back to them as not delivered. What was taken may be answered, for so many milliseconds (`within`); what is
+   * unfinished then ends as SessionClosed. Resolves as `closed` does.
+   */
+  async drain({ within }) {
+    if (!(within >= 0)) throw new RangeError(`drain needs { within }, a time in milliseconds, and not ${within}`);
+    this.farewell.drain(within);
+    this.#incoming.length = 0;
+    this.#acceptNoMore();
+    return this.closed;
+  }
+
+  /**
+   * Resolves when the peer's library has all that was accepted here before the call, what waits for credit included. It says
+   * nothing of the application there. Rejects with the SessionError if the session is over before.
+   */
+  async flush() {
+    if (this.machine.over) throw this.#error ?? sessionError(this.machine.over);
+    const flushed = this.#flush.ask();
+    this.touch();
+    return flushed;
   }
 
   /** Ends the session with an error for the peer. `code`: the application's, 0 to 65,279. */
   async closeWith(code, text) {
     this.#closedHere = true;
-    this.#farewell = 'said';
+    this.farewell.skip();
     this.machine.goodbye(applicationReason(code, text), { atOnce: true });
     this.#work();
     this.#finish();
@@ -161,19 +196,29 @@ export class Session {
     });
   }
 
-  /** An end in a message that leaves: `attach` is what the machine sends, `begin` makes the leg once it has. */
-  bind(hold) {
+  /** The peer has said that it takes no more requests. */
+  peerIsGoing() {
+    this.#going.resolve();
+  }
+
+  /**
+   * An end in a message that leaves: `attach` is what the machine sends, `begin` makes the leg once it has. `keeps`: the message may
+   * go to another, so nothing is sent to a receiver in it that nobody there has asked for.
+   */
+  bind(hold, keeps) {
     const { machine } = this;
     if (hold instanceof StreamHold) {
       const attach = machine.allocateStream();
-      return { attach, begin: () => hold.travel(new RemoteDuplex(this, attach)) };
+      // What was read of it before is its reader's.
+      hold.duplex.passed?.();
+      return { hold, attach, isStream: true, begin: () => hold.travel(new RemoteDuplex(this, attach)) };
     }
     const { channel } = hold;
     if (hold.sending) {
       const attach = machine.allocateReceiver(channel.capacity, { waiting: channel.demand });
       return { attach, begin: () => channel.addSource(new Source(this, attach, channel)) };
     }
-    const attach = machine.allocateSender(channel.capacity, channel.isSoleReceiver());
+    const attach = machine.allocateSender(channel.capacity, !keeps && channel.isSoleReceiver());
     return { attach, begin: () => channel.addTarget(new Target(this, attach, channel)) };
   }
 
@@ -215,7 +260,8 @@ export class Session {
     const { machine } = this;
     do {
       for (let event; (event = machine.nextEvent());) this.#on(event);
-      this.#stepFarewell();
+      this.farewell.step();
+      if (this.#flush.isAsked && !machine.hasWaiting && this.farewell.isFlushed) this.#flush.ping(now());
       if (!machine.hasOutput || !this.#link.isWritable) break;
       this.#link.write(machine.output());
     } while (machine.events.length > 0 || machine.hasOutput);
@@ -233,11 +279,13 @@ export class Session {
       case 'cancelled': return end.leg?.onCancelled(end.cancelled, end.cancelled.lost === true);
       case 'stream-readable': return end.duplex?.onReadable();
       case 'stream-writable': return end.duplex?.onWritable();
+      case 'pong': return this.#flush.onPong(value);
       case 'over': for (const leg of this.legs) leg.onOver?.();
     }
   }
 
   #opened(end) {
+    if (this.farewell.refuses(end)) return;
     const incoming = new Incoming(this, end, new Hold(this.#channelOf(end), false));
     const waiter = this.#acceptWaiters.shift();
     if (waiter) waiter(incoming);
@@ -246,64 +294,35 @@ export class Session {
 
   // ---- the end
 
-  /** Waits until what was accepted has gone out, and accepts no more. */
-  #leave() {
-    if (this.#farewell || this.machine.over) return;
-    this.#farewell = 'draining';
-    this.#setDeadline();
-    for (const leg of this.legs) {
-      leg.leaving = true;
-      wake(leg.channel);
-    }
-    this.touch();
-  }
-
-  #setDeadline() {
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#late(), this.#closeTimeout);
-  }
-
-  #late() {
-    if (this.#farewell === 'draining') {
-      this.#sayGoodbye({ atOnce: true });
-      this.#work();
-    } else {
-      this.#finish();
-    }
-  }
-
-  #stepFarewell() {
-    const { machine } = this;
-    if (this.#farewell !== 'draining' || !machine.peer || machine.over) return;
-    const drained = [...this.legs].every((leg) => leg.isDrained ?? true);
-    if (drained && [...this.streams].every((stream) => stream.isDrained)) this.#sayGoodbye();
-  }
-
-  #sayGoodbye(how) {
-    // The peer learns what was taken: what it sent beyond that was not delivered.
-    for (const leg of [...this.legs]) {
-      if (leg instanceof Source && !leg.end.closed) leg.leave();
-    }
-    this.#farewell = 'said';
-    this.machine.goodbye({}, how);
-    this.#setDeadline();
-  }
-
   /** Nothing is left but to close the link and to tell who waits. */
   #finish() {
     if (this.#finished) return;
     this.#finished = true;
     const { machine } = this;
     clearInterval(this.#timer);
-    clearTimeout(this.#deadline);
+    this.farewell.stop();
     machine.eof();
     this.#link.close(machine.over.why);
     for (let event; (event = machine.nextEvent());) this.#on(event);
-    for (const waiter of this.#acceptWaiters.splice(0)) waiter(undefined);
-    const error = machine.over.why === 'closed' || this.#closedHere ? undefined : sessionError(machine.over);
+    this.#acceptNoMore();
+    const error = this.#error;
     if (error && this.linkError) error.cause = this.linkError;
     this.#ready.reject(error ?? sessionError({ why: 'closed' }));
+    this.#flush.fail(error ?? sessionError(machine.over));
+    this.#going.resolve();
     this.#over.resolve(error);
+  }
+
+  #acceptNoMore() {
+    for (const waiter of this.#acceptWaiters.splice(0)) waiter(undefined);
+  }
+
+  /** Why the session is over; undefined if in good order, with nothing left behind. */
+  get #error() {
+    const { over } = this.machine;
+    if (this.#closedHere) return undefined;
+    if (over.why !== 'closed') return sessionError(over);
+    return this.farewell.isCut ? new SessionError('Incomplete', 'the session was closed before the peer had all that was accepted') : undefined;
   }
 }
 

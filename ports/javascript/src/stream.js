@@ -1,7 +1,7 @@
 // ByteStream: a two-way pipe of bytes with half-close, which travels in messages.
 //
 // A stream stands on a duplex: {read, write, end, stop}. Here a pair of them in memory (`LocalDuplex`), and one at the
-// end of a session's stream (`RemoteDuplex`). An end that travels is spliced: two loops copy between the two.
+// end of a session's stream (`RemoteDuplex`). Where an end has travelled, two loops copy between the two.
 
 import { AttachmentInUse, Closed, SessionClosed, applicationReason, endError } from './errors.js';
 import { TRAVELS } from './parcel.js';
@@ -28,6 +28,8 @@ class BytePipe {
   size = 0;
   ended = null;
   stopped = null;
+  /** What was read last is in the hands of who carries it on. */
+  passing = false;
   wakeReader = null;
   wakeWriters = [];
   /** Writes one after the other, and the end behind them. */
@@ -41,6 +43,7 @@ class BytePipe {
         if (chunk.length > max) this.chunks.unshift(chunk.subarray(max));
         const part = chunk.subarray(0, max);
         this.size -= part.length;
+        this.passing = true;
         this.#wakeWriters();
         return part;
       }
@@ -105,6 +108,16 @@ class LocalDuplex {
   write(bytes) { return this.outgoing.write(bytes); }
   end(reason = CLEAN) { this.outgoing.end(reason); }
   stop(reason = CLEAN) { this.incoming.stop(reason); }
+
+  /** Whether something that was written at the other end, or its end, has not been carried on. */
+  get holds() {
+    return this.incoming.size > 0 || this.incoming.passing || this.incoming.ended !== null;
+  }
+
+  /** What was read has been carried on. */
+  passed() {
+    this.incoming.passing = false;
+  }
 }
 
 /** Our end of a session's stream. */
@@ -115,6 +128,8 @@ export class RemoteDuplex {
     this.end_ = end;
     this.wakeReader = null;
     this.wakeWriter = null;
+    /** The end in this process whose bytes are carried on here, until they have ended. */
+    this.feeder = null;
     /** Writes one after the other. */
     this.writing = Promise.resolve();
     end.duplex = this;
@@ -180,9 +195,19 @@ export class RemoteDuplex {
     this.#settled();
   }
 
-  /** Nothing that was written waits here to be sent. */
+  /** Nothing that was written waits to be sent, here or in the end of this process that goes on here. */
   get isDrained() {
-    return this.end_.unsent.length === 0 && (!this.end_.ending || this.end_.endSent);
+    const { end_: end, feeder } = this;
+    if (end.stopped) return true;
+    return end.unsent.length === 0 && (!end.ending || end.endSent) && !feeder?.holds;
+  }
+
+  /** Carries on what is written to an end in this process. */
+  async feedFrom(local) {
+    this.feeder = local;
+    await copyBytes(local, this);
+    this.feeder = null;
+    this.#settled();
   }
 
   #settled() {
@@ -191,12 +216,7 @@ export class RemoteDuplex {
   }
 }
 
-/** Copies both ways, with half-close and errors, until both directions have ended. */
-function splice(a, b) {
-  copyBytes(a, b);
-  copyBytes(b, a);
-}
-
+/** Copies one way, with the end or error, until it has ended. */
 async function copyBytes(from, to) {
   for (;;) {
     let bytes;
@@ -208,6 +228,7 @@ async function copyBytes(from, to) {
     if (!bytes) return to.end();
     try {
       await to.write(bytes);
+      from.passed?.();
     } catch (error) {
       return from.stop(error instanceof Closed ? CLEAN : { code: error.wireCode ?? Code.DISCONNECTED, text: error.text ?? '' });
     }
@@ -225,7 +246,8 @@ export class StreamHold {
   /** What it goes on as at the other side of a session. */
   travel(remote) {
     this.spent = true;
-    splice(this.duplex, remote);
+    remote.feedFrom(this.duplex);
+    copyBytes(remote, this.duplex);
   }
 
   toHandle() {

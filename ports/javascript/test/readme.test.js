@@ -48,6 +48,13 @@ test('server and client, over tcp, a unix socket and a WebSocket', async () => {
   await rm(folder, { recursive: true });
 });
 
+test('what must not look complete', async () => {
+  const folder = await unpack();
+  const printed = await output(start(folder, 'rows.js'));
+  assert.equal(printed, 'whole [ 0, 1, 2 ]\ntorn is incomplete: the other end was dropped before it was finished\n');
+  await rm(folder, { recursive: true });
+});
+
 // `LIBCHAN_REXEC`: where `rexec` of the Rust examples is.
 test('a client of the Rust example', { skip: !process.env.LIBCHAN_REXEC && 'LIBCHAN_REXEC is not set' }, async () => {
   const folder = await unpack();

@@ -1,6 +1,6 @@
 // Not run: `npm run types` has the compiler look at it, as a program in TypeScript would use the library.
 
-import { ByteStream, CallError, Receiver, Refused, Reply, Sender, dial, listen, oneshot, pipe } from 'libchan/node';
+import { ByteStream, CallError, MustFinish, Receiver, Refused, Reply, Sender, dial, listen, oneshot, pipe } from 'libchan/node';
 
 interface Job {
   text: ByteStream;
@@ -29,6 +29,20 @@ export async function caller(jobs: Sender<Job>, signal: AbortSignal): Promise<nu
     if (error instanceof CallError && error.isSafeToRetry) return caller(jobs, signal);
     throw error;
   }
+}
+
+export async function rows(read: Sender<number>): Promise<void> {
+  const rows: MustFinish<number> = read.mustFinish();
+  await rows.send(1);
+  rows.finish();
+}
+
+export async function leave(url: string): Promise<void> {
+  const session = await dial(url);
+  await session.flush();
+  const error = await session.drain({ within: 1_000 });
+  if (error?.kind === 'Incomplete') console.log(error.message);
+  await session.going;
 }
 
 export async function once(): Promise<number> {

@@ -354,6 +354,8 @@ class Engine:
         here = (end.stream() if isinstance(end, Fd) else end)._take()
         outgoing = self._keep(carry(here, remote), self._streams)
         if isinstance(here, LocalHalf):
+            # What was read of it before is its reader's.
+            here.passed()
             self._pumped[remote] = here
             outgoing.add_done_callback(lambda _: self._pump_ended(remote))
         incoming = self._keep(carry(remote, here), self._streams)

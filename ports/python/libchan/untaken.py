@@ -59,6 +59,10 @@ class Untaken:
     def add_stream(self, entry: StreamEntry, end: ByteStream | Fd) -> None:
         """A stream, or a descriptor that is carried as one, has this place on the session."""
         self._streams.append((entry, end))
+        half = end._half if isinstance(end, ByteStream) else None
+        if isinstance(half, LocalHalf):
+            # What was read of it before is its reader's.
+            half.passed()
 
     def holds_bytes(self) -> bool:
         """Whether something was written to a stream that waits for its message to be taken."""

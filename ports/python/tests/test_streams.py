@@ -66,6 +66,19 @@ class Links:
             await settle()
             self.assertEqual(len(dialed._engine.machine.entries.open), 1)
 
+    async def test_a_stream_that_was_read_here_before_it_travels_holds_up_no_close(self):
+        async with sessions(self.carrier) as (dialed, accepted):
+            sender, receiver = await channel(dialed, accepted)
+            stream, other = ByteStream.pair()
+            await stream.write(b"read here")
+            await other.readexactly(9)
+            await sender.send(other)
+            there = await receiver.recv()
+            # Else it says that something was left behind.
+            await dialed.close()
+            there.drop()
+            stream.drop()
+
     async def test_a_reader_that_leaves(self):
         async with sessions(self.carrier) as (dialed, accepted):
             sender, receiver = await channel(dialed, accepted)

@@ -179,6 +179,15 @@ class Links:
             await jobs.send("fits")
             self.assertEqual(await asking, "fits")
 
+    async def test_a_stream_that_was_read_here_before_holds_up_no_close(self):
+        async with sessions(self.carrier) as (a, b):
+            stream, other = ByteStream.pair()
+            await stream.write(b"read here")
+            await other.readexactly(9)
+            jobs, inbox, worker = await untaken(a, b, {"input": other})
+            await a.close()
+            stream.drop()
+
     async def test_close_waits_for_what_a_stream_has_taken(self):
         async with sessions(self.carrier) as (a, b):
             stream, other = ByteStream.pair()

@@ -1,7 +1,7 @@
 // When to ping, and when a peer is late, silent or too eager (spec/3-session.md).
 
 /** Pings are counted over so many milliseconds. */
-const PING_PERIOD = 5_000;
+export const PING_PERIOD = 5_000;
 
 export class Clock {
   /** `local`: the limits that the peer is not told of. */
@@ -34,6 +34,11 @@ export class Clock {
     const payload = new Uint8Array(8);
     new DataView(payload.buffer).setUint32(4, ++this.number);
     return payload;
+  }
+
+  /** The number in the eight bytes of a ping. */
+  static numberOf(payload) {
+    return Number(new DataView(payload.buffer, payload.byteOffset).getBigUint64(0));
   }
 
   /** Counts a ping of the peer's; false if it is one too many. */

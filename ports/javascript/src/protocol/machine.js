@@ -195,7 +195,8 @@ export class Machine {
     if (t === 'HELLO') return this.#onHello(frame);
     if (!this.peer && !(t === 'GOODBYE' && frame.code !== Code.NONE)) throw new ProtocolError(`${t} before HELLO`);
     switch (t) {
-      case 'UNKNOWN': case 'PONG': return;
+      case 'UNKNOWN': return;
+      case 'PONG': return this.emit('pong', undefined, Clock.numberOf(frame.payload));
       case 'PING': return this.#onPing(frame);
       case 'GOODBYE': return this.#onGoodbye(frame);
       case 'OPEN': return this.#onOpen(frame);
@@ -396,8 +397,20 @@ export class Machine {
     if (much && this.stuck) return this.#fail('broken', Code.PEER_NOT_READING, 'the peer does not read');
     this.stuck = much;
     if (what !== 'ping' || this.goodbyeState) return;
-    this.control({ t: 'PING', id: 0, payload: this.clock.nextPing() });
+    this.ping();
     this.clock.saidAt = now;
+  }
+
+  /** Sends a ping behind what is written already. The event `pong` with its number says that the peer has handled all of it. */
+  ping() {
+    const payload = this.clock.nextPing();
+    this.control({ t: 'PING', id: 0, payload });
+    return Clock.numberOf(payload);
+  }
+
+  /** Whether something that was sent here waits for its turn, or the rest of a large message for credit. */
+  get hasWaiting() {
+    return this.largeOpen > 0 || this.turns.length > 0;
   }
 
   #onPing({ payload }) {
@@ -418,7 +431,7 @@ export class Machine {
 
   get #mayLeave() {
     if (this.goodbyeState !== 'queued' || this.over) return false;
-    return this.hurries || (this.largeOpen === 0 && this.turns.length === 0);
+    return this.hurries || !this.hasWaiting;
   }
 
   #flushGoodbye() {

@@ -42,6 +42,8 @@ export class SendEnd {
     /** What CLOSE says, or will once it may go. */
     this.closing = null;
     this.closeSent = false;
+    /** A message was cut when its receiver, or the session, had gone. */
+    this.cutLarge = false;
   }
 
   get untaken() {
@@ -219,6 +221,7 @@ export class SendEnd {
 
   #lose(reason) {
     this.cancelled = reason;
+    this.cutLarge = this.large !== null;
     this.dropLarge();
     this.machine.emit('cancelled', this);
   }
