@@ -33,6 +33,11 @@ const NAMES: [(&str, u16); 30] = [
     ("SESSION_CLOSED", 43),
 ];
 
+/// The receiver of a named channel drains.
+pub(super) const GOING_AWAY: u16 = 36;
+/// The message that held the end was dropped unread.
+pub(super) const NOT_DELIVERED: u16 = 39;
+
 /// The number of a code.
 pub(super) fn number(name: &str) -> Option<u16> {
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod codes;
+mod drained;
 mod live;
 mod modes;
 mod peer;

@@ -13,7 +13,7 @@ use super::modes::Role;
 use super::peer::{Failure, Testee};
 use super::played::{OWN, Own};
 use super::steps::{Trouble, failed};
-use super::{codes, wire};
+use super::{codes, drained, wire};
 use crate::json::{Fields, Json, hex, json, shorten, unhex};
 
 /// A case of one testee.
@@ -31,6 +31,8 @@ enum Play {
     Own(&'static Own),
     /// Many channels with much to send.
     Fair,
+    /// The testee drains.
+    Drain,
 }
 
 /// The channels of the case about fairness, and the bytes that wait in each.
@@ -41,13 +43,6 @@ const HEAD_START: usize = 128 * 1024;
 
 /// Every case of a testee in this role.
 pub(super) fn cases(role: Role, vectors: &[Vector]) -> Vec<Case> {
-    let own = OWN.iter().map(|own| Case {
-        id: own.id.to_owned(),
-        level: own.level,
-        requirements: own.requirements.iter().map(|id| (*id).to_owned()).collect(),
-        why: own.why.to_owned(),
-        play: Play::Own(own),
-    });
     let reject =
         vectors.iter().filter(|vector| vector.file == "reject.json" && is_playable(&vector.entry, role));
     let reject = reject.map(|vector| Case {
@@ -63,15 +58,23 @@ pub(super) fn cases(role: Role, vectors: &[Vector]) -> Vec<Case> {
         why: vector.entry.text("why").unwrap_or_default().to_owned(),
         play: Play::Reject(vector.entry.clone()),
     });
-    let fair = Case {
-        id: "ro.fair.001".to_owned(),
-        level: 0,
-        requirements: vec!["MO-05".to_owned()],
-        why: "ten channels have as much to send each and are granted all of it at once: they take turns by bytes"
-            .to_owned(),
-        play: Play::Fair,
+    let case = |id: &str, level, requirements: &[&str], why: &str, play| Case {
+        id: id.to_owned(),
+        level,
+        requirements: requirements.iter().map(|id| (*id).to_owned()).collect(),
+        why: why.to_owned(),
+        play,
     };
-    own.chain([fair]).chain(reject).collect()
+    let own = OWN.iter().map(|own| case(own.id, own.level, own.requirements, own.why, Play::Own(own)));
+    let fair =
+        "ten channels have as much to send each and are granted all of it at once: they take turns by bytes";
+    let drain = "a side that drains cancels what it receives from with GOING_AWAY and what it has taken, refuses new channels, \
+                 lets what is at work end, and then says goodbye";
+    let rest = [
+        case("ro.fair.001", 0, &["MO-05"], fair, Play::Fair),
+        case("ro.drain.001", 1, &["CH-08", "CH-14", "AT-11", "SE-15"], drain, Play::Drain),
+    ];
+    own.chain(rest).chain(reject).collect()
 }
 
 /// Whether an entry needs nothing of the testee's application, no clock, and the testee in this role.
@@ -104,7 +107,7 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The peer's end of the link.
-struct Rogue {
+pub(super) struct Rogue {
     link: Box<dyn Io>,
     unread: Vec<u8>,
     /// The preface has been read.
@@ -113,7 +116,7 @@ struct Rogue {
 
 impl Rogue {
     /// Connects with the testee, which has this `hello`.
-    async fn connect(
+    pub(super) async fn connect(
         role: Role,
         testee: &Side<'_>,
         carrier: &str,
@@ -148,10 +151,28 @@ impl Rogue {
         Ok((Self { link, unread: Vec::new(), began: false }, session))
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         // A testee that has seen enough may have dropped the link: its GOODBYE says why.
         let _ = within(self.link.write_all(bytes)).await;
         Ok(())
+    }
+
+    /// Reads until frames with these fields have come, in any order, among others: one for each that is due. Gives all that came.
+    pub(super) async fn sees(&mut self, mut due: Vec<Json>) -> Result<Vec<Json>, Trouble> {
+        let mut seen = Vec::new();
+        while !due.is_empty() {
+            let Some(frame) = self.next().await? else {
+                return failed(format!("the testee drops the link and does not say {}", Json::from(due)));
+            };
+            if let Some(at) = due.iter().position(|due| has(&frame, due)) {
+                due.remove(at);
+            } else if frame.field("t") == "GOODBYE" {
+                let said = shorten(&frame.to_string(), 300);
+                return failed(format!("the testee says {said} where {} is due", Json::from(due)));
+            }
+            seen.push(frame);
+        }
+        Ok(seen)
     }
 
     /// The next frame; `None` at the end of the link.
@@ -203,6 +224,7 @@ pub(super) async fn run(
         Play::Reject(entry) => reject(entry, role, &side, carrier, place).await,
         Play::Own(own) => own.run(role, &side, carrier, place).await,
         Play::Fair => fair(role, &side, carrier, place).await,
+        Play::Drain => drained::run(role, &side, carrier, place).await,
     };
     side.drop_all().await?;
     result
@@ -253,7 +275,7 @@ async fn reject(
 }
 
 /// What a peer says first: the preface, and a hello with these fields.
-fn beginning(hello: &Json) -> Result<Vec<u8>, String> {
+pub(super) fn beginning(hello: &Json) -> Result<Vec<u8>, String> {
     Ok([&wire::PREFACE[..], &wire::encode(&wire::default_hello(hello))?].concat())
 }
 
@@ -261,7 +283,7 @@ impl Own {
     async fn run(&self, role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Result<(), Trouble> {
         let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, &json!({})).await?;
         // The channel's id, and those behind it, of the peer's half.
-        let first: u64 = if role == Role::Server { 2 } else { 1 };
+        let first = first_id(role);
         let frames = with_ids(&parse(self.frames)?, first);
         let mut bytes = beginning(&json!({}))?;
         bytes.extend(wire::encode(&json!({"t": "OPEN", "id": first, "capacity": 16, "name": "it"}))?);
@@ -295,20 +317,8 @@ impl Own {
                 None => testee.expect(receiver, expected.clone()).await?,
             }
         }
-        let mut due: Vec<Json> =
-            with_ids(&parse(self.answers)?, first).as_array().cloned().unwrap_or_default();
-        while !due.is_empty() {
-            let Some(frame) = rogue.next().await? else {
-                return failed(format!("the testee drops the link and does not say {}", Json::from(due)));
-            };
-            let said_goodbye = frame.field("t") == "GOODBYE";
-            // One answer for each frame that is due.
-            if let Some(at) = due.iter().position(|due| has(&frame, due)) {
-                due.remove(at);
-            } else if said_goodbye {
-                return failed(format!("the testee says {}", shorten(&frame.to_string(), 300)));
-            }
-        }
+        let due = with_ids(&parse(self.answers)?, first);
+        rogue.sees(due.as_array().cloned().unwrap_or_default()).await?;
         // A peer that is gone is a lost session, if no goodbye was said, and the testee lives.
         drop(rogue);
         let left = self.frames.contains("GOODBYE");
@@ -374,6 +384,11 @@ async fn fair(role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Re
         let _ = send.answer().await;
     }
     is_over(testee, "lost").await
+}
+
+/// The first id of the peer's half.
+pub(super) fn first_id(role: Role) -> u64 {
+    if role == Role::Server { 2 } else { 1 }
 }
 
 fn parse(text: &str) -> Result<Json, String> {

@@ -231,10 +231,20 @@ function liveOf(live) {
     },
     async leave(request) {
       const session = live.get(request, 'session');
-      await session.close();
       live.held.delete(request.session);
-      const error = await session.closed;
+      const error = await session.close();
       if (error) throw error;
+      return {};
+    },
+    async drain(request) {
+      const session = live.get(request, 'session');
+      live.held.delete(request.session);
+      const error = await session.drain({ within: request.within ?? 0 });
+      if (error) throw error;
+      return {};
+    },
+    async going(request) {
+      await live.get(request, 'session').going;
       return {};
     },
     abort(request) {

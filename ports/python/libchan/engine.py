@@ -24,6 +24,8 @@ from .untaken import Untaken
 
 #: How often the machine looks at the clock, in seconds.
 TICK = 5.0
+#: What the peer is told of channels that are received from no more.
+_GOING_AWAY = Reason(codes.GOING_AWAY, codes.describe(codes.GOING_AWAY))
 
 
 class Engine:
@@ -211,7 +213,7 @@ class Engine:
             assert isinstance(event.entry, RecvEntry)
             self.named.add(event.entry)
             if self.draining:
-                self.receiver_refused(event.entry, Reason(codes.GOING_AWAY))
+                self.receiver_refused(event.entry, _GOING_AWAY)
                 return
             self.incoming.append(event.entry)
             self.news.set()
@@ -251,15 +253,14 @@ class Engine:
         if self.draining or self._leaving or self.machine.over:
             return
         self.draining = True
-        going = Reason(codes.GOING_AWAY)
         self._deadline = self.loop.call_later(deadline, self.leave)
         for entry in list(self.machine.entries.open.values()):
             if entry not in self.named or not isinstance(entry, RecvEntry):
                 continue
             if isinstance(entry.user, Inlet):
-                entry.user.core.receivers_gone(frames.SCOPE_CHANNEL, going)
+                entry.user.core.receivers_gone(frames.SCOPE_CHANNEL, _GOING_AWAY)
             else:
-                self._give_up(entry, frames.SCOPE_CHANNEL, going)
+                self._give_up(entry, frames.SCOPE_CHANNEL, _GOING_AWAY)
         self.incoming.clear()
         self.news.set()
         self.kick()

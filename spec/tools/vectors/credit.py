@@ -499,6 +499,22 @@ def waits(ident, receives=1):
     return app("waiting", ident, receives=receives, gives={})
 
 
+ONE_AT_A_TIME = {"hello": {"session_memory": 40000}, "local": FIXED}
+"""Memory for one message of 8,000 bytes beside the first windows: a second one stands in line."""
+
+
+def one_waits_behind_another():
+    """The large message of channel 1 has got its memory, that of channel 3 waits for it."""
+    return [
+        accepted(1, 4),
+        accepted(3, 4),
+        waits(1),
+        waits(3),
+        recv(first(1, 8000, fill(2016)), first(3, 8000, fill(2016))),
+        expect(credit(1, bytes=5984)),
+    ]
+
+
 def large(t):
     g = "cr.large"
     ten = fill(10000)
@@ -573,8 +589,7 @@ def large(t):
         QUIET,
         take(1),
         any_order(credit(1, taken=1, bytes=2048), credit(3, bytes=5984), credit(5, bytes=984)),
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
@@ -593,8 +608,7 @@ def large(t):
         recv(fragment(1, bytes(5984).hex())),
         take(1),
         any_order(credit(1, taken=1, bytes=2048), credit(5, bytes=5984)),
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
@@ -604,41 +618,28 @@ def large(t):
         waits(1),
         recv(first(1, 10000, fill(2016))),
         expect(credit(1, bytes=7984)),
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
         "CR-13 CH-19",
         "who leaves lets the next one pass: CANCEL",
-        accepted(1, 4),
-        accepted(3, 4),
-        waits(1),
-        waits(3),
-        recv(first(1, 8000, fill(2016)), first(3, 8000, fill(2016))),
-        expect(credit(1, bytes=5984)),
+        one_waits_behind_another(),
         app("cancel", 1, scope=0, code=0, text="", gives={}),
         any_order(cancel(1), credit(3, bytes=5984)),
         recv(fragment(1, bytes(5984).hex()), close(1)),
         QUIET,
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
         "CR-13 FR-25",
         "who leaves lets the next one pass: a CLOSE that cuts",
-        accepted(1, 4),
-        accepted(3, 4),
-        waits(1),
-        waits(3),
-        recv(first(1, 8000, fill(2016)), first(3, 8000, fill(2016))),
-        expect(credit(1, bytes=5984)),
+        one_waits_behind_another(),
         recv(close(1, 40)),
         any_order(cancel(1), credit(3, bytes=5984)),
         ended(1, 40),
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
@@ -654,8 +655,7 @@ def large(t):
         expect(credit(1, bytes=5984)),
         waits(3, 0),
         expect(credit(5, bytes=984)),
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,
@@ -672,8 +672,7 @@ def large(t):
         take(5, fill(1900)),
         expect(credit(5, taken=1, bytes=1932)),
         GOES_ON,
-        hello={"session_memory": 40000},
-        local=FIXED,
+        **ONE_AT_A_TIME,
     )
     t.add(
         g,

@@ -378,28 +378,13 @@ def headers(v):
         "an OPEN with a capacity of 2,147,483,648",
         raw(2, 2, u32(0x80000000) + u16(1) + b"x"),
     )
-    table = lambda *rest: raw(3, 2, u8(ATTACHMENTS) + u8(0) + u8(1) + b"".join(rest))
-    v.bad(
-        "number",
-        ["LI-06"],
-        "an attachment with a capacity of 2,147,483,648",
-        table(u8(2), u32(4), u32(0x80000000), u32(0)),
-        level=1,
-    )
-    v.bad(
-        "number",
-        ["LI-06"],
-        "an attachment with 2,147,483,648 receives that wait",
-        table(u8(1), u32(4), u32(0), u32(0x80000000)),
-        level=1,
-    )
-    v.bad(
-        "number",
-        ["AT-06"],
-        "a sending end with room, and receives that wait",
-        table(u8(1), u32(4), u32(3), u32(1)),
-        level=1,
-    )
+    for req, why, kind, capacity, wanted in (
+        ("LI-06", "an attachment with a capacity of 2,147,483,648", 2, 0x80000000, 0),
+        ("LI-06", "an attachment with 2,147,483,648 receives that wait", 1, 0, 0x80000000),
+        ("AT-06", "a sending end with room, and receives that wait", 1, 3, 1),
+    ):
+        table = u8(1) + u8(kind) + u32(4) + u32(capacity) + u32(wanted)
+        v.bad("number", [req], why, raw(3, 2, u8(ATTACHMENTS) + u8(0) + table), level=1)
 
 
 def fragments(v):

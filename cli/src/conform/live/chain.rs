@@ -1,5 +1,6 @@
 //! Cases between three: what is nested passes through the one in the middle, which has a session with each of the others.
 
+use super::super::codes::NOT_DELIVERED;
 use super::super::peer::Testee;
 use super::super::steps::{Trouble, failed};
 use super::{Done, End, Live, Running, check_leaks, end_of, fails, says, stats};
@@ -287,8 +288,8 @@ async fn error_passes(chain: &Chain<'_>) -> Done {
     a.send(first, json!([reply.json(), output.json()])).await?;
     chain.settle().await?;
     c.tell("close", at_last).await?;
-    a.ended_with(replies, super::ends::NOT_DELIVERED).await?;
-    a.refused_with(input, super::ends::NOT_DELIVERED).await
+    a.ended_with(replies, NOT_DELIVERED).await?;
+    a.refused_with(input, NOT_DELIVERED).await
 }
 
 async fn abandoned(chain: &Chain<'_>) -> Done {

@@ -1,10 +1,9 @@
 //! How channels end: closed, cancelled, refused, dropped, unclaimed.
 
-use super::{Done, Live, cases, fails, says};
+use super::super::codes::NOT_DELIVERED;
+use super::super::steps::Trouble;
+use super::{Done, End, Live, cases, fails, says};
 use crate::json::json;
-
-/// The code of an end whose message was dropped unread.
-pub(super) const NOT_DELIVERED: u16 = 39;
 
 cases! { CASES:
     "li.end.001" 0 ["CH-20"] dropped_sender "a sender that is dropped: what was sent, then the clean end";
@@ -169,12 +168,17 @@ async fn dropped_ends(live: &Live<'_>) -> Done {
     Ok(())
 }
 
-async fn clones(live: &Live<'_>) -> Done {
+/// A channel of `one`'s with two senders: its receiver, the sender that `one` keeps and the one that `two` has.
+async fn two_senders(live: &Live<'_>) -> Result<(End, End, End), Trouble> {
     let (jobs, inbox) = live.channel(1).await?;
     let (reply, replies) = live.one.pipe(4).await?;
     let kept = live.one.clone_of(reply).await?;
     live.one.send(jobs, reply.json()).await?;
-    let reply = live.two.recv_end(inbox, "sender").await?;
+    Ok((replies, kept, live.two.recv_end(inbox, "sender").await?))
+}
+
+async fn clones(live: &Live<'_>) -> Done {
+    let (replies, kept, reply) = two_senders(live).await?;
     live.two.send(reply, 1).await?;
     live.two.tell("drop", reply).await?;
     live.one.expect(replies, 1).await?;
@@ -192,11 +196,16 @@ async fn closed_here(live: &Live<'_>) -> Done {
     live.two.expect_end(receiver).await
 }
 
-async fn refused_ends(live: &Live<'_>) -> Done {
+/// A channel that waits to be accepted with a sender in its message: its receiver, and the receiver of that sender.
+async fn at_the_door(live: &Live<'_>) -> Result<(End, End), Trouble> {
     let sender = live.one.open("door", 4).await?;
     let (reply, replies) = live.one.pipe(1).await?;
     live.one.send(sender, reply.json()).await?;
-    let receiver = live.two.incoming("door").await?;
+    Ok((live.two.incoming("door").await?, replies))
+}
+
+async fn refused_ends(live: &Live<'_>) -> Done {
+    let (receiver, replies) = at_the_door(live).await?;
     let mut arguments = receiver.json();
     arguments["code"] = 256.into();
     live.two.ask("refuse", arguments).await?;
@@ -204,11 +213,7 @@ async fn refused_ends(live: &Live<'_>) -> Done {
 }
 
 async fn closed_for_all(live: &Live<'_>) -> Done {
-    let (jobs, inbox) = live.channel(1).await?;
-    let (reply, replies) = live.one.pipe(4).await?;
-    let kept = live.one.clone_of(reply).await?;
-    live.one.send(jobs, reply.json()).await?;
-    let reply = live.two.recv_end(inbox, "sender").await?;
+    let (replies, kept, reply) = two_senders(live).await?;
     live.two.send(reply, 1).await?;
     live.two.tell("close", reply).await?;
     live.one.expect(replies, 1).await?;
@@ -245,10 +250,7 @@ async fn fault_sticks(live: &Live<'_>) -> Done {
 }
 
 async fn unanswered_ends(live: &Live<'_>) -> Done {
-    let sender = live.one.open("door", 4).await?;
-    let (reply, replies) = live.one.pipe(1).await?;
-    live.one.send(sender, reply.json()).await?;
-    let receiver = live.two.incoming("door").await?;
+    let (receiver, replies) = at_the_door(live).await?;
     live.two.tell("drop", receiver).await?;
     live.one.ended_with(replies, NOT_DELIVERED).await
 }

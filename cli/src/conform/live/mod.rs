@@ -2,6 +2,7 @@
 
 mod chain;
 mod channels;
+mod drains;
 mod ends;
 mod nested;
 mod sessions;
@@ -72,9 +73,8 @@ use cases;
 
 /// Every case between two.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
-    [values::CASES, channels::CASES, nested::CASES, ends::CASES, streams::CASES, sessions::CASES]
-        .into_iter()
-        .flatten()
+    let rest = [streams::CASES, sessions::CASES, drains::CASES];
+    [values::CASES, channels::CASES, nested::CASES, ends::CASES].into_iter().chain(rest).flatten()
 }
 
 /// Two testees and the session between them. Cases are written for `one` and `two`; who of them has dialed differs.

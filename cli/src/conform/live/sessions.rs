@@ -16,7 +16,7 @@ cases! { CASES:
 }
 
 /// The session is over for this side, in this way.
-async fn is_over(side: &Side<'_>, why: &str) -> Done {
+pub(super) async fn is_over(side: &Side<'_>, why: &str) -> Done {
     let reply = side.ask("incoming", json!({"session": side.session()})).await?;
     if reply.field("over").text("why")? == why {
         return side.drop_session().await;

@@ -113,6 +113,14 @@ impl<'a> Side<'a> {
         Some(self.begin("leave", json!({"session": session})))
     }
 
+    /// Drains the session, for as many milliseconds at the most. Its handle is void from now on.
+    pub(in super::super) async fn begin_drain(&self, within: u64) -> Result<Pending, Trouble> {
+        // Who cannot drain says so here: the case is skipped, and does not wait for what a drain brings.
+        fails(self.ask("drain", json!({})).await, &["NO_SUCH_HANDLE"])?;
+        let session = self.session.take();
+        Ok(self.begin("drain", json!({"session": session, "within": within})))
+    }
+
     pub(in super::super) async fn abort(&self) -> Done {
         let session = self.session.take();
         self.ask("abort", json!({"session": session})).await?;

@@ -1,5 +1,6 @@
 //! Byte streams and descriptors in messages.
 
+use super::super::codes::NOT_DELIVERED;
 use super::super::steps::failed;
 use super::{Done, End, Live, Trouble, cases, end_of};
 use crate::json::{Json, json};
@@ -133,7 +134,7 @@ async fn untaken(live: &Live<'_>) -> Done {
     let (here, other) = live.one.stream().await?;
     live.one.send(jobs, other.json()).await?;
     live.two.tell("close", inbox).await?;
-    same(&live.one.read_cut(here, super::ends::NOT_DELIVERED).await?, "")
+    same(&live.one.read_cut(here, NOT_DELIVERED).await?, "")
 }
 
 async fn several(live: &Live<'_>) -> Done {

@@ -78,6 +78,8 @@ impl Live {
             "incoming" => sessions::incoming(table, request),
             "refuse" => sessions::refuse(table, request),
             "leave" => sessions::leave(table, request),
+            "drain" => sessions::drain(table, request),
+            "going" => sessions::going(table, request),
             "abort" => sessions::abort(table, request),
             "pipe" => channels::pipe(table, request),
             "clone" => channels::clone(table, request),

@@ -1,5 +1,7 @@
 //! Sessions: listening, dialing, named channels, the end.
 
+use std::time::Duration;
+
 use libchan::{Limits, OpenOptions, SessionError, SessionOptions};
 use libchan_transports::tls::{Fingerprint, TlsClientOptions, TlsServer, TlsServerOptions, TlsSource};
 use libchan_transports::{DialOptions, ListenOptions, dial_with, listen_with};
@@ -117,6 +119,25 @@ pub(super) fn leave(table: &Table, request: &Json) -> Result<Work, Fault> {
     };
     Ok(Box::pin(async move {
         session.close().await.map_err(|why| errors::close(&why))?;
+        Ok(json!({}))
+    }))
+}
+
+pub(super) fn drain(table: &Table, request: &Json) -> Result<Work, Fault> {
+    let within = Duration::from_millis(request.number("within")?);
+    let Held::Session(session) = table.take(request, "session")? else {
+        return Err(Fault::new("NO_SUCH_HANDLE", "session"));
+    };
+    Ok(Box::pin(async move {
+        session.drain(within).await.map_err(|why| errors::close(&why))?;
+        Ok(json!({}))
+    }))
+}
+
+pub(super) fn going(table: &Table, request: &Json) -> Result<Work, Fault> {
+    let session = table.session(request)?;
+    Ok(Box::pin(async move {
+        session.going().await;
         Ok(json!({}))
     }))
 }

@@ -14,8 +14,8 @@ from .machines import Machines
 from .notation import Failure
 
 _LIVE = (
-    "listen accept dial open incoming refuse leave abort pipe stream fd send recv close close_with clone copy "
-    "read write finish drop stats"
+    "listen accept dial open incoming refuse leave drain going abort pipe stream fd send recv close close_with clone "
+    "copy read write finish drop stats"
 ).split()
 
 

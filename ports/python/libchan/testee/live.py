@@ -159,6 +159,16 @@ class Live:
         await self._get(said, "session").close()
         return {}
 
+    async def drain(self, said: dict[str, Any]) -> Any:
+        session = self._get(said, "session")
+        del self._held[said["session"]]
+        await session.drain(said.get("within", 0) / 1000)
+        return {}
+
+    async def going(self, said: dict[str, Any]) -> Any:
+        await self._get(said, "session").going()
+        return {}
+
     async def abort(self, said: dict[str, Any]) -> Any:
         self._get(said, "session").abort()
         return {}
