@@ -312,12 +312,13 @@ enum Placeholder {
 }
 
 /// The end that a placeholder stands for. A stream is claimed as a descriptor: only the receiver of the message can tell, once
-/// it has decoded.
+/// it has decoded. One of this process, in a message that comes back from a peer which has not taken it, is still a stream.
 fn claim(place: &Placeholder) -> Result<End, de::value::Error> {
     Sender::deserialize(place)
         .map(End::Sender)
         .or_else(|_| Receiver::deserialize(place).map(End::Receiver))
         .or_else(|_| Fd::deserialize(place).map(End::Fd))
+        .or_else(|_| ByteStream::deserialize(place).map(End::Stream))
 }
 
 impl<'de> Deserializer<'de> for &Placeholder {
