@@ -1,23 +1,34 @@
 //! The ports by themselves, and Rust, Python and JavaScript with each other: every pair that shares a carrier, in both roles,
-//! and channels, streams and descriptors through all three. The cases are those of `libchan conform`.
+//! and channels, streams and descriptors through all three; then Rust of today with Rust of the baseline. The cases are those of `libchan conform`.
 //!
 //! `tests/setup-peers.sh` installs the ports as their users would, into `target/peers`.
 #![allow(missing_docs)]
 
-use std::path::Path;
+mod baseline;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PYTHON: &str = "target/peers/python/bin/python -m libchan.testee";
 const JAVASCRIPT: &str = "node target/peers/javascript/node_modules/libchan/testee.js";
 
+/// The top of the workspace.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The program that runs these tests, or the one on the `PATH`.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
 /// Runs `libchan conform` from the top of the workspace. Its exit code says whether all that was claimed passed.
 fn conform(arguments: &[&str]) {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let workspace = workspace();
     for peer in ["target/peers/python", "target/peers/javascript"] {
         assert!(workspace.join(peer).is_dir(), "{peer} is missing: run tests/setup-peers.sh");
     }
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
+    let output = Command::new(cargo())
         .current_dir(workspace)
         .args(["run", "--locked", "--quiet", "-p", "libchan-cli", "--", "conform"])
         .args(arguments)
