@@ -335,6 +335,24 @@ async fn promise_13_a_drain_lets_what_is_at_work_finish(on: On) {
     soon(a.closed()).await.unwrap();
 }
 
+async fn promise_13_a_drain_ends_channels_that_are_accepted_while_it_lasts(on: On) {
+    let (a, b) = on.pair().await;
+    let (ship, shipped) = channel::<Sender<u32>>(&a, &b, 4).await;
+    let (at_work, _read) = pipe();
+    put(&ship, at_work).await;
+    let at_work = get(&shipped).await;
+    let held = a.open::<u32>("held").unwrap();
+    let incoming = soon(b.accept()).await.unwrap().unwrap();
+    let drained = tokio::spawn(b.drain(Duration::from_secs(20)));
+    soon(a.going()).await;
+    let accepted = incoming.receive::<u32>();
+    let closed = soon(held.closed()).await;
+    assert!(matches!(&closed, Closed::Refused(why) if why.cut() == Some(Cut::GoingAway)), "{closed:?}");
+    end(&accepted).await;
+    drop((accepted, at_work, shipped, ship, held));
+    soon(drained).await.unwrap().unwrap();
+}
+
 async fn promise_13_a_drain_ends_at_its_deadline(on: On) {
     let (a, b) = on.pair().await;
     let (ship, shipped) = channel::<Sender<u32>>(&a, &b, 4).await;
@@ -352,6 +370,7 @@ mod remote {
         promise_13_flush_waits_for_the_peers_library,
         promise_13_an_unfinished_stream_is_cut_by_a_close,
         promise_13_a_drain_lets_what_is_at_work_finish,
+        promise_13_a_drain_ends_channels_that_are_accepted_while_it_lasts,
         promise_13_a_drain_ends_at_its_deadline,
         promise_13_what_cannot_be_sent_in_time_is_told,
         promise_13_a_pending_send_has_its_value_back_at_close,

@@ -66,6 +66,17 @@ async fn a_message_beyond_the_capacity_ends_the_session() {
     assert_eq!(error, SessionError::PeerMisbehaved(Misbehaviour::MessageCredit));
 }
 
+async fn a_peer_that_drains_without_a_word_is_going() {
+    let (session, mut rude) = session_with_rude_peer().await;
+    let requests = session.open::<u32>("requests").unwrap();
+    // CANCEL of the channel: scope 1, nothing taken, GOING_AWAY, and no text.
+    rude.write_all(&frame(0x07, 2, &[1, 0, 0, 0, 0, 0, 36])).await.unwrap();
+    soon(session.going()).await;
+    let refused = soon(requests.send(1)).await.unwrap_err().reason;
+    let SendFailure::Closed(Closed::Refused(why)) = &refused else { panic!("{refused:?}") };
+    assert_eq!(why.cut(), Some(Cut::GoingAway));
+}
+
 async fn random_bytes_after_the_hello_never_panic() {
     let mut rng = Rng::new("hostile");
     for _ in 0..60 {
@@ -97,5 +108,6 @@ libchan_tests::in_process! {
     every_broken_rule_has_its_error,
     unknown_frames_that_may_be_ignored_are_skipped,
     a_message_beyond_the_capacity_ends_the_session,
+    a_peer_that_drains_without_a_word_is_going,
     random_bytes_after_the_hello_never_panic,
 }

@@ -1,7 +1,7 @@
 //! `drain`: a side that wants to leave takes no new requests, lets what is at work finish, and then closes.
 
-use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use libchan_proto::{Key, Reason, Scope, code};
@@ -18,15 +18,18 @@ impl State {
     /// Whether the channel `key` was cancelled because the peer drains.
     pub(super) fn is_going_away(&self, key: Key) -> bool {
         let cancelled = self.machine.send_status(key).cancelled;
-        cancelled
-            .is_some_and(|cancel| cancel.reason.code == code::GOING_AWAY && !cancel.reason.text.is_empty())
+        cancelled.is_some_and(|cancel| cancel.reason.code == code::GOING_AWAY)
     }
 }
 
 impl Shared {
-    /// A named channel was accepted.
-    pub(super) fn note_named(&self, key: Key) {
+    /// A named channel was accepted. Where this side drains already, it is given up at once.
+    pub(super) fn note_named(self: &Arc<Self>, key: Key) {
         let mut state = self.lock();
+        if state.farewell.drains {
+            drop(state);
+            return self.take_no_more(key);
+        }
         if state.named.len() == state.named.capacity() {
             let State { named, ports, .. } = &mut *state;
             named.retain(|known| ports.chan(*known).is_some());
@@ -35,7 +38,7 @@ impl Shared {
     }
 
     /// Takes nothing new from here on: named channels are cancelled, what waits to be accepted is refused.
-    pub(super) fn begin_drain(self: &std::sync::Arc<Self>) {
+    pub(super) fn begin_drain(self: &Arc<Self>) {
         let (named, driver) = {
             let mut state = self.lock();
             state.farewell.drains = true;
@@ -45,15 +48,17 @@ impl Shared {
             (std::mem::take(&mut state.named), state.wake_driver())
         };
         driver.into_iter().for_each(Waker::wake);
-        for key in named {
-            if let Some(chan) = self.port(key) {
-                chan.give_up(key, self, Cut::GoingAway.cause());
-            }
+        named.into_iter().for_each(|key| self.take_no_more(key));
+    }
+
+    fn take_no_more(self: &Arc<Self>, key: Key) {
+        if let Some(chan) = self.port(key) {
+            chan.give_up(key, self, Cut::GoingAway.cause());
         }
     }
 
     /// Waits for the end of a drain, for no longer than `deadline`.
-    pub(super) async fn drained(self: &std::sync::Arc<Self>, deadline: Duration) {
+    pub(super) async fn drained(self: &Arc<Self>, deadline: Duration) {
         if tokio::time::timeout(deadline, self.ended()).await.is_err() {
             self.begin_close();
         }
@@ -61,16 +66,8 @@ impl Shared {
 
     /// Completes when the peer has said that it is leaving, or the session is over.
     pub(super) async fn going(&self) {
-        let mut ticket = None;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if state.farewell.peer_going || state.over.is_some() || state.machine.peer_said_goodbye() {
-                return Poll::Ready(());
-            }
-            state.watchers.wait(&mut ticket, cx.waker());
-            Poll::Pending
-        })
-        .await;
+        let is_going = |state: &State| state.farewell.peer_going || state.machine.peer_said_goodbye();
+        self.until(|state| (is_going(state) || state.over.is_some()).then_some(())).await;
     }
 }
 

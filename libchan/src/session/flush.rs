@@ -3,8 +3,6 @@
 //! One ping is on its way at a time, however many calls wait, and only so many in a while: a peer ends the session of who
 //! floods it with pings.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use libchan_proto::{Machine, SessionError};
@@ -94,17 +92,10 @@ impl Shared {
             driver.into_iter().for_each(std::task::Waker::wake);
             number
         };
-        let mut ticket = None;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if state.flush.done >= number {
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(why) = &state.over {
-                return Poll::Ready(Err(why.clone()));
-            }
-            state.watchers.wait(&mut ticket, cx.waker());
-            Poll::Pending
+        self.until(|state| match &state.over {
+            _ if state.flush.done >= number => Some(Ok(())),
+            Some(why) => Some(Err(why.clone())),
+            None => None,
         })
         .await
     }

@@ -23,12 +23,12 @@ mod read;
 mod replies;
 mod shared;
 mod stream;
+mod watch;
 mod write;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
@@ -405,17 +405,10 @@ impl Drop for Waiting<'_> {
 impl Shared {
     /// Both hellos are in.
     async fn started(&self) -> Result<(), SessionError> {
-        let mut ticket = None;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if self.established().is_some() {
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(why) = &state.over {
-                return Poll::Ready(Err(why.clone()));
-            }
-            state.watchers.wait(&mut ticket, cx.waker());
-            Poll::Pending
+        self.until(|state| match &state.over {
+            _ if self.established().is_some() => Some(Ok(())),
+            Some(why) => Some(Err(why.clone())),
+            None => None,
         })
         .await
     }
@@ -428,19 +421,8 @@ impl Shared {
 
     /// The session is over.
     async fn ended(&self) -> Result<(), SessionError> {
-        let mut ticket = None;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            match &state.over {
-                Some(SessionError::Closed) => Poll::Ready(Ok(())),
-                Some(why) => Poll::Ready(Err(why.clone())),
-                None => {
-                    state.watchers.wait(&mut ticket, cx.waker());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        let why = self.until(|state| state.over.clone()).await;
+        if why == SessionError::Closed { Ok(()) } else { Err(why) }
     }
 }
 

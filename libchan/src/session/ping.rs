@@ -61,17 +61,10 @@ impl Shared {
             None => Ok(state.machine.ping()),
         })?;
         let sent = Instant::now();
-        let mut ticket = None;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if state.pings.answered >= number {
-                return Poll::Ready(Ok(sent.elapsed()));
-            }
-            if let Some(why) = &state.over {
-                return Poll::Ready(Err(why.clone()));
-            }
-            state.watchers.wait(&mut ticket, cx.waker());
-            Poll::Pending
+        self.until(|state| match &state.over {
+            _ if state.pings.answered >= number => Some(Ok(sent.elapsed())),
+            Some(why) => Some(Err(why.clone())),
+            None => None,
         })
         .await
     }

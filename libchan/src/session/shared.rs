@@ -452,8 +452,7 @@ fn not_opened(state: &State, error: &libchan_proto::OpenError) -> SendFailure {
 
 /// Whether the machine says this of an end because the session is over: nobody has said it in words.
 fn is_session_end(reason: &Reason) -> bool {
-    reason.text.is_empty()
-        && matches!(reason.code, code::DISCONNECTED | code::GOING_AWAY | code::SESSION_CLOSED)
+    reason.text.is_empty() && matches!(reason.code, code::DISCONNECTED | code::SESSION_CLOSED)
 }
 
 impl State {
