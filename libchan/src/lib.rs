@@ -95,6 +95,8 @@ pub use self::pipe::{MAX_CAPACITY, pipe, pipe_with};
 pub use self::raw::{EndKind, Raw};
 pub use self::receiver::{Receiver, ReceiverStream};
 pub use self::sender::{MustFinish, Permit, Sender, SenderSink};
-pub use self::session::{Acceptor, Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions};
+pub use self::session::{
+    Acceptor, Admission, Incoming, OpenOptions, PendingSession, Role, Session, SessionOptions,
+};
 pub use self::stream::ByteStream;
 pub use self::transport::{End, EndWatch, Shipped, Transport};

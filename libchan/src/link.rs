@@ -105,7 +105,8 @@ pub struct LinkInfo {
     pub credentials: Option<PeerCredentials>,
     /// The chain of certificates that the peer was authenticated by (tls), as DER, its own first.
     pub certificates: Option<Arc<[Vec<u8>]>>,
-    /// Who the peer is, as the listener's authorize hook or the transport's authentication said.
+    /// Who the peer is, as the listener's authorize hook said or, at a dialer, as the transport has verified. See
+    /// [`Session::principal`](crate::Session::principal).
     pub principal: Option<String>,
 }
 

@@ -46,6 +46,14 @@ pub trait Transport: Send + Sync + 'static {
     /// Ends the session at once: channels that were opened on it end with `Disconnected`.
     fn abort(&self);
 
+    /// Ends the session because the time is over for which the peer was let in; `why` is
+    /// [`AdmissionOver`](SessionError::AdmissionOver), and has the text for the peer. Unless it is written, this is
+    /// [`abort`](Self::abort).
+    fn end(&self, why: SessionError) {
+        let _ = why;
+        self.abort();
+    }
+
     /// Ready when the session is over.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>>;
 
@@ -147,8 +155,13 @@ impl EndWatch {
 
     /// Ends the channel as a lost link does: receivers drain it, then see `Disconnected`.
     pub fn disconnect(&self) {
+        self.disconnect_with(SessionError::Lost);
+    }
+
+    /// As [`disconnect`](Self::disconnect), for a session that has ended with this error.
+    pub fn disconnect_with(&self, why: SessionError) {
         if let Some(chan) = self.0.upgrade() {
-            chan.end(Cause::session_over(SessionError::Lost));
+            chan.end(Cause::session_over(why));
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libchan::Incoming;
+use libchan::{Admission, Denial, Incoming};
 use libchan_tests::*;
 use libchan_transports::{AcceptError, Authorize, Candidate, ListenOptions, Refusal, bearer};
 use tokio::sync::Notify;
@@ -38,7 +38,7 @@ async fn the_hello_names_the_principal(on: On) {
         let dialed = dialed.unwrap();
         assert_eq!(accepted.principal(), Some(name));
         assert_eq!(accepted.info().principal.as_deref(), Some(name));
-        assert_eq!(dialed.principal(), None);
+        assert_eq!(dialed.principal().is_some(), on.proves_the_server());
         let sender = dialed.open::<u32>("who").unwrap();
         let incoming = soon(accepted.accept()).await.unwrap().unwrap();
         assert_eq!(incoming.principal(), Some(name));
@@ -98,7 +98,7 @@ async fn a_refusal_at_the_link_is_the_dials_error(on: On) {
         let answer = refusal.clone();
         let hook = move |peer: &Candidate<'_>| {
             assert!(peer.metadata().is_empty() && !peer.info().peer.is_empty());
-            Err(answer.clone())
+            Err::<&str, _>(answer.clone())
         };
         let place = on.listen(ListenOptions::default().authorize(hook)).await;
         let error = place.turned_away(with_token("alice")).await;
@@ -107,13 +107,86 @@ async fn a_refusal_at_the_link_is_the_dials_error(on: On) {
     }
 }
 
+/// What the hook knows beside the name.
+#[derive(Debug, PartialEq)]
+struct Scopes(&'static [&'static str]);
+
+/// Lets a bearer in with scopes, for as long as its token says.
+struct Scoped;
+
+#[async_trait]
+impl Authorize for Scoped {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
+        match user(peer.bearer().unwrap_or_default())?.as_str() {
+            "alice" => Ok(Admission::new("alice").with(Scopes(&["read", "write"]))),
+            name => Ok(Admission::new(name).with(Scopes(&["read"])).lasting(Duration::from_millis(50))),
+        }
+    }
+
+    fn channel(&self, channel: &Incoming) -> Result<(), Refusal> {
+        let scopes = channel.admission().and_then(|admission| admission.get::<Scopes>());
+        let may = scopes.is_some_and(|scopes| scopes.0.contains(&channel.name()));
+        if may { Ok(()) } else { Err(Refusal::forbidden("not in your scopes")) }
+    }
+}
+
+async fn what_the_hook_knows_stays_with_the_session(on: On) {
+    let place = on.listen(ListenOptions::default().authorize(Scoped)).await;
+    let (alice, accepted) = place.meet(with_token("alice")).await;
+    let alice = alice.unwrap();
+    let admission = accepted.admission().unwrap();
+    assert_eq!((admission.name(), admission.remaining()), ("alice", None));
+    assert_eq!(admission.get(), Some(&Scopes(&["read", "write"])));
+    assert_eq!(admission.get::<String>(), None);
+    let refused_one = alice.open::<u32>("delete").unwrap();
+    let sender = alice.open::<u32>("write").unwrap();
+    let receiver = soon(accepted.accept()).await.unwrap().unwrap().receive::<u32>();
+    put(&sender, 1).await;
+    assert_eq!(get(&receiver).await, 1);
+    assert!(matches!(soon(refused_one.closed()).await, Closed::Refused(_)));
+}
+
+/// The hook gives the same 50 ms again and again until the listener forgets bob: then it refuses.
+struct Forgets(Arc<std::sync::atomic::AtomicBool>);
+
+#[async_trait]
+impl Authorize for Forgets {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
+        if self.0.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Refusal::forbidden("forgotten"));
+        }
+        Scoped.hello(peer).await
+    }
+}
+
+async fn an_admission_that_is_over_is_told(on: On) {
+    let forgets = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let place = on.listen(ListenOptions::default().authorize(Forgets(forgets.clone()))).await;
+    let (bob, accepted) = place.meet(with_token("bob")).await;
+    let bob = bob.unwrap();
+    talk(&bob, &accepted).await;
+    let (sender, receiver) = channel::<u32>(&bob, &accepted, 2).await;
+    forgets.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = soon(bob.closed()).await.unwrap_err();
+    let (denial, text) = error.denial().unwrap_or_else(|| panic!("{error:?}"));
+    assert_eq!((denial, text), (Denial::Unauthorized, "the admission of bob is over: forgotten"));
+    let own = soon(accepted.closed()).await.unwrap_err();
+    assert!(matches!(own, SessionError::AdmissionOver(_)), "{own:?}");
+    assert!(matches!(fail(&receiver).await, RecvError::Disconnected(_)));
+    assert!(matches!(soon(sender.closed()).await, Closed::Disconnected(_)));
+    // Others are let in as before.
+    forgets.store(false, std::sync::atomic::Ordering::Relaxed);
+    let (alice, to_alice) = place.meet(with_token("alice")).await;
+    talk(&alice.unwrap(), &to_alice).await;
+}
+
 /// Lets bob open what he has announced, and everybody "open".
 struct Channels;
 
 #[async_trait]
 impl Authorize for Channels {
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
-        user(peer.bearer().unwrap_or_default())
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
+        user(peer.bearer().unwrap_or_default()).map(Admission::from)
     }
 
     fn channel(&self, channel: &Incoming) -> Result<(), Refusal> {
@@ -171,12 +244,12 @@ struct Slow(Arc<Notify>);
 
 #[async_trait]
 impl Authorize for Slow {
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
         let name = user(peer.bearer().unwrap_or_default())?;
         if name == "alice" {
             self.0.notified().await;
         }
-        Ok(name)
+        Ok(name.into())
     }
 }
 
@@ -213,6 +286,8 @@ libchan_tests::contract_urls! {
     a_refusal_at_the_hello_is_the_dials_error,
     a_refusal_at_the_link_is_the_dials_error,
     a_channel_may_be_refused,
+    what_the_hook_knows_stays_with_the_session,
+    an_admission_that_is_over_is_told,
     a_slow_decision_delays_nobody_else,
     a_dialer_that_gives_up,
 }

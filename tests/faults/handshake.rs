@@ -120,7 +120,7 @@ async fn what_comes_with_the_hello_is_kept() {
         let link = UnixLink::new(left, "unix:test");
         let pending = soon(PendingSession::accept(link, SessionOptions::new())).await.unwrap();
         assert_eq!((pending.info().peer.as_str(), pending.metadata().is_empty()), ("unix:test", true));
-        let session = soon(pending.admit(Some("ann".to_owned()))).await.unwrap();
+        let session = soon(pending.admit(Some("ann".into()))).await.unwrap();
         assert_eq!(session.principal(), Some("ann"));
         right.write_all(&said[cut..]).await.unwrap();
         let incoming = soon(session.accept()).await.unwrap().unwrap();

@@ -2,6 +2,7 @@
 //! and a relay that counts the pings which get through.
 
 use async_trait::async_trait;
+use libchan::Admission;
 use libchan_tests::*;
 use libchan_transports::http::{HttpDialOptions, HttpListenOptions, IpPrefix};
 use libchan_transports::tls::{DevCertificate, Fingerprint, TlsClientOptions, TlsServer, TlsSource};
@@ -117,23 +118,23 @@ struct Known;
 
 #[async_trait]
 impl Authorize for Known {
-    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
         let header =
             |name: &str| peer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match (header("x-remote-user"), header("x-client-dn"), header("cookie"), peer.bearer()) {
-            ("", "", "", None) if peer.info().certificates.is_some() => Ok(Some("certificate".to_owned())),
+            ("", "", "", None) if peer.info().certificates.is_some() => Ok(Some("certificate".into())),
             ("", "", "", None) => Ok(None),
-            ("", "", "", Some("good")) => Ok(Some("header".to_owned())),
-            ("", "", "session=good", None) => Ok(Some("cookie".to_owned())),
-            ("", name, "", None) if !name.is_empty() => Ok(Some(format!("proxy: {name}"))),
-            (name, "", "", None) if !name.is_empty() => Ok(Some(format!("proxy: {name}"))),
+            ("", "", "", Some("good")) => Ok(Some("header".into())),
+            ("", "", "session=good", None) => Ok(Some("cookie".into())),
+            ("", name, "", None) if !name.is_empty() => Ok(Some(format!("proxy: {name}").into())),
+            (name, "", "", None) if !name.is_empty() => Ok(Some(format!("proxy: {name}").into())),
             _ => Err(Refusal::unauthorized("a wrong credential")),
         }
     }
 
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
         match peer.bearer() {
-            Some("good") => Ok("hello".to_owned()),
+            Some("good") => Ok("hello".into()),
             _ => Err(Refusal::unauthorized("a wrong credential")),
         }
     }

@@ -115,6 +115,11 @@ impl On {
         self != Self::Memory
     }
 
+    /// Whether the dialer knows who the listener is.
+    pub fn proves_the_server(self) -> bool {
+        matches!(self, Self::Unix | Self::Tls | Self::Https | Self::Wss)
+    }
+
     /// Whether descriptors themselves cross, rather than their bytes.
     pub fn passes_descriptors(self) -> bool {
         matches!(self, Self::Memory | Self::Linked | Self::Unix)

@@ -1,19 +1,16 @@
 //! Who may have a session, under which name, and what it may open: one hook for every transport.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use libchan::{Admission, Incoming, LinkInfo, Metadata};
 #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-use libchan::{Denial, Link, PendingSession, Role, SessionError};
-use libchan::{Incoming, LinkInfo, Metadata, Session, SessionOptions};
+use libchan::{Denial, SessionError};
 
-#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-use crate::error::AcceptError;
-use crate::listen::ListenOptions;
-#[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-use crate::places::Place;
+pub(crate) use self::gate::{Asked, Gate};
+
+mod gate;
 
 /// The headers of a request; nothing where no transport has requests.
 #[cfg(feature = "_http")]
@@ -70,7 +67,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// The bearer token: of the header `authorization`, or of the hello's metadata under the same key, where
-    /// [`SessionOptions::bearer`] puts it. The header goes first.
+    /// [`SessionOptions::bearer`](libchan::SessionOptions::bearer) puts it. The header goes first.
     pub fn bearer(&self) -> Option<&'a str> {
         #[cfg(feature = "_http")]
         if let Some(token) =
@@ -109,11 +106,19 @@ fn token(value: &[u8]) -> Option<&str> {
 /// });
 /// ```
 ///
+/// The answer is an [`Admission`]: a name, which any text turns into, and if need be until when it holds and what the application
+/// wants to keep with it ([`Session::admission`](libchan::Session::admission), [`Incoming::admission`]). When its time is over,
+/// [`link`](Self::link) and [`hello`](Self::hello) are asked again, about the same candidate. Where they refuse, name somebody
+/// else or take longer than 10 s, the session ends: the peer's error is
+/// [`PeerClosed`](libchan::SessionError::PeerClosed) with [`Denial::Unauthorized`](libchan::Denial) and the reason.
+///
 /// Where a token is all that counts, [`bearer`] will. A hook that looks at everything:
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use async_trait::async_trait;
-/// use libchan::Incoming;
+/// use libchan::{Admission, Incoming};
 /// use libchan_transports::{Authorize, Candidate, Refusal};
 ///
 /// struct Gate;
@@ -121,13 +126,14 @@ fn token(value: &[u8]) -> Option<&str> {
 /// #[async_trait]
 /// impl Authorize for Gate {
 ///     /// Who comes by the unix socket is known; everybody else has to say who they are.
-///     async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
-///         Ok(peer.info().credentials.map(|process| format!("uid {}", process.uid)))
+///     async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
+///         Ok(peer.info().credentials.map(|process| format!("uid {}", process.uid).into()))
 ///     }
 ///
-///     async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+///     /// A token is good for an hour. Then this is asked again, with the same token.
+///     async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
 ///         match peer.bearer() {
-///             Some("token-of-alice") => Ok("alice".to_owned()),
+///             Some("token-of-alice") => Ok(Admission::new("alice").lasting(Duration::from_secs(3600))),
 ///             Some(_) => Err(Refusal::unauthorized("the token is not valid")),
 ///             None => Err(Refusal::unauthorized("a token, please")),
 ///         }
@@ -145,7 +151,7 @@ fn token(value: &[u8]) -> Option<&str> {
 pub trait Authorize: Send + Sync + 'static {
     /// Asked when a link stands: over tls after its handshake, over http before the answer. The peer's name, if the
     /// link is enough to know it; `None`, which is the default, leaves it to [`hello`](Self::hello).
-    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
         let _ = peer;
         Ok(None)
     }
@@ -153,12 +159,12 @@ pub trait Authorize: Send + Sync + 'static {
     /// Asked when the peer's hello is in, unless [`link`](Self::link) has named the peer. The listener's hello waits
     /// for the answer, so the dial of a peer that is refused fails, and the dialer's hello timeout is how long there
     /// is to decide (3 s before an `https:` dial tries its other carrier). Unless it is written, nobody is let in here.
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
         let _ = peer;
         Err(Refusal::unauthorized("nothing says who this peer is"))
     }
 
-    /// Asked for each named channel that the peer opens, before [`Session::accept`] gives it; by default all may be
+    /// Asked for each named channel that the peer opens, before [`Session::accept`](libchan::Session::accept) gives it; by default all may be
     /// opened. It runs inside `accept` and must not block: what takes time is found out in [`hello`](Self::hello), or
     /// after `accept`, where [`Incoming::refuse`] does the same.
     ///
@@ -170,17 +176,18 @@ pub trait Authorize: Send + Sync + 'static {
 }
 
 #[async_trait]
-impl<F> Authorize for F
+impl<F, A> Authorize for F
 where
-    F: Fn(&Candidate<'_>) -> Result<String, Refusal> + Send + Sync + 'static,
+    F: Fn(&Candidate<'_>) -> Result<A, Refusal> + Send + Sync + 'static,
+    A: Into<Admission>,
 {
-    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
-        self(&peer).map(Some)
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
+        self(&peer).map(|admission| Some(admission.into()))
     }
 }
 
 /// A hook that asks `user` whose token it is: that of the request's `authorization` header, where a wrong one is status
-/// 401, or else that of the hello ([`SessionOptions::bearer`]), which is also what a browser has.
+/// 401, or else that of the hello ([`SessionOptions::bearer`](libchan::SessionOptions::bearer)), which is also what a browser has.
 ///
 /// ```
 /// use libchan_transports::{ListenOptions, Refusal, bearer};
@@ -190,9 +197,10 @@ where
 ///     _ => Err(Refusal::unauthorized("the token is not valid")),
 /// }));
 /// ```
-pub fn bearer<F>(user: F) -> impl Authorize
+pub fn bearer<F, A>(user: F) -> impl Authorize
 where
-    F: Fn(&str) -> Result<String, Refusal> + Send + Sync + 'static,
+    F: Fn(&str) -> Result<A, Refusal> + Send + Sync + 'static,
+    A: Into<Admission>,
 {
     Bearer(user)
 }
@@ -204,16 +212,18 @@ const WHERE_A_TOKEN_GOES: &str = "a bearer token is wanted: `authorization` with
 struct Bearer<F>(F);
 
 #[async_trait]
-impl<F> Authorize for Bearer<F>
+impl<F, A> Authorize for Bearer<F>
 where
-    F: Fn(&str) -> Result<String, Refusal> + Send + Sync + 'static,
+    F: Fn(&str) -> Result<A, Refusal> + Send + Sync + 'static,
+    A: Into<Admission>,
 {
-    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
-        peer.bearer().map(&self.0).transpose()
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
+        peer.bearer().map(|token| self.0(token).map(Into::into)).transpose()
     }
 
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
-        peer.bearer().map_or_else(|| Err(Refusal::unauthorized(WHERE_A_TOKEN_GOES)), &self.0)
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
+        let admitted = self.link(peer).await?;
+        admitted.ok_or_else(|| Refusal::unauthorized(WHERE_A_TOKEN_GOES))
     }
 }
 
@@ -305,119 +315,5 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// What a listener's peers meet: the hook, if there is one, and the options of their sessions.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    pub(crate) session: SessionOptions,
-    hook: Option<Arc<dyn Authorize>>,
-}
-
-impl Gate {
-    pub(crate) fn of(options: &ListenOptions) -> Self {
-        Self { session: options.session.clone(), hook: options.authorize.clone() }
-    }
-
-    /// Whether anybody is asked.
-    #[cfg(any(feature = "memory", feature = "_http"))]
-    pub(crate) fn asks(&self) -> bool {
-        self.hook.is_some()
-    }
-
-    /// Asks the hook about a link.
-    #[cfg(feature = "_http")]
-    pub(crate) async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
-        match &self.hook {
-            Some(hook) => hook.link(peer).await,
-            None => Ok(None),
-        }
-    }
-
-    /// Asks the hook about a peer in this process, all at once.
-    #[cfg(feature = "memory")]
-    pub(crate) async fn local(&self, info: &LinkInfo, said: &Metadata) -> Result<Option<String>, Refusal> {
-        let Some(hook) = &self.hook else { return Ok(None) };
-        let peer = Candidate::new(info);
-        match hook.link(peer).await? {
-            None => hook.hello(Candidate { metadata: Some(said), ..peer }).await.map(Some),
-            named => Ok(named),
-        }
-    }
-
-    /// A session over a link that was not asked about yet.
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-    pub(crate) async fn begin(&self, link: impl Link, place: &Place) -> Result<Session, AcceptError> {
-        let Some(hook) = &self.hook else { return self.start(link).await };
-        let (info, asking) = (link.info(), place.asking());
-        let answer = hook.link(Candidate::new(&info)).await;
-        drop(asking);
-        self.decide(hook, link, None, answer, place).await
-    }
-
-    /// A session over the link of a request with these headers, for which the hook has given this answer.
-    #[cfg(feature = "_http")]
-    pub(crate) async fn begin_request(
-        &self,
-        link: impl Link,
-        headers: &http::HeaderMap,
-        answer: Option<String>,
-        place: &Place,
-    ) -> Result<Session, AcceptError> {
-        let Some(hook) = &self.hook else { return self.start(link).await };
-        self.decide(hook, link, Some(headers), Ok(answer), place).await
-    }
-
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-    async fn start(&self, link: impl Link) -> Result<Session, AcceptError> {
-        let peer = link.info().peer;
-        let started = Session::start(link, Role::Acceptor, self.session.clone()).await;
-        started.map_err(|source| AcceptError::Handshake { peer, source })
-    }
-
-    /// Hears the peer's hello, and asks about it if the link has not said enough.
-    #[cfg(any(feature = "memory", feature = "unix", feature = "tcp"))]
-    async fn decide(
-        &self,
-        hook: &Arc<dyn Authorize>,
-        link: impl Link,
-        headers: Option<&Headers>,
-        answer: Result<Option<String>, Refusal>,
-        place: &Place,
-    ) -> Result<Session, AcceptError> {
-        let peer = link.info().peer;
-        let heard = PendingSession::accept(link, self.session.clone()).await;
-        let pending = match (heard, &answer) {
-            (Ok(pending), _) => pending,
-            (Err(_), Err(refusal)) => return Err(AcceptError::Refused { peer, refusal: refusal.clone() }),
-            (Err(source), Ok(_)) => return Err(AcceptError::Handshake { peer, source }),
-        };
-        let answer = match answer {
-            Ok(None) => {
-                let (info, metadata) = (pending.info(), Some(pending.metadata()));
-                let _asking = place.asking();
-                hook.hello(Candidate { info, headers, metadata }).await
-            }
-            Ok(Some(name)) => Ok(name),
-            Err(refusal) => Err(refusal),
-        };
-        match answer {
-            Ok(name) => {
-                let session = pending.admit(Some(name)).await;
-                Ok(self.guard(session.map_err(|source| AcceptError::Handshake { peer, source })?))
-            }
-            Err(refusal) => {
-                pending.deny(refusal.denial(), refusal.reason()).await;
-                Err(AcceptError::Refused { peer, refusal })
-            }
-        }
-    }
-
-    /// Has the hook asked about each channel that the peer opens.
-    pub(crate) fn guard(&self, session: Session) -> Session {
-        match self.hook.clone() {
-            Some(hook) => {
-                session.guarded(move |channel| hook.channel(channel).map_err(|refusal| refusal.reason))
-            }
-            None => session,
-        }
-    }
-}
+#[cfg(all(test, feature = "memory"))]
+mod tests;

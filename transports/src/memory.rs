@@ -12,13 +12,13 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use libchan::{
-    End, EndWatch, Limits, LinkInfo, LocalLink, Metadata, OpenError, OpenOptions, Role, Session,
-    SessionError, SessionOptions, Shipped, Transport, link_pair,
+    Denial, End, EndWatch, Limits, LinkInfo, LocalLink, Metadata, OpenError, OpenOptions, Reason, Role,
+    Session, SessionError, SessionOptions, Shipped, Transport, link_pair,
 };
 
 use tokio::sync::oneshot;
 
-use crate::authorize::{Gate, Refusal};
+use crate::authorize::{Asked, Gate, Refusal};
 use crate::dial::DialOptions;
 use crate::error::{AcceptError, DialError, ListenError};
 use crate::listen::{Acceptor, Arrival, ListenOptions};
@@ -71,16 +71,19 @@ struct Shared {
     incoming: [VecDeque<Shipped>; 2],
     waiting: [Vec<Waker>; 2],
     opened: Vec<EndWatch>,
-    over: Option<Result<(), SessionError>>,
+    over: Option<Ended>,
 }
+
+/// How the session has ended, as each side sees it.
+type Ended = [Result<(), SessionError>; 2];
 
 impl Shared {
     /// What was opened before stays to be accepted, unless the session is aborted.
-    fn end(&mut self, how: Result<(), SessionError>) -> (Vec<Waker>, Vec<EndWatch>, [VecDeque<Shipped>; 2]) {
+    fn end(&mut self, how: Ended) -> (Vec<Waker>, Vec<EndWatch>, [VecDeque<Shipped>; 2]) {
         if self.over.is_some() {
             return Default::default();
         }
-        let dropped = if how.is_ok() { Default::default() } else { std::mem::take(&mut self.incoming) };
+        let dropped = if how[0].is_ok() { Default::default() } else { std::mem::take(&mut self.incoming) };
         self.over = Some(how);
         let wakers = self.waiting.iter_mut().flat_map(std::mem::take).collect();
         (wakers, std::mem::take(&mut self.opened), dropped)
@@ -96,18 +99,18 @@ struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    fn end(&self, how: Result<(), SessionError>) {
-        let clean = how.is_ok();
+    fn finish(&self, how: Ended) {
+        let why = how[0].clone();
         let (wakers, opened, unaccepted) = lock(&self.shared).end(how);
         for channel in opened {
-            if clean {
-                channel.close();
-            } else {
-                channel.disconnect();
+            match &why {
+                Ok(()) => channel.close(),
+                Err(why) => channel.disconnect_with(why.clone()),
             }
         }
+        let why = why.err().unwrap_or(SessionError::Lost);
         for shipped in unaccepted.into_iter().flatten() {
-            shipped.end.watch().disconnect();
+            shipped.end.watch().disconnect_with(why.clone());
         }
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -125,7 +128,7 @@ impl Transport for MemoryTransport {
     fn open(&self, name: &str, options: OpenOptions, end: End) -> Result<(), OpenError> {
         let mut shared = lock(&self.shared);
         if let Some(over) = &shared.over {
-            let why = over.clone().err().unwrap_or(SessionError::Closed);
+            let why = over[self.at].clone().err().unwrap_or(SessionError::Closed);
             return Err(OpenError::SessionOver(why));
         }
         let peer = 1 - self.at;
@@ -149,7 +152,7 @@ impl Transport for MemoryTransport {
             return Poll::Ready(Ok(Some(shipped)));
         }
         match &shared.over {
-            Some(over) => Poll::Ready(over.clone().map(|()| None)),
+            Some(over) => Poll::Ready(over[self.at].clone().map(|()| None)),
             None => {
                 wait(&mut shared.waiting[self.at], cx);
                 Poll::Pending
@@ -158,17 +161,29 @@ impl Transport for MemoryTransport {
     }
 
     fn close(&self) {
-        self.end(Ok(()));
+        self.finish([Ok(()), Ok(())]);
     }
 
     fn abort(&self) {
-        self.end(Err(SessionError::Lost));
+        self.finish([const { Err(SessionError::Lost) }; 2]);
+    }
+
+    fn end(&self, why: SessionError) {
+        let told = match &why {
+            SessionError::AdmissionOver(text) => {
+                SessionError::PeerClosed(Reason { code: Denial::Unauthorized.code(), text: text.clone() })
+            }
+            _ => SessionError::Lost,
+        };
+        let mut how = [Err(why), Err(told)];
+        how.rotate_right(self.at);
+        self.finish(how);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>> {
         let mut shared = lock(&self.shared);
         match &shared.over {
-            Some(over) => Poll::Ready(over.clone()),
+            Some(over) => Poll::Ready(over[self.at].clone()),
             None => {
                 wait(&mut shared.waiting[self.at], cx);
                 Poll::Pending
@@ -194,7 +209,7 @@ impl Drop for MemoryTransport {
         if shared.over.is_some() {
             return;
         }
-        shared.over = Some(Ok(()));
+        shared.over = Some([Ok(()), Ok(())]);
         let wakers: Vec<Waker> = shared.waiting.iter_mut().flat_map(std::mem::take).collect();
         drop(shared);
         wakers.into_iter().for_each(Waker::wake);
@@ -360,18 +375,22 @@ async fn admit(
     let (peer, asking) = (info.peer.clone(), place.asking());
     let asked = gate.local(&info, &said).await;
     drop(asking);
-    let principal = match asked {
-        Ok(principal) => principal,
+    let admission = match asked {
+        Ok(admission) => admission,
         Err(refusal) => {
             let _ = answer.send(Err(refusal.clone()));
             return Err(AcceptError::Refused { peer, refusal });
         }
     };
     let mut named = info.clone();
-    named.principal = principal;
+    named.principal = admission.as_ref().map(|admission| admission.name().to_owned());
+    let asked = Asked::of(&info, None, Some(&said));
     let (ours, theirs) = connect([(info, gate.session.metadata.clone()), (named, said)]);
     match answer.send(Ok(ours)) {
-        Ok(()) => Ok(gate.guard(theirs)),
+        Ok(()) => Ok(match admission {
+            Some(admission) => gate.guard(gate.renew(theirs.admitted(admission), asked)),
+            None => theirs,
+        }),
         Err(_) => {
             Err(AcceptError::PeerGone { peer, source: io::Error::from(io::ErrorKind::TimedOut).into() })
         }

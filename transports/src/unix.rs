@@ -76,8 +76,8 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         Ok(Err(error)) => return Err(not_connected(&address, error)),
         Ok(Ok(stream)) => stream,
     };
-    let started =
-        Session::start(UnixLink::new(stream, url.clone()), Role::Dialer, options.session_now()).await;
+    let link = UnixLink::new(stream, url.clone()).named_by_kernel();
+    let started = Session::start(link, Role::Dialer, options.session_now()).await;
     started.map_err(|error| DialError::starting(url, error))
 }
 

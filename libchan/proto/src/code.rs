@@ -32,7 +32,7 @@ pub const PING_FLOOD: u16 = 13;
 pub const PEER_NOT_READING: u16 = 14;
 /// More descriptors than granted, or fewer than announced.
 pub const DESCRIPTORS: u16 = 15;
-/// The hello holds no credential, or a wrong one.
+/// The hello holds no credential, a wrong one, or one that has run out since.
 pub const UNAUTHORIZED: u16 = 16;
 /// There is no session now; later there may be.
 pub const UNAVAILABLE: u16 = 17;

@@ -30,7 +30,7 @@ impl Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// There is no credential in the hello, or a wrong one.
+    /// There is no credential in the hello, a wrong one, or one that has run out since.
     Unauthorized,
     /// The peer is known and may not.
     Forbidden,
@@ -163,6 +163,9 @@ impl Error for Misbehaviour {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {
+    /// This side had let the peer in for a time that is over; the text is what the peer was told. The peer's own error is
+    /// [`PeerClosed`](Self::PeerClosed), whose [`denial`](Self::denial) is [`Denial::Unauthorized`].
+    AdmissionOver(String),
     /// Both sides said goodbye, or this side closed it.
     Closed,
     /// The peer's hello did not come in time.
@@ -193,7 +196,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// The peer gave no session because of who asked for it: which way, and its words.
+    /// The peer gave no session because of who asked for it, or has ended the session for that: which way, and its words.
     pub fn denial(&self) -> Option<(Denial, &str)> {
         match self {
             Self::PeerClosed(reason) => Some((Denial::of(reason.code)?, &reason.text)),
@@ -207,6 +210,7 @@ impl SessionError {
             Self::Closed | Self::Link(_) | Self::Lost | Self::MetadataTooLong | Self::PeerClosed(_) => {
                 code::NONE
             }
+            Self::AdmissionOver(_) => code::UNAUTHORIZED,
             Self::HelloTimeout => code::HELLO_TIMEOUT,
             Self::NoCommonCodec => code::NO_COMMON_CODEC,
             Self::NotLibchan { .. } => code::PROTOCOL,
@@ -221,6 +225,7 @@ impl SessionError {
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AdmissionOver(text) => write!(f, "this side has ended the session: {text}"),
             Self::Closed => f.write_str("the session was closed"),
             Self::HelloTimeout => f.write_str("the peer did not say hello in time"),
             Self::Link(text) => write!(f, "the link failed: {text}"),

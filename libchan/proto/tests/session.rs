@@ -230,6 +230,36 @@ fn a_goodbye_is_answered_at_once() {
     }
 }
 
+/// The peer is told why by a goodbye with a code, and what it had on its way is no mistake of its.
+#[test]
+fn an_admission_that_is_over_ends_the_session_by_a_code() {
+    let mut pair = Pair::established(limits());
+    let (key, at) = pair.open(A, "x", 4);
+    pair.send(A, key, b"before").unwrap();
+    pair.run();
+    pair.send(A, key, b"on its way").unwrap();
+    let on_its_way = output(pair.machine(A));
+    pair.machine(B).end_admission("the token has run out");
+    pair.machine(B).end_admission("twice");
+    let over = SessionError::AdmissionOver("the token has run out".to_owned());
+    assert_eq!(pair.machine(B).end(), Some(&over));
+    assert_eq!(pair.machine(B).handle_input(&on_its_way), Ok(on_its_way.len()));
+    assert_eq!(pair.machine(B).handle_tick(Duration::from_secs(3600)), Ok(()));
+    assert_eq!(pair.machine(B).handle_eof(), Err(over));
+    let said = frames(&output(pair.machine(B)));
+    let goodbye = said.last().unwrap();
+    assert_eq!((goodbye.kind, said.iter().filter(|frame| frame.kind == GOODBYE).count()), (GOODBYE, 1));
+    let body = [&[0, 16][..], b"the token has run out"].concat();
+    assert_eq!(goodbye.body, body);
+    assert_eq!(pair.take(B, at).len(), 1, "what had arrived before");
+    let reason = Reason { code: 16, text: "the token has run out".to_owned() };
+    let bytes = frame(GOODBYE, 0, &body);
+    let told = pair.machine(A).handle_input(&bytes).unwrap_err();
+    assert_eq!(told, SessionError::PeerClosed(reason));
+    assert_eq!(told.denial(), Some((Denial::Unauthorized, "the token has run out")));
+    assert!(output(pair.machine(A)).is_empty(), "it is not answered");
+}
+
 #[test]
 fn a_link_that_ends_without_both_goodbyes_is_lost() {
     let mut pair = Pair::established(limits());

@@ -199,10 +199,11 @@ impl Session {
                 if let Poll::Ready(incoming) = line.poll_take(cx, &mut here.ticket) {
                     return Poll::Ready(Ok(Some(incoming)));
                 }
-                let incoming = match self.poll_incoming(cx, &mut at_session) {
+                let mut incoming = match self.poll_incoming(cx, &mut at_session) {
                     Poll::Ready(Ok(Some(incoming))) => incoming,
                     end => return end,
                 };
+                incoming.admission = self.admission();
                 let of = self.lines.of(incoming.name());
                 if Arc::ptr_eq(&of, line) {
                     return Poll::Ready(Ok(Some(incoming)));

@@ -261,7 +261,7 @@ impl Driver {
     // ---- events
 
     /// Hands on what the machine has to say, in order.
-    fn handle_events(&self) {
+    pub(super) fn handle_events(&self) {
         self.tell_all(self.shared.lock());
     }
 
@@ -443,6 +443,11 @@ impl Driver {
             let mut state = self.shared.lock();
             // Ends every entry, unless the machine had seen the end coming.
             let _ = state.machine.handle_eof();
+            let why = match state.machine.end() {
+                // However the link ended then.
+                Some(over @ SessionError::AdmissionOver(_)) => over.clone(),
+                _ => why,
+            };
             state.finish(why, &mut wakes);
         }
         drop(wakes);

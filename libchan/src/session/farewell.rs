@@ -17,6 +17,8 @@ pub(super) enum Farewell {
     Draining,
     /// Our goodbye is in the output; the peer's is awaited.
     Said,
+    /// Our goodbye says that the peer's admission is over; the peer is to drop the link.
+    Dismissed,
 }
 
 /// What the application wants to know of the end of a session.
@@ -28,6 +30,8 @@ pub(super) struct Parting {
     pub(super) drains: bool,
     /// The peer has said that it is leaving.
     pub(super) peer_going: bool,
+    /// The time is over for which the peer was let in: what it is to be told.
+    pub(super) admission_over: Option<String>,
 }
 
 impl Driver {
@@ -39,6 +43,13 @@ impl Driver {
 
     /// Takes the close of the session a step further. One deadline holds for all of it.
     pub(super) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
+        let dismissed = self.shared.lock().farewell.admission_over.take();
+        if let Some(text) = dismissed {
+            self.dismiss(&text);
+        }
+        if self.farewell == Farewell::Dismissed {
+            return self.poll_dismissed(cx);
+        }
         if self.farewell == Farewell::No {
             self.shared.lock().closing = true;
             self.farewell = Farewell::Draining;
@@ -73,6 +84,37 @@ impl Driver {
             Some(Poll::Pending) if !late => Ok(()),
             _ => Err(SessionError::Closed),
         }
+    }
+
+    /// Tells the peer that its admission is over, and everybody here. A close that is under way keeps its deadline.
+    fn dismiss(&mut self, text: &str) {
+        {
+            let mut state = self.shared.lock();
+            if state.machine.is_over() {
+                return;
+            }
+            state.closing = true;
+            state.farewell.cut_off |= !state.machine.is_settled();
+            state.machine.end_admission(text);
+        }
+        self.farewell = Farewell::Dismissed;
+        self.deadline.get_or_insert_with(|| Box::pin(sleep(self.shared.close_timeout)));
+        self.handle_events();
+    }
+
+    /// Waits until the peer has dropped the link, for no longer than the deadline: a link that is dropped with bytes unread may
+    /// lose the goodbye.
+    fn poll_dismissed(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
+        let late = self.deadline.as_mut().is_none_or(|deadline| deadline.as_mut().poll(cx).is_ready());
+        let mut state = self.shared.lock();
+        if late {
+            return state.machine.handle_eof();
+        }
+        if state.machine.is_drained() && state.unsent.is_none() {
+            // A link that cannot be closed any more ends in reading.
+            let _ = state.writer.as_mut().map(|writer| writer.poll_close(cx));
+        }
+        Ok(())
     }
 
     /// Says goodbye if what was accepted has left, or cannot any more.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use libchan_proto::{Key, Metadata, Opening, Scope, SessionError};
 
+use super::admission::Admission;
 use super::any_chan::AnyChan;
 use super::leg::Leg;
 use super::shared::Shared;
@@ -77,6 +78,7 @@ pub struct Incoming {
     capacity: u32,
     /// Who has opened it, where no leg knows.
     principal: Option<String>,
+    pub(super) admission: Option<Arc<Admission>>,
     end: Option<IncomingEnd>,
 }
 
@@ -91,12 +93,12 @@ impl Incoming {
         let Shipped { name, options, end } = shipped;
         let capacity = options.capacity_u32();
         let end = Some(IncomingEnd::Shipped(end));
-        Self { name, metadata: options.metadata, capacity, principal, end }
+        Self { name, metadata: options.metadata, capacity, principal, admission: None, end }
     }
 
     fn remote(leg: Leg, opening: Opening) -> Self {
         let Opening { name, capacity, metadata, .. } = opening;
-        Self { name, metadata, capacity, principal: None, end: Some(IncomingEnd::Leg(leg)) }
+        Self { name, metadata, capacity, principal: None, admission: None, end: Some(IncomingEnd::Leg(leg)) }
     }
 
     /// The name it was opened under.
@@ -115,6 +117,11 @@ impl Incoming {
             Some(IncomingEnd::Leg(leg)) => leg.session.info.principal.as_deref(),
             _ => self.principal.as_deref(),
         }
+    }
+
+    /// As whom the peer was let in, when the channel was accepted: the session's [admission](crate::Session::admission).
+    pub fn admission(&self) -> Option<&Admission> {
+        self.admission.as_deref()
     }
 
     /// Accepts the channel. Messages that do not decode as `T` are errors of `recv`, one each.

@@ -1,6 +1,7 @@
 //! Sessions: a connection between two endpoints that carries many channels.
 
 mod acceptor;
+mod admission;
 mod again;
 mod agreed;
 mod alarm;
@@ -35,6 +36,8 @@ use libchan_proto::{Hello, Limits, Machine, Metadata, SessionError};
 
 pub use self::acceptor::Acceptor;
 use self::acceptor::Lines;
+pub use self::admission::Admission;
+use self::admission::Admitted;
 pub(crate) use self::any_chan::AnyChan;
 use self::driver::Driver;
 pub use self::incoming::{Incoming, OpenOptions};
@@ -81,6 +84,8 @@ pub struct Session {
     guard: Option<Guard>,
     /// What waits for which acceptor.
     lines: Arc<Lines>,
+    /// As whom the peer was let in.
+    admitted: Option<Arc<Admitted>>,
 }
 
 /// Says which channels the peer may open.
@@ -122,7 +127,12 @@ impl Session {
 
     /// A session over a transport that has a way of its own.
     pub fn over(transport: impl Transport) -> Self {
-        Self { inner: Inner::Foreign(Arc::new(transport)), guard: None, lines: Arc::default() }
+        Self {
+            inner: Inner::Foreign(Arc::new(transport)),
+            guard: None,
+            lines: Arc::default(),
+            admitted: None,
+        }
     }
 
     /// The same session, whose [`accept`](Self::accept) asks `guard` about each channel that the peer opens. One for
@@ -298,7 +308,9 @@ impl Session {
         }
     }
 
-    /// Who the peer is, as the listener's authorize hook or the transport's authentication said.
+    /// Who the peer is. At the side that listened, as the authorize hook said. At the side that dialed, as the peer has proved:
+    /// the name that its certificate was verified for, the fingerprint of a pinned one, or the user of the process at a unix
+    /// socket. `None` where nobody is known. What the hook said beside the name is [`admission`](Self::admission).
     pub fn principal(&self) -> Option<&str> {
         self.info().principal.as_deref()
     }
@@ -368,7 +380,7 @@ impl Start {
     async fn with(self, driver: impl FnOnce(Arc<Shared>) -> Driver) -> Result<Session, SessionError> {
         let shared = Shared::new(self.machine, self.info, self.codecs, self.close_timeout, self.writer);
         let inner = Inner::Protocol(shared.clone());
-        let session = Session { inner, guard: None, lines: Arc::default() };
+        let session = Session { inner, guard: None, lines: Arc::default(), admitted: None };
         spawn(driver(shared.clone()));
         let mut guard = AbortUnlessStarted(Some(&shared));
         shared.started().await?;
@@ -435,7 +447,7 @@ impl Clone for Session {
                 Inner::Protocol(shared.clone())
             }
         };
-        Self { inner, guard: self.guard.clone(), lines: self.lines.clone() }
+        Self { inner, guard: self.guard.clone(), lines: self.lines.clone(), admitted: self.admitted.clone() }
     }
 }
 

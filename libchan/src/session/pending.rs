@@ -16,7 +16,7 @@ use super::driver::Driver;
 use super::options::{Role, SessionOptions};
 use super::read::ReadBuffer;
 use super::write::Unsent;
-use super::{Session, machine};
+use super::{Admission, Session, machine};
 use crate::codec::AnyCodec;
 use crate::link::{Link, LinkInfo, LinkReader, LinkWriter};
 
@@ -33,7 +33,7 @@ use crate::link::{Link, LinkInfo, LinkReader, LinkWriter};
 /// let peer = PendingSession::accept(link, SessionOptions::default()).await?;
 /// match peer.metadata().get("authorization") {
 ///     Some(b"Bearer token-of-alice") => {
-///         let session = peer.admit(Some("alice".to_owned())).await?;
+///         let session = peer.admit(Some("alice".into())).await?;
 ///         assert_eq!(session.principal(), Some("alice"));
 ///     }
 ///     _ => peer.deny(Denial::Unauthorized, "a token, please").await,
@@ -99,15 +99,16 @@ impl PendingSession {
         }
     }
 
-    /// Answers the hello and gives the session; `principal` is who the peer is, which becomes [`LinkInfo::principal`].
+    /// Answers the hello and gives the session. `admission` says who the peer is, which becomes [`LinkInfo::principal`], and until
+    /// when; see [`Admission`]. One whose time is over already ends the session at once.
     ///
     /// Cancel-safe: dropping the future drops the link.
     ///
     /// # Errors
     /// The link breaks.
-    pub async fn admit(mut self, principal: Option<String>) -> Result<Session, SessionError> {
-        if principal.is_some() {
-            self.info.principal = principal;
+    pub async fn admit(mut self, admission: Option<Admission>) -> Result<Session, SessionError> {
+        if let Some(admission) = &admission {
+            self.info.principal = Some(admission.name().to_owned());
         }
         let Wire { reader, writer, buffer, descriptors } = self.wire;
         let start = super::Start {
@@ -117,7 +118,11 @@ impl PendingSession {
             close_timeout: self.close_timeout,
             writer,
         };
-        start.with(|shared| Driver::resuming(shared, reader, buffer, descriptors)).await
+        let session = start.with(|shared| Driver::resuming(shared, reader, buffer, descriptors)).await?;
+        Ok(match admission {
+            Some(admission) => session.admitted(admission),
+            None => session,
+        })
     }
 
     /// Tells the peer why it gets no session, waits until it has gone, at most the options' close timeout, and drops

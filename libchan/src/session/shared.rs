@@ -284,7 +284,7 @@ impl Shared {
         self.lock().machine.is_over()
     }
 
-    /// How the session has ended, as far as that is known yet. A goodbye of the peer is its end for whatever is unfinished.
+    /// How the session has ended, as far as that is known yet.
     pub(crate) fn end_so_far(&self) -> Option<SessionError> {
         end_so_far(&self.lock())
     }
@@ -420,6 +420,20 @@ impl Shared {
         driver.into_iter().for_each(Waker::wake);
     }
 
+    /// Ends the session because the time is over for which the peer was let in, and tells the peer `text`.
+    pub(super) fn end_admission(&self, text: String) {
+        let driver = {
+            let mut state = self.lock();
+            if state.over.is_some() {
+                return;
+            }
+            state.farewell.admission_over.get_or_insert(text);
+            state.closing = true;
+            state.wake_driver()
+        };
+        driver.into_iter().for_each(Waker::wake);
+    }
+
     /// Ends the session here and now: the peer sees a lost link.
     pub(super) fn abort(&self) {
         let driver = {
@@ -432,11 +446,7 @@ impl Shared {
 }
 
 fn end_so_far(state: &State) -> Option<SessionError> {
-    match &state.over {
-        Some(why) => Some(why.clone()),
-        None if state.machine.peer_said_goodbye() => Some(SessionError::Closed),
-        None => state.machine.is_over().then_some(SessionError::Lost),
-    }
+    state.over.as_ref().or_else(|| state.machine.end()).cloned()
 }
 
 /// What a send is told that cannot open what its message carries.

@@ -42,7 +42,7 @@ async fn connect(
         #[cfg(feature = "_tls")]
         if address.is_encrypted() {
             let stream = crate::tls::over(stream, &address.host, &url, &options.tls, &[alpn]).await?;
-            let info = crate::tls::peer_info(&stream, &url);
+            let info = crate::tls::server_info(&stream, &url, &address.host, &options.tls);
             return Ok((Stream::tls(stream), info));
         }
         let _ = alpn;

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 #[cfg(feature = "http2")]
 use libchan::Link;
-use libchan::{LinkInfo, SessionOptions};
+use libchan::{Admission, LinkInfo, SessionOptions};
 use tokio::sync::{Mutex, mpsc};
 
 use super::body::LibchanBody;
@@ -281,7 +281,7 @@ impl LibchanService {
         let trusted = self.trusts(&peer);
         let info = peer.info;
         if !self.shared.gate.asks() {
-            return Ok(Asked { info, headers: HeaderMap::new(), principal: None });
+            return Ok(Asked { info, headers: HeaderMap::new(), admission: None });
         }
         // Further ones are told, because each holds a request in memory, and one connection may send a thousand.
         if self.shared.asking.is_full() {
@@ -293,7 +293,7 @@ impl LibchanService {
             remove_identity(&mut headers, &self.shared.http.identity_headers);
         }
         match self.shared.gate.link(Candidate::with_headers(&info, &headers)).await {
-            Ok(principal) => Ok(Asked { info, headers, principal }),
+            Ok(admission) => Ok(Asked { info, headers, admission }),
             Err(refusal) => {
                 self.report(AcceptError::Refused { peer: info.peer, refusal: refusal.clone() });
                 Err(refusal)
@@ -339,8 +339,8 @@ impl LibchanService {
             let link = super::WebSocketLink::accept(stream, asked.info.clone()).await;
             // Inside HTTP/2 the connection has to be served on; after an upgrade of HTTP/1.1 nothing is left of it.
             let link = if is_shared { link.keeping(kept) } else { link };
-            let Asked { headers, principal, .. } = asked;
-            service.shared.gate.begin_request(link, &headers, principal, &place).await
+            let Asked { headers, admission, .. } = asked;
+            service.shared.gate.begin_request(link, &headers, admission, &place).await
         };
         Box::new(move |place| Box::pin(shake(place)))
     }
@@ -352,9 +352,9 @@ impl LibchanService {
     #[cfg(feature = "http2")]
     fn begin(&self, link: impl Link, asked: Asked) -> Arrival {
         let shared = self.shared.clone();
-        let Asked { headers, principal, .. } = asked;
+        let Asked { headers, admission, .. } = asked;
         Box::new(move |place| {
-            Box::pin(async move { shared.gate.begin_request(link, &headers, principal, &place).await })
+            Box::pin(async move { shared.gate.begin_request(link, &headers, admission, &place).await })
         })
     }
 }
@@ -365,7 +365,7 @@ struct Asked {
     /// What the hook has seen, and sees again with the hello.
     headers: HeaderMap,
     /// Who sends it, if that is known already.
-    principal: Option<String>,
+    admission: Option<Admission>,
 }
 
 /// What a request asks for, and the answer where it is known already.

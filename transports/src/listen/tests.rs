@@ -229,16 +229,16 @@ async fn a_slow_hook_does_not_cost_peers_their_places() {
     struct Slow(tokio::sync::Semaphore);
     #[async_trait]
     impl Authorize for Slow {
-        async fn hello(&self, _peer: crate::Candidate<'_>) -> Result<String, crate::Refusal> {
+        async fn hello(&self, _peer: crate::Candidate<'_>) -> Result<libchan::Admission, crate::Refusal> {
             let _never_given_back = self.0.acquire().await.unwrap().forget();
-            Ok("somebody".to_owned())
+            Ok("somebody".into())
         }
     }
     let hook = Arc::new(Slow(tokio::sync::Semaphore::new(0)));
     struct Handle(Arc<Slow>);
     #[async_trait]
     impl Authorize for Handle {
-        async fn hello(&self, peer: crate::Candidate<'_>) -> Result<String, crate::Refusal> {
+        async fn hello(&self, peer: crate::Candidate<'_>) -> Result<libchan::Admission, crate::Refusal> {
             self.0.hello(peer).await
         }
     }

@@ -6,6 +6,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::server::VerifierBuilderError;
 use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsStream;
 
 use super::error::{TlsConfigError, TlsError};
 use super::fingerprint::Fingerprint;
@@ -101,6 +102,16 @@ impl TlsClientOptions {
     pub(super) fn name(&self, host: &str) -> Result<ServerName<'static>, TlsConfigError> {
         let name = self.server_name.as_deref().unwrap_or(host);
         ServerName::try_from(name.to_owned()).map_err(|_| TlsConfigError::BadServerName(name.to_owned()))
+    }
+
+    /// Who the server of this stream, dialed with these options as `host`, has proved to be: the name that its certificate was
+    /// verified for, or, where nobody vouches for names, the fingerprint that was pinned.
+    pub(crate) fn proved<S>(&self, stream: &TlsStream<S>, host: &str) -> Option<String> {
+        let own = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(match self.pins.is_empty() {
+            true => self.server_name.as_deref().unwrap_or(host).to_owned(),
+            false => Fingerprint::of(own).to_string(),
+        })
     }
 
     /// What an earlier dial has read.

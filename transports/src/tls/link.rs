@@ -48,6 +48,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsLink<S> {
     /// Nagle's algorithm is the caller's to turn off.
     pub fn new(stream: TlsStream<S>, peer: impl Into<String>) -> Self {
         let info = peer_info(&stream, peer);
+        Self::known(stream, info)
+    }
+
+    /// As [`new`](Self::new), with what is known of the peer.
+    pub(super) fn known(stream: TlsStream<S>, info: LinkInfo) -> Self {
         let (io, mut connection) = match stream {
             TlsStream::Client(stream) => {
                 let (io, connection) = stream.into_inner();

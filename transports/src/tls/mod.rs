@@ -35,7 +35,7 @@ mod verify;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use libchan::{Role, Session};
+use libchan::{LinkInfo, Role, Session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsStream;
@@ -77,7 +77,8 @@ pub(crate) async fn dial(rest: &str, options: DialOptions) -> Result<Session, Di
         stream.set_nodelay(true).map_err(failed)?;
         let peer = format!("tls://{}", stream.peer_addr().map_err(failed)?);
         let stream = over(stream, &address.host, &url, &options.tls, &[ALPN]).await?;
-        Ok::<_, DialError>(TlsLink::new(stream, peer))
+        let info = server_info(&stream, peer, &address.host, &options.tls);
+        Ok::<_, DialError>(TlsLink::known(stream, info))
     };
     let connected = tokio::time::timeout(options.left(), connecting).await;
     let link = connected.map_err(|_| options.timed_out(&url))??;
@@ -101,6 +102,20 @@ pub(crate) async fn over(
         ConnectError::Config(source) => DialError::TlsConfig(source),
         ConnectError::Handshake(source) => DialError::Tls { url: url.to_owned(), source },
     })
+}
+
+/// What is known of the server of a stream whose handshake is done.
+pub(crate) fn server_info<S>(
+    stream: &TlsStream<S>,
+    peer: impl Into<String>,
+    host: &str,
+    options: &TlsClientOptions,
+) -> LinkInfo {
+    let info = peer_info(stream, peer);
+    match options.proved(stream, host) {
+        Some(name) => info.with_principal(name),
+        None => info,
+    }
 }
 
 /// Listens on what follows `tls:`.

@@ -75,6 +75,12 @@ impl UnixLink {
         Self { info, reader: Reader(reader), writer: Writer(writer) }
     }
 
+    /// Names the peer by its user: what a dialer knows of the process that listens.
+    pub(super) fn named_by_kernel(mut self) -> Self {
+        self.info.principal = self.info.credentials.map(|process| format!("uid {}", process.uid));
+        self
+    }
+
     /// Two links that are connected to each other, without a name.
     ///
     /// # Errors

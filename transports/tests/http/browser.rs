@@ -1,7 +1,7 @@
 //! What a browser can show: a cookie, which it sends with the page's origin, or a token in the hello.
 
 use http::{HeaderName, HeaderValue};
-use libchan::{Session, SessionOptions};
+use libchan::{Admission, Session, SessionOptions};
 use libchan_transports::http::{HttpDialOptions, HttpListenOptions};
 use libchan_transports::{
     Authorize, Candidate, DialError, DialOptions, ListenOptions, Listener, Refusal, dial_with, listen_with,
@@ -16,20 +16,20 @@ struct Site;
 
 #[async_trait::async_trait]
 impl Authorize for Site {
-    async fn link(&self, peer: Candidate<'_>) -> Result<Option<String>, Refusal> {
+    async fn link(&self, peer: Candidate<'_>) -> Result<Option<Admission>, Refusal> {
         let Some(cookies) = peer.headers().get("cookie") else { return Ok(None) };
         match cookies.to_str().unwrap_or_default().split("; ").find_map(|pair| pair.strip_prefix("session="))
         {
-            Some("ann's") => Ok(Some("ann by cookie".to_owned())),
+            Some("ann's") => Ok(Some("ann by cookie".into())),
             _ => Err(Refusal::unauthorized("log in first")),
         }
     }
 
-    async fn hello(&self, peer: Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, peer: Candidate<'_>) -> Result<Admission, Refusal> {
         // The request can be seen again.
         assert!(peer.headers().contains_key("origin"));
         match peer.bearer() {
-            Some("token-of-ann") => Ok("ann by token".to_owned()),
+            Some("token-of-ann") => Ok("ann by token".into()),
             _ => Err(Refusal::unauthorized("log in first")),
         }
     }

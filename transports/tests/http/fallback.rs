@@ -186,7 +186,7 @@ async fn a_refusal_is_final() {
     for refusal in refusals {
         let status = refusal.status();
         let options = ListenOptions::default()
-            .authorize(move |_: &libchan_transports::Candidate<'_>| Err(refusal.clone()));
+            .authorize(move |_: &libchan_transports::Candidate<'_>| Err::<&str, _>(refusal.clone()));
         let proxy = Proxy::with(Http2::Passes, Http1::Passes, options).await;
         let error = proxy.failure().await;
         let DialError::Http { source, .. } = error else { panic!("{error:?}") };

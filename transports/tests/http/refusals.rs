@@ -379,7 +379,7 @@ async fn the_hook_on_other_transports() {
     let (_dialed, accepted, _listener) =
         pair_with("tcp://127.0.0.1:0", ListenOptions::default().authorize(hook)).await;
     assert_eq!(accepted.info().principal.as_deref(), Some("local"));
-    let never = |_: &Candidate<'_>| Err(Refusal::forbidden("no"));
+    let never = |_: &Candidate<'_>| Err::<&str, _>(Refusal::forbidden("no"));
     let path = std::env::temp_dir().join(format!("libchan-authorize-{}", std::process::id()));
     let url = format!("unix://{}", path.display());
     let listener = listen_with(&url, ListenOptions::default().authorize(never)).await.unwrap();

@@ -106,7 +106,8 @@ async fn client_certificates() {
         let known = client
             .clone()
             .identity(TlsSource::pem(theirs.certificate_pem()), TlsSource::pem(theirs.key_pem()));
-        let (_dialed, accepted) = meet(&url, &listener, DialOptions::default().tls(known)).await;
+        let (dialed, accepted) = meet(&url, &listener, DialOptions::default().tls(known)).await;
+        assert_eq!(dialed.principal(), Some(&*ours.fingerprint().to_string()));
         assert_eq!(accepted.info().principal.as_deref(), Some("known"));
         assert!(accepted.info().certificates.is_some());
         tokio::spawn(async move { listener.accept().await });

@@ -71,9 +71,9 @@ struct Slow(Duration);
 
 #[async_trait]
 impl Authorize for Slow {
-    async fn hello(&self, _peer: Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, _peer: Candidate<'_>) -> Result<libchan::Admission, Refusal> {
         tokio::time::sleep(self.0).await;
-        Ok("somebody".to_owned())
+        Ok("somebody".into())
     }
 }
 

@@ -110,7 +110,7 @@ impl Machine {
     /// # Errors
     /// As [`handle_input`](Self::handle_input).
     pub fn handle_rest(&mut self, rest: Rest) -> Result<(), SessionError> {
-        if self.has_closed() {
+        if self.reads_no_more() {
             return Ok(());
         }
         self.hear(|machine| {

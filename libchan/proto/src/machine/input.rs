@@ -15,7 +15,7 @@ impl Machine {
     /// The session is over: the peer broke a rule, or does not speak libchan. A goodbye that says so is in the output.
     /// After the peer's goodbye it is no error, and what follows is not read.
     pub fn handle_input(&mut self, input: &[u8]) -> Result<usize, SessionError> {
-        if self.has_closed() {
+        if self.reads_no_more() {
             return Ok(input.len());
         }
         self.hear(|machine| machine.read_frames(input))
@@ -24,6 +24,11 @@ impl Machine {
     /// Whether both sides have said goodbye: what is still read means nothing, and what is written goes out.
     pub(super) fn has_closed(&self) -> bool {
         self.over == Some(SessionError::Closed)
+    }
+
+    /// Whether what is still read means nothing, and is no error.
+    pub(super) fn reads_no_more(&self) -> bool {
+        matches!(self.over, Some(SessionError::Closed | SessionError::AdmissionOver(_)))
     }
 
     /// Handles what has arrived.

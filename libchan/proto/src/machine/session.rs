@@ -64,7 +64,7 @@ impl Machine {
     /// The session is over: no hello in time, a silent peer, or one that does not read.
     pub fn handle_tick(&mut self, now: Duration) -> Result<(), SessionError> {
         if let Some(why) = &self.over {
-            return if self.has_closed() { Ok(()) } else { Err(why.clone()) };
+            return if self.reads_no_more() { Ok(()) } else { Err(why.clone()) };
         }
         self.memory.tick();
         let clock = &mut self.clock;
@@ -180,6 +180,21 @@ impl Machine {
         cut
     }
 
+    /// The peer was let in for a time that is over: tells it so by a goodbye with the code UNAUTHORIZED, and ends the session. What
+    /// arrives from here on is not read; the driver waits for the peer to drop the link, because a link that is dropped with
+    /// bytes unread may lose the goodbye. Nothing happens if the session is over already.
+    pub fn end_admission(&mut self, text: &str) {
+        if self.over.is_some() {
+            return;
+        }
+        if self.said_goodbye != Some(GoodbyeState::Sent) {
+            let reason = Reason { code: code::UNAUTHORIZED, text: text.to_owned() };
+            self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
+            self.said_goodbye = Some(GoodbyeState::Sent);
+        }
+        self.fail(SessionError::AdmissionOver(text.to_owned()));
+    }
+
     /// Messages that were accepted and have not left never will. True: there were some.
     fn cut_large(&mut self) -> bool {
         if self.large_open == 0 {
@@ -214,6 +229,11 @@ impl Machine {
     /// Whether the session has ended: its link did, both sides said goodbye, or one broke a rule.
     pub fn is_over(&self) -> bool {
         self.over.is_some()
+    }
+
+    /// Why the session has ended, if it has.
+    pub fn end(&self) -> Option<&SessionError> {
+        self.over.as_ref()
     }
 
     /// Whether the peer has said goodbye.

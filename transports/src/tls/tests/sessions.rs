@@ -17,6 +17,8 @@ async fn both_sides_see_whom_they_talk_to() {
         assert!(info.secure && !info.passes_descriptors && info.peer.starts_with("tls://127.0.0.1:"));
         assert_eq!(info.certificates.as_deref(), Some(&[peer.der.clone()][..]));
     }
+    assert_eq!(one.principal(), Some("127.0.0.1"), "the name that its certificate was verified for");
+    assert_eq!(other.principal(), None, "no hook was asked");
     talk(&one, &other).await;
     talk(&other, &one).await;
     let (closed, _) = soon(async { tokio::join!(one.close(), other.closed()) }).await;
@@ -27,8 +29,9 @@ async fn both_sides_see_whom_they_talk_to() {
 async fn a_client_needs_no_certificate_unless_asked() {
     let issued = Authority::new("root").issue();
     let options = TlsClientOptions::new().pin(issued.fingerprint());
-    let (_one, other) = united(server(issued.serves()), options).await;
+    let (one, other) = united(server(issued.serves()), options).await;
     assert_eq!(other.info().certificates, None);
+    assert_eq!(one.principal(), Some(&*issued.fingerprint().to_string()), "nobody vouches for a name");
 }
 
 /// Bytes without a period that a shifted or repeated piece would fit.
