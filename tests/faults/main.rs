@@ -12,6 +12,7 @@ mod never_reads;
 mod relayed;
 mod rude;
 mod silence;
+mod stopped;
 
 /// Runs the test `module::name` of this binary again in a process of its own, where it is `case`.
 fn own_process(module: &str, name: &str, case: fn()) {
