@@ -95,6 +95,14 @@ impl Window {
         self.extra &= !EXHAUSTED;
     }
 
+    /// Makes the window smaller by what it owes, up to half: that is not granted again. What is on its way in parts keeps what it
+    /// has. Returns how much.
+    pub(crate) fn give_back(&mut self) -> u32 {
+        let part = if self.extra() > 0 { 0 } else { self.owed().clamp(0, self.size / 2) };
+        self.size -= part;
+        part as u32
+    }
+
     fn owed(&self) -> i32 {
         self.size + self.extra() as i32 - self.left - self.held
     }
@@ -161,20 +169,56 @@ pub(crate) struct Pool {
     quarter: u64,
     growth: u64,
     extra: u64,
+    /// A window found less than it wanted to grow by. Forgotten by and by: it may be in use no longer.
+    short: Option<Short>,
+}
+
+/// The smallest window that found too little, and how much it wanted.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    size: u32,
+    wanted: u64,
 }
 
 impl Pool {
     pub(crate) fn new(memory: u32) -> Self {
-        Self { quarter: u64::from(memory / 4), growth: 0, extra: 0 }
+        Self { quarter: u64::from(memory / 4), growth: 0, extra: 0, short: None }
+    }
+
+    /// Lets a window grow that wants to. Where the memory for that is used up, a window that is more than four times as large as
+    /// one that wants to grow gives back instead of what it owes, unless something is `arriving` that counts on it.
+    pub(crate) fn fit(&mut self, window: &mut Window, max: u32, arriving: bool) {
+        if let Some(short) = self.short.filter(|short| window.size() / 4 > short.size) {
+            if !arriving && self.free() / 2 < short.wanted {
+                self.growth -= u64::from(window.give_back());
+            }
+        } else if window.wants_growth() {
+            let grown = self.grow(window.size(), max);
+            if grown > 0 {
+                window.grow(grown);
+            }
+        }
+    }
+
+    fn free(&self) -> u64 {
+        self.quarter.saturating_sub(self.growth)
     }
 
     /// How much a window of `size` may grow: fourfold, up to `max`, and at most half of what is free.
-    pub(crate) fn grow(&mut self, size: u32, max: u32) -> u32 {
-        let free = self.quarter.saturating_sub(self.growth);
+    fn grow(&mut self, size: u32, max: u32) -> u32 {
         let wanted = u64::from(size.saturating_mul(4).min(max).saturating_sub(size));
-        let grown = wanted.min(free / 2);
+        let grown = wanted.min(self.free() / 2);
         self.growth += grown;
+        match self.short {
+            Some(short) if short.size < size => {}
+            _ => self.short = (grown < wanted).then_some(Short { size, wanted }),
+        }
         grown as u32
+    }
+
+    /// Who wants to grow says so again.
+    pub(crate) fn tick(&mut self) {
+        self.short = None;
     }
 
     pub(crate) fn shrink(&mut self, growth: u32) {

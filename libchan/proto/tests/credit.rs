@@ -512,6 +512,50 @@ fn and_not_with_one_that_does_not() {
     assert_eq!(pair.machine(B).audit().recvs[0].size, 32 * 1024);
 }
 
+/// Sends as much as there is credit for on each of these channels, and takes it, a few times.
+fn flood(pair: &mut Pair, keys: &[(Key, Key)], rounds: usize) {
+    for _ in 0..rounds {
+        for (from, to) in keys {
+            while pair.fill(A, *from, &[0; 500]).1 == Blocked::Congested {
+                pair.run();
+            }
+            pair.run();
+            pair.take(B, *to);
+            pair.run();
+        }
+    }
+}
+
+/// Those who came first have all the memory that windows may grow by: they are granted less once others want it, and those have
+/// a window of that order soon. When the others are gone they have it back.
+#[test]
+fn the_largest_is_granted_less_when_the_memory_for_growth_is_used_up() {
+    let memory = Limits { session_memory: 1 << 20, max_message: 64 * 1024, max_window: 1 << 20, ..limits() };
+    let mut pair = Pair::established(memory);
+    let quarter = 1 << 18;
+    let first = pair.open(A, "first", 100_000);
+    flood(&mut pair, &[first], 40);
+    let grown = pair.machine(B).audit().beyond[0];
+    assert!(grown > quarter * 9 / 10, "it has nearly all: {grown}");
+    let second = pair.open(A, "second", 100_000);
+    let third = pair.open(A, "third", 100_000);
+    flood(&mut pair, &[first, second, third], 40);
+    let sizes: Vec<i32> = pair.machine(B).audit().recvs.iter().map(|recv| recv.size).collect();
+    assert_eq!(sizes.len(), 3);
+    let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+    assert!(most / least <= 4, "{sizes:?}");
+    assert!(pair.machine(B).audit().beyond[0] <= quarter);
+    // The others leave, or only stop: after a tick they ask for nothing.
+    for (key, _) in [second, third] {
+        pair.machine(A).close(key, Scope::End, None);
+    }
+    pair.run();
+    pair.tick(5);
+    flood(&mut pair, &[first], 40);
+    let grown = pair.machine(B).audit().beyond[0];
+    assert!(grown > quarter * 9 / 10, "it has nearly all again: {grown}");
+}
+
 #[test]
 fn growth_stays_within_its_quarter() {
     let limits = Limits { session_memory: 1 << 20, ..limits() };

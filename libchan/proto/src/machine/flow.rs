@@ -21,11 +21,9 @@ impl Machine {
     /// What follows if more does than counting: `freed` bytes of the extra grant are no longer needed. True: credit is due.
     pub(super) fn settle(&mut self, key: Key, freed: u32) -> bool {
         let Some(half) = self.entries.recv(key) else { return false };
-        if half.wants_growth() {
-            let grown = self.beyond.grow(half.window.size(), self.limits.max_window);
-            if grown > 0 {
-                half.window.grow(grown);
-            }
+        if !half.closed {
+            let arriving = half.is_arriving();
+            self.beyond.fit(&mut half.window, self.limits.max_window, arriving);
         }
         if freed > 0 {
             self.beyond.release(freed);

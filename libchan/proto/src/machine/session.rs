@@ -67,6 +67,7 @@ impl Machine {
             return if self.reads_no_more() { Ok(()) } else { Err(why.clone()) };
         }
         self.memory.tick();
+        self.beyond.tick();
         let clock = &mut self.clock;
         if std::mem::take(&mut clock.heard) {
             clock.last_heard = now;

@@ -230,12 +230,7 @@ impl Machine {
                 self.send_stop(key, &Reason::none());
             }
         } else {
-            if stream.window.wants_growth() {
-                let grown = self.beyond.grow(stream.window.size(), max_window);
-                if grown > 0 {
-                    stream.window.grow(grown);
-                }
-            }
+            self.beyond.fit(&mut stream.window, max_window, false);
             if stream.window.is_due(1) && !stream.due {
                 stream.due = true;
                 self.urgent = true;
