@@ -72,15 +72,17 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// [`TrySendError::Full`] if this side knows of no room now. It is a hint: a remote receiver may have taken messages that its
-    /// side has not told of yet, which it does for several at a time. Use [`reserve`](Self::reserve) to wait for room.
+    /// side has not told of yet, which it does for several at a time. It cannot be asked, and need not be: the message that used
+    /// up the room makes it tell, if anything was taken before. So [`reserve`](Self::reserve) has such room a round trip later.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         self.chan.try_send(value)
     }
 
     /// Waits for room and keeps it. Cancel-safe: use this in `select!`. With capacity 0 it waits for a receiver.
     ///
-    /// Do not keep a permit for long: what it keeps is missing from the channel's capacity, and a peer that does not know of it
-    /// may delay what it has to tell of a small channel.
+    /// Do not keep a permit for long: what it keeps is missing from the channel's capacity. A remote receiver does not know of it,
+    /// and tells of what it has taken when that is half of the capacity (of more than 8: when a quarter is left). So permits that
+    /// keep more than half of a capacity up to 8, or a quarter of a larger one, may let other senders wait until one is used.
     ///
     /// # Errors
     /// Why the channel takes no more.

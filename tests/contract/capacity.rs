@@ -200,6 +200,55 @@ async fn promise_02_with_several_receivers_n_are_held_at_home(on: On) {
     assert_eq!(get(&home).await, 2);
 }
 
+/// `try_send` says Full though some was taken that its side has not told of: the last message makes it tell, so that is room a
+/// moment later, without another word of the receiver's application.
+async fn promise_02_what_was_taken_is_room_soon_after_full(on: On) {
+    let (a, b) = on.pair().await;
+    let (sender, receiver) = channel::<u32>(&a, &b, 64).await;
+    for number in 0..31 {
+        put(&sender, number).await;
+    }
+    for number in 0..31 {
+        assert_eq!(get(&receiver).await, number);
+    }
+    let mut accepted = 0;
+    while accepted < 64 {
+        match sender.try_send(31 + accepted) {
+            Ok(()) => accepted += 1,
+            Err(error) => {
+                assert!(error.is_full());
+                drop(soon(sender.reserve()).await.unwrap());
+            }
+        }
+    }
+    still_pending(pin!(sender.reserve())).await;
+    for number in 31..95 {
+        assert_eq!(get(&receiver).await, number);
+    }
+}
+
+/// Permits that keep up to half of a small capacity hold nobody up: what was taken is told at once, though the other side, which
+/// does not know of them, sees that there is room yet. Nothing else is written meanwhile.
+async fn promise_02_kept_permits_do_not_delay_other_senders(on: On) {
+    let (a, b) = on.pair().await;
+    for n in 2..=8 {
+        let (sender, receiver) = channel::<usize>(&a, &b, n).await;
+        let other = sender.clone();
+        let mut permits = Vec::new();
+        for _ in 0..n / 2 {
+            permits.push(soon(sender.reserve()).await.unwrap());
+        }
+        for number in 0..3 * n {
+            put(&other, number).await;
+            assert_eq!(get(&receiver).await, number, "capacity {n}");
+        }
+        for permit in permits {
+            permit.send(1000).unwrap();
+            assert_eq!(get(&receiver).await, 1000);
+        }
+    }
+}
+
 async fn promise_02_one_message_taken_makes_room_for_one(on: On) {
     // On several threads: what is between the queue and the session is held too.
     let (a, b) = on.pair().await;
@@ -357,6 +406,8 @@ libchan_tests::contract! {
     promise_02_a_sender_through_two_links_has_the_capacity,
     promise_02_several_remote_senders_have_n_each,
     promise_02_with_several_receivers_n_are_held_at_home,
+    promise_02_what_was_taken_is_room_soon_after_full,
+    promise_02_kept_permits_do_not_delay_other_senders,
     promise_02_one_message_taken_makes_room_for_one,
     promise_02_a_limit_by_bytes_holds_beside_the_capacity,
     promise_06_a_future_of_its_own_says_when_the_channel_ends,

@@ -226,6 +226,9 @@ pub(crate) struct StreamState {
     pub(crate) due: bool,
 }
 
+/// Up to this capacity, what is due is told at once rather than with the next write.
+const SMALL_CAPACITY: u32 = 8;
+
 impl RecvHalf {
     pub(crate) fn rare(&mut self) -> &mut RareRecv {
         self.rare.get_or_insert_default()
@@ -253,10 +256,12 @@ impl RecvHalf {
         (self.room_left() == 0 && !self.serves_demand()) || self.window.left() < floor
     }
 
-    /// Whether the sender has less than a quarter left, or less than what a message may wait for.
+    /// Whether the sender has less than a quarter left, or less than what a message may wait for. Of a small capacity that is
+    /// any: permits, which this side does not know of, may keep half of it.
     pub(crate) fn is_short(&self, most_waited: i32) -> bool {
         let by_bytes = self.window.left() < (self.window.size() as i32 / 4).max(most_waited);
-        by_bytes || (self.room_left() < self.capacity.div_ceil(4) && !self.serves_demand())
+        let few = if self.capacity <= SMALL_CAPACITY { self.capacity } else { self.capacity.div_ceil(4) };
+        by_bytes || (self.room_left() < few && !self.serves_demand())
     }
 
     pub(crate) fn serves_demand(&self) -> bool {
