@@ -6,6 +6,7 @@ mod post;
 mod request;
 mod subscribe;
 mod tunnel;
+mod tunnel_io;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use libchan::{Message, Receiver, Sender, Session, pipe_with};
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::attachment::{Attachment, NotSent};
@@ -37,6 +38,14 @@ pub(super) struct Requesting {
     asks: Sender<Ask>,
     next: AtomicU64,
     pending: Arc<Pending>,
+    dispatching: AbortHandle,
+}
+
+impl Drop for Requesting {
+    fn drop(&mut self) {
+        // Nobody waits for an answer any more.
+        self.dispatching.abort();
+    }
 }
 
 #[derive(Default)]
@@ -52,8 +61,8 @@ impl Requesting {
         let requests = Requests { asks: relays_asks, answers: relays_answers };
         opened.try_send(requests).map_err(|_| Error::Closed)?;
         let pending = Arc::new(Pending::default());
-        tokio::spawn(dispatch(answers, pending.clone()));
-        Ok(Arc::new(Self { asks, next: AtomicU64::new(0), pending }))
+        let dispatching = tokio::spawn(dispatch(answers, pending.clone())).abort_handle();
+        Ok(Arc::new(Self { asks, next: AtomicU64::new(0), pending, dispatching }))
     }
 
     pub(super) fn under_way(&self) -> usize {

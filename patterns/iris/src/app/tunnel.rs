@@ -24,13 +24,25 @@ const PIECES: usize = 16;
 /// [`close`](Self::close) ends it cleanly: the other side reads what was sent and then `None`. Dropped, it ends for the other
 /// side as [`Error::Lost`].
 pub struct Tunnel {
-    out: Sender<Piece>,
-    inward: Receiver<Piece>,
+    outward: Outward,
+    inward: Inward,
+}
+
+/// This side's messages. Dropped unclosed, they end as lost.
+pub(super) struct Outward {
+    pieces: Sender<Piece>,
+    /// Held for a whole message: pieces of two messages must not mix.
+    turn: tokio::sync::Mutex<()>,
+    closed: bool,
+}
+
+/// The other side's messages.
+pub(super) struct Inward {
+    pieces: Receiver<Piece>,
     /// The beginning of a message whose rest has not been read: a cancelled `recv` loses nothing.
     begun: BytesMut,
     /// The length of that message.
     total: u64,
-    closed: bool,
 }
 
 impl Connection {
@@ -61,7 +73,10 @@ impl Connection {
 
 impl Tunnel {
     fn new(out: Sender<Piece>, inward: Receiver<Piece>) -> Self {
-        Self { out, inward, begun: BytesMut::new(), total: 0, closed: false }
+        Self {
+            outward: Outward { pieces: out, turn: tokio::sync::Mutex::new(()), closed: false },
+            inward: Inward { pieces: inward, begun: BytesMut::new(), total: 0 },
+        }
     }
 
     /// The member's side of a tunnel that somebody opens.
@@ -72,7 +87,12 @@ impl Tunnel {
         Some(Self::new(to_opener, to_member))
     }
 
-    /// Sends a message of any size. Waits while the other side does not read.
+    pub(super) fn into_halves(self) -> (Inward, Outward) {
+        (self.inward, self.outward)
+    }
+
+    /// Sends a message of any size. Waits while the other side does not read. Several may send at the same time: each message goes
+    /// whole.
     ///
     /// # Cancel safety
     /// Dropped before it completes, the message does not arrive, unless all of it had left; the next one is unharmed.
@@ -80,24 +100,56 @@ impl Tunnel {
     /// # Errors
     /// [`Error::Closed`]: the other side has closed the tunnel. [`Error::Lost`]: it, or the relay, is gone.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), Error> {
-        let mut rest = message.into();
+        self.outward.send(message.into()).await
+    }
+
+    /// The next message; `None` when the other side has closed the tunnel. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]: the other side, or the relay, is gone. [`Error::NotDecoded`]: the other side broke the rules of pieces.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, Error> {
+        self.inward.recv().await
+    }
+
+    /// Ends this side's messages cleanly, behind what was sent. The other side may go on: [`recv`](Self::recv) still gives
+    /// what it sends.
+    pub fn close(&mut self) {
+        self.outward.close();
+    }
+}
+
+impl Outward {
+    pub(super) async fn send(&self, message: Bytes) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let mut rest = message;
         let mut total = Some(rest.len() as u64);
         loop {
             let piece = Piece(total.take(), rest.split_to(rest.len().min(PIECE)));
-            self.out.send(piece).await.map_err(|failed| ended(&failed))?;
+            self.pieces.send(piece).await.map_err(|failed| ended(&failed))?;
             if rest.is_empty() {
                 return Ok(());
             }
         }
     }
 
-    /// The next message; `None` when the other side has closed the tunnel. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`Error::Lost`]: the other side, or the relay, is gone.
-    pub async fn recv(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.pieces.close();
+    }
+}
+
+impl Drop for Outward {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.pieces.close_with("the tunnel was dropped without being closed");
+        }
+    }
+}
+
+impl Inward {
+    pub(super) async fn recv(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let piece = match self.inward.recv().await {
+            let piece = match self.pieces.recv().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return Ok(None),
                 Err(_) => return Err(Error::Lost),
@@ -116,26 +168,10 @@ impl Tunnel {
                 Ordering::Less => {}
                 Ordering::Equal => return Ok(Some(self.begun.split().freeze())),
                 Ordering::Greater => {
-                    return Err(Error::NotDecoded(
-                        "a piece of the tunnel is longer than its message".to_owned(),
-                    ));
+                    let why = "a piece of the tunnel is longer than its message";
+                    return Err(Error::NotDecoded(why.to_owned()));
                 }
             }
-        }
-    }
-
-    /// Ends this side's messages cleanly, behind what was sent. The other side may go on: [`recv`](Self::recv) still gives
-    /// what it sends.
-    pub fn close(&mut self) {
-        self.closed = true;
-        self.out.close();
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        if !self.closed {
-            self.out.close_with("the tunnel was dropped without being closed");
         }
     }
 }
@@ -149,6 +185,6 @@ fn ended(failed: &libchan::SendError<Piece>) -> Error {
 
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tunnel").field("closed", &self.closed).finish_non_exhaustive()
+        f.debug_struct("Tunnel").field("closed", &self.outward.closed).finish_non_exhaustive()
     }
 }

@@ -55,7 +55,10 @@ impl Hub {
                 let port = lock(&self.ports).members.get(&member).cloned();
                 let given = port.map(|port| port.call(call, body, left));
                 if !matches!(given, Some(Ok(()))) {
-                    tracing::info!(member = member.0, "a member is gone");
+                    tracing::info!(member = member.0, "a member is gone, or does not keep to its slots");
+                    // The end of its calls tells it, if it is there.
+                    let port = lock(&self.ports).members.remove(&member);
+                    drop(port);
                     let now = self.now();
                     lock(&self.core).leave(now, member);
                 }

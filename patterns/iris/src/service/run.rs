@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use libchan::Receiver;
+use libchan::{Receiver, SendError, SendFailure, Sender};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -153,7 +153,7 @@ impl<H: Handler> Member<H> {
                 }
                 Some(report) = outgoing.recv() => {
                     tasks.over(&report);
-                    if reports.send(report).await.is_err() {
+                    if !tell(&reports, report).await {
                         return Ended::Dropped(Error::Lost);
                     }
                 }
@@ -170,6 +170,18 @@ impl<H: Handler> Member<H> {
             }
         }
     }
+}
+
+/// Reports to the relay. A reply that cannot travel (too large, a stream that is in use) is a fault for its caller. False: the
+/// relay is gone.
+async fn tell(reports: &Sender<Report>, report: Report) -> bool {
+    let Err(SendError { value, reason }) = reports.send(report).await else { return true };
+    if matches!(reason, SendFailure::Closed(_) | SendFailure::Disconnected { .. }) {
+        return false;
+    }
+    let (Report::Ok(call, _) | Report::Fault(call, _)) = value else { return false };
+    let text = format!("the service's reply cannot be sent: {reason}");
+    reports.send(Report::Fault(call, Body::bytes(text))).await.is_ok()
 }
 
 /// The calls in hand.

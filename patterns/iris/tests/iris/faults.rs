@@ -407,3 +407,20 @@ fn a_million_subscriptions_of_one_application_end_at_its_limit_and_go_with_it() 
         }
     });
 }
+
+#[test]
+fn a_reply_that_cannot_travel_is_a_fault_and_the_member_stays() {
+    everywhere(|on| async move {
+        // In one process nothing is too large.
+        if matches!(on, On::Memory) {
+            return;
+        }
+        let place = Place::new(on).await;
+        let service = Service::builder("large").on_request(|size: usize| async move { Ok("x".repeat(size)) });
+        let _service = service.register(place.connect().await, Limits::default()).await.unwrap();
+        let iris = place.connect().await;
+        let failed = iris.request::<_, String>("large", &(65 << 20), 60 * SECOND).await.unwrap_err();
+        assert!(matches!(&failed, Error::Remote(text) if text.contains("cannot be sent")), "{failed}");
+        assert_eq!(iris.request::<_, String>("large", &3, 60 * SECOND).await.as_deref(), Ok("xxx"));
+    });
+}

@@ -154,3 +154,56 @@ fn broadcasts_reach_each_member_in_order_and_hold_no_ends() {
         assert!(matches!(&refused, Err(Error::Local(text)) if text.contains("request")), "{refused:?}");
     });
 }
+
+#[test]
+fn a_tunnel_is_a_stream_of_bytes_that_never_ends_cleanly_by_itself() {
+    everywhere(|on| async move {
+        let place = Place::new(on).await;
+        let service = Service::builder("files").on_tunnel(|tunnel| async move {
+            let mut stream = tunnel.into_io();
+            let mut asked = [0; 4];
+            if stream.read_exact(&mut asked).await.is_err() {
+                return;
+            }
+            stream.write_all(&vec![7; 300_000]).await.unwrap();
+            if &asked == b"good" {
+                stream.shutdown().await.unwrap();
+            }
+        });
+        let _service = service.register(place.connect().await, Limits::default()).await.unwrap();
+        let iris = place.connect().await;
+        for (ask, ends) in [(b"good", true), (b"drop", false)] {
+            let mut stream = iris.tunnel("files", 10 * SECOND).await.unwrap().into_io();
+            stream.write_all(ask).await.unwrap();
+            let mut read = Vec::new();
+            let ended = stream.read_to_end(&mut read).await;
+            assert_eq!((ended.is_ok(), read.len()), (ends, 300_000), "{ended:?}");
+            stream.shutdown().await.ok();
+        }
+    });
+}
+
+#[test]
+fn messages_that_are_sent_at_the_same_time_go_whole() {
+    everywhere(|on| async move {
+        let place = Place::new(on).await;
+        let service = Service::builder("sums").on_tunnel(|mut tunnel| async move {
+            while let Ok(Some(message)) = tunnel.recv().await {
+                let whole = message.iter().all(|byte| *byte == message[0]);
+                if tunnel.send(vec![u8::from(whole), message[0]]).await.is_err() {
+                    return;
+                }
+            }
+            tunnel.close();
+        });
+        let _service = service.register(place.connect().await, Limits::default()).await.unwrap();
+        let mut tunnel = place.connect().await.tunnel("sums", 10 * SECOND).await.unwrap();
+        let large = |byte: u8| vec![byte; 700_000];
+        let (one, two, three) =
+            tokio::join!(tunnel.send(large(1)), tunnel.send(large(2)), tunnel.send(large(3)));
+        one.and(two).and(three).unwrap();
+        for _ in 0..3 {
+            assert_eq!(tunnel.recv().await.unwrap().unwrap()[0], 1, "a message in one piece");
+        }
+    });
+}
