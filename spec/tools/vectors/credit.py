@@ -100,7 +100,7 @@ def counting(t):
     )
     t.add(
         g,
-        "CR-02 CR-02",
+        "CR-02 CR-10",
         "a CREDIT carries all that is owed, in messages and in bytes",
         accepted(1, 2),
         recv(msg(1, fill(600))),
@@ -279,6 +279,56 @@ def rendezvous(t):
         QUIET,
         app("waiting", 1, receives=2),
         expect(credit(1, wanted=1)),
+    )
+    t.add(
+        g,
+        "CR-03",
+        "a message that has begun is there: the receive that it is for is not announced twice",
+        accepted(1, 0),
+        app("waiting", 1, receives=1),
+        expect(credit(1, wanted=1)),
+        recv(first(1, 100, fill(50))),
+        QUIET,
+        app("waiting", 1, receives=2),
+        expect(credit(1, wanted=1)),
+        recv(fragment(1, bytes(50).hex())),
+        QUIET,
+        app("waiting", 1, receives=1),
+        take(1),
+        expect(credit(1, taken=1, bytes=132)),
+    )
+    t.add(
+        g,
+        "CR-03 CR-04",
+        "a receive was served and another is in its place: the level is as before, and one more is announced",
+        accepted(1, 0),
+        app("waiting", 1, receives=1),
+        expect(credit(1, wanted=1)),
+        recv(msg(1, "01")),
+        QUIET,
+        take(1, "01"),
+        expect(credit(1, taken=1, wanted=1, bytes=33)),
+        recv(msg(1, "02")),
+        app("waiting", 1, receives=0),
+        take(1, "02"),
+        expect(credit(1, taken=1, bytes=33)),
+    )
+    t.add(
+        g,
+        "CR-01",
+        "served on demand: what the window allows is taken all the same, and beyond that it is too much",
+        accepted(1, 4),
+        recv(msg(1, "", att(2, 3, 1, 1))),
+        take(1),
+        app("claim", ids=[3]),
+        recv(msg(3, "01")),
+        GOES_ON,
+        take(3, "01"),
+        expect(credit(3, taken=1, bytes=33)),
+        recv(msg(3, "02"), msg(3, "03")),
+        told(8),
+        broken("FLOW_CONTROL"),
+        level=1,
     )
 
 
@@ -488,6 +538,44 @@ def bytes_(t):
         QUIET,
         empty(1),
         local=FIXED,
+    )
+    odd = {"hello": {**NARROW, "initial_window": 1025}, "local": {"max_window": 1025}}
+    t.add(
+        g,
+        "CR-10",
+        "half of an odd window is rounded down, where it is granted",
+        accepted(1, 64),
+        accepted(3, 64),
+        recv(msg(1, fill(479)), msg(3, fill(480))),
+        take(1, fill(479)),
+        QUIET,
+        take(3, fill(480)),
+        expect(credit(3, taken=1, bytes=512)),
+        **odd,
+    )
+    t.add(
+        g,
+        "CR-08",
+        "and where a message is cut",
+        opened(8),
+        send("$a", fill(668)),
+        SKIP,
+        blocked("$a", "bytes", fill(480)),
+        QUIET,
+        send("$a", fill(481)),
+        expect(first("$a", 481, fill(293))),
+        **odd,
+    )
+    t.add(
+        g,
+        "CR-07 CR-08",
+        "what has all its credit goes at once, also where it needs several frames and might have waited",
+        opened(8),
+        send("$a", fill(6000)),
+        expect(first("$a", 6000, fill(4090)), last("$a")),
+        app("status", "$a", gives={"bytes": 65536 - 6032}),
+        hello={**WIDE, "max_frame": 4096},
+        peer=WIDE,
     )
 
 

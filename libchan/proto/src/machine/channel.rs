@@ -141,8 +141,9 @@ impl RecvHalf {
     /// How much to add to what was announced, so that no more is on its way than waits.
     pub(crate) fn want_increment(&self) -> u32 {
         let Demand { asked, waiting } = self.demand();
-        // What waits in the inbox is for some of them.
-        let arrived = self.inbox.as_ref().map_or(0, |inbox| inbox.len()) as i32;
+        // What waits in the inbox is for some of them, and so is a message that has begun.
+        let waits = self.inbox.as_ref().map_or(0, |inbox| inbox.len()) as i32;
+        let arrived = waits + i32::from(self.is_arriving());
         (waiting as i32).saturating_sub(arrived).saturating_sub(asked.max(0)).max(0) as u32
     }
 

@@ -139,7 +139,9 @@ export class RecvEnd {
   get #increment() {
     if (!this.servesDemand) return 0;
     const ahead = Math.max((this.wanted - this.arrived) | 0, 0);
-    return Math.max(this.waiting - this.inbox.length - ahead, 0);
+    // What waits, and what has begun to arrive, is for some of the receives.
+    const here = this.inbox.length + (this.partial ? 1 : 0);
+    return Math.max(this.waiting - here - ahead, 0);
   }
 
   // ---- memory for a large message

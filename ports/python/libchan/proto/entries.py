@@ -184,7 +184,8 @@ class RecvEntry:
     def want_increment(self) -> int:
         """What to add to what was announced, so that no more is on its way than waits (CR-03)."""
         ahead = (self.wanted - self.arrived) & WRAP
-        return max(0, self.waiting - len(self.inbox) - (ahead if ahead <= WRAP // 2 else 0))
+        here = len(self.inbox) + (self.partial is not None)
+        return max(0, self.waiting - here - (ahead if ahead <= WRAP // 2 else 0))
 
 
 @dataclass(eq=False)
