@@ -64,6 +64,8 @@ fn requirements_and_vectors_name_each_other() {
         for entry in &entries {
             let req = reqs(entry);
             assert!(!req.is_empty(), "{} in {file} names no requirement", entry["id"]);
+            let once: BTreeSet<_> = req.iter().collect();
+            assert_eq!(once.len(), req.len(), "{} in {file} names a requirement twice", entry["id"]);
             for req in req {
                 assert!(
                     requirements.contains_key(req),

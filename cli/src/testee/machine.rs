@@ -177,16 +177,16 @@ impl Side {
         reply
     }
 
-    /// The link is dropped once both sides have said goodbye.
+    /// The link is dropped once both sides have said goodbye, or this one has before the peer's hello.
     fn notice_end(&mut self) {
-        if self.over.is_none() && self.machine.is_over() && self.machine.peer_said_goodbye() {
+        if self.over.is_none() && self.machine.is_over() {
             self.over = Some(SessionError::Closed);
             self.look();
         }
     }
 
     /// Events, and what a driver answers by itself. True: something was answered.
-    fn look(&mut self) -> bool {
+    pub(super) fn look(&mut self) -> bool {
         while let Some(event) = self.machine.poll_event() {
             self.on_event(event);
         }

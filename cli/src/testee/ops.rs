@@ -14,6 +14,8 @@ pub(super) fn run(side: &mut Side, request: &Json) -> Reply {
     let op = request.text("op")?;
     if op != "claim" {
         side.close_unclaimed();
+        // A hold may have ended by that, and a closed channel with it.
+        side.look();
     }
     let id = request.small("id")?;
     match op {

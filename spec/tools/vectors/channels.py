@@ -834,6 +834,28 @@ def closing(t):
         events({"event": "opened", "id": 1}),
         accepted(1, 1),
     )
+    t.add(
+        g,
+        "CH-16 CH-08",
+        "a channel that is refused after its CLOSE: CANCEL has scope 0 and code 0",
+        recv(open_(1, 4), msg(1, "01"), close(1, 300)),
+        QUIET,
+        app("refuse", 1, code=32, text="no", gives={}),
+        expect(cancel(1)),
+        events({"event": "opened", "id": 1}),
+        accepted(1, 1),
+    )
+    t.add(
+        g,
+        "CH-16",
+        "the application leaves with a reason after CLOSE: CANCEL has scope 0 and code 0",
+        accepted(1, 4),
+        recv(msg(1, "01"), msg(1, "02"), close(1)),
+        take(1, "01"),
+        app("cancel", 1, scope=1, code=300, text="enough", gives={}),
+        expect(cancel(1, 1)),
+        accepted(1, 1),
+    )
 
 
 def entries():

@@ -290,7 +290,7 @@ def leaving(t):
     )
     t.add(
         g,
-        "CH-12 AT-11 AT-11",
+        "CH-12 AT-11",
         "a message of ours that did not decode there: both ends are closed from there, with the reason",
         opened(),
         app(
@@ -406,7 +406,7 @@ def dropping(t):
     )
     t.add(
         g,
-        "AT-11 AT-11",
+        "AT-11",
         "what waits in a channel that nobody claimed was not delivered",
         accepted(),
         recv(msg(1, "", att(2, 3, 4)), msg(3, "", att(1, 5, 4))),
@@ -509,6 +509,18 @@ def dropping(t):
         QUIET,
         send(3, "03"),
         expect(msg(3, "03")),
+    )
+    t.add(
+        g,
+        "AT-11 CH-16",
+        "a receiving end whose CLOSE came before it is dropped: CANCEL has code 0",
+        accepted(),
+        recv(msg(1, "", att(2, 3, 4)), close(3)),
+        take(1),
+        QUIET,
+        empty(1),
+        expect(cancel(3)),
+        GOES_ON,
     )
 
 
@@ -616,6 +628,77 @@ def home(t):
         take(3, "01"),
         {"expect": [{"t": "CREDIT", "id": 3, "taken": 1}]},
     )
+    again = [
+        accepted(3, 2),
+        take(1),
+        empty(1),
+        QUIET,
+        recv(msg(3, "01")),
+        take(3, "01"),
+        {"expect": [{"t": "CREDIT", "id": 3, "taken": 1}]},
+    ]
+    t.add(
+        g,
+        "CH-04 AT-07",
+        "after our CANCEL a hold holds nothing: CLOSE finishes the channel, and the peer gives its id again",
+        accepted(1),
+        accepted(3),
+        recv(msg(1, "", att(5, 3))),
+        leave(3),
+        expect(cancel(3)),
+        recv(close(3)),
+        QUIET,
+        again,
+    )
+    t.add(
+        g,
+        "CH-04 AT-07",
+        "nor does a sender that comes home after our CANCEL",
+        accepted(1),
+        accepted(3),
+        leave(3),
+        expect(cancel(3)),
+        recv(msg(1, "", att(5, 3)), close(3)),
+        QUIET,
+        again,
+    )
+    t.add(
+        g,
+        "AT-07 AT-11",
+        "a hold that nobody claims ends with the next operation, before it does anything else",
+        opened(),
+        give("$a", 1, "$b", capacity=4),
+        SKIP,
+        accepted(1),
+        recv(msg(1, "", {"kind": 5, "id": "$b", "capacity": 0, "wanted": 0}), close("$b")),
+        take(1),
+        ended("$b"),
+        QUIET,
+    )
+    t.add(
+        g,
+        "AT-10 CH-13",
+        "kind 5 is no CLOSE: the sending end is used until its application closes it",
+        accepted(),
+        opened(),
+        recv(msg(1, "", att(1, 3, 4))),
+        take(1),
+        app("claim", ids=[3]),
+        SKIP,
+        app(
+            "send",
+            "$a",
+            {"sent": True, "ids": [None]},
+            codec=0,
+            payload="",
+            attachments=[{"kind": 5, "id": 3}],
+        ),
+        {"expect": [msg("$a", "", {"kind": 5, "id": 3, "capacity": 0, "wanted": 0})]},
+        send(3, "01"),
+        expect(msg(3, "01")),
+        recv(cancel(3, 1)),
+        expect(close(3)),
+    )
 
 
 def hops(t):
@@ -647,7 +730,7 @@ def hops(t):
     )
     t.add(
         g,
-        "CR-02 CR-02",
+        "CR-02",
         "a relay tells what was taken at the far end: until then its sender has no room",
         opened(1),
         send("$a", "01"),

@@ -560,7 +560,7 @@ def attached(v):
     )
     v.add(
         g,
-        ["FR-19", "FR-19"],
+        ["FR-19"],
         "one more than max_attachments",
         ch,
         msg(1, "", *[att(1, 2 * i + 3, 1) for i in range(4)]),
@@ -570,7 +570,7 @@ def attached(v):
     )
     v.add(
         g,
-        ["FR-19", "FR-19"],
+        ["FR-19"],
         "none is taken by who states 0",
         ch,
         msg(1, "", att(1, 3, 1)),
@@ -580,7 +580,7 @@ def attached(v):
     )
     v.add(
         g,
-        ["FR-19", "FR-19"],
+        ["FR-19"],
         "255",
         ch,
         raw(3, 1, u8(ATTACHMENTS) + u8(0) + u8(255)),

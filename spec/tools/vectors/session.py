@@ -385,7 +385,7 @@ def goodbyes(t):
     g = "se.goodbye"
     t.add(
         g,
-        "SE-15 SE-15",
+        "SE-15",
         "we leave first",
         app("goodbye", gives={}),
         expect(goodbye()),
@@ -449,7 +449,7 @@ def goodbyes(t):
     t.gone(g)
     t.add(
         g,
-        "MO-03 MO-03",
+        "MO-03",
         "the link ends without any goodbye",
         accepted(),
         recv(msg(1, "01")),
@@ -698,6 +698,64 @@ def closed_by_session(t, g):
         QUIET,
         CLOSED,
     )
+    t.add(
+        g,
+        "SE-01",
+        "we leave before the peer's hello: GOODBYE with a code, and no session; what comes then is not read",
+        expect(PREFACE, hello()),
+        app("goodbye", gives={}),
+        expect(goodbye_that_says(17)),
+        CLOSED,
+        recv(PREFACE, hello()),
+        QUIET,
+        EOF,
+        CLOSED,
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-01",
+        "with the code that the application gives, also in the middle of the peer's preface",
+        expect(PREFACE, hello()),
+        recv_bytes(b"libc"),
+        app("goodbye", code=300, text="never mind", gives={}),
+        expect(goodbye(300, "never mind")),
+        CLOSED,
+        raw=True,
+    )
+    t.add(
+        g,
+        "SE-15 SE-09",
+        "while our goodbye waits for a message that lacks credit the session is open, but nothing new may be sent",
+        opened(4),
+        opened(4, "$b"),
+        accepted(1, 1),
+        send("$a", fill(3000)),
+        expect(first("$a", 3000, fill(2016))),
+        app("goodbye", gives={}),
+        QUIET,
+        recv(ping(5)),
+        expect(pong(5)),
+        app("open", name="late", capacity=1, gives={"err": "CLOSED"}),
+        send("$b", "00", {"err": "CLOSED"}),
+        recv(msg(1, "01")),
+        take(1, "01"),
+        expect(credit(1, taken=1, bytes=33)),
+        recv(open_(3, 1)),
+        events({"event": "opened", "id": 3}),
+        recv(credit("$a", bytes=984)),
+        {"expect": [last("$a"), goodbye()]},
+        recv(ping(6)),
+        QUIET,
+        recv(goodbye()),
+        QUIET,
+        CLOSED,
+    )
+
+
+def goodbye_that_says(code):
+    """With any text."""
+    return {"t": "GOODBYE", "id": 0, "code": code}
 
 
 def ended_by_session(ident):

@@ -208,7 +208,7 @@ def ending(t):
     )
     t.add(
         g,
-        "BY-01 BY-01",
+        "BY-01",
         "half-close: our end is said once, and we go on reading",
         attached(),
         write(3, "01", 1),

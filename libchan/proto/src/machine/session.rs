@@ -162,14 +162,28 @@ impl Machine {
     }
 
     /// Says goodbye: nothing of ours follows. What was accepted goes out before it, large messages included, however long
-    /// they wait for credit: [`goodbye_now`](Self::goodbye_now) ends that.
+    /// they wait for credit: [`goodbye_now`](Self::goodbye_now) ends that. Before the peer's hello the session is over at
+    /// once, and a reason without a code becomes [`code::UNAVAILABLE`].
     pub fn goodbye(&mut self, reason: Reason) {
         if self.said_goodbye.is_some() || self.over.is_some() {
             return;
         }
+        if self.established.is_none() {
+            return self.leave_unheard(reason);
+        }
         self.said_goodbye = Some(GoodbyeState::Queued);
         self.goodbye_reason = reason;
         self.flush_goodbye();
+    }
+
+    /// There will be no session. Before the peer's hello only a goodbye with a code may leave (SE-01).
+    fn leave_unheard(&mut self, mut reason: Reason) {
+        if reason.code == code::NONE {
+            reason.code = code::UNAVAILABLE;
+        }
+        self.control_frame(|out| frame::with_reason(out, Type::Goodbye, 0, &[], &reason));
+        self.said_goodbye = Some(GoodbyeState::Sent);
+        self.fail(SessionError::Closed);
     }
 
     /// Says goodbye, and lets what was accepted and has not left be lost. True: something was.

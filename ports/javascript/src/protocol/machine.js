@@ -423,6 +423,12 @@ export class Machine {
   /** Says goodbye, after what was sent. Nothing follows it. `atOnce`: what has no credit or no turn yet is cut. */
   goodbye({ code = 0, text = '' } = {}, { atOnce = false } = {}) {
     if (this.over || this.goodbyeState === 'said') return;
+    if (!this.peer) {
+      // Before the peer's hello only a goodbye with a code may leave, and there will be no session (SE-01).
+      this.control({ t: 'GOODBYE', id: 0, code: code || Code.UNAVAILABLE, text });
+      this.goodbyeState = 'said';
+      return this.#fail('closed');
+    }
     this.goodbyeState = 'queued';
     this.goodbyeReason ??= { code, text };
     this.hurries ||= atOnce || code !== Code.NONE;

@@ -277,6 +277,12 @@ class Machine(ChannelRules, MessageRules, StreamRules, TurnRules):
         is to be said ``at_once``: then what waits for credit or for its turn is cut."""
         if self.over or self.goodbye_sent:
             return
+        if not self.established:
+            # Before the peer's hello only a goodbye with a code may leave, and there will be no session (SE-01).
+            self._control(frames.Goodbye(reason if reason.code else Reason(codes.UNAVAILABLE, reason.text)))
+            self.goodbye_said, self.goodbye_sent = reason, True
+            self._fail(SessionOver(SessionOver.CLOSED, "the session was left before it began"))
+            return
         self.goodbye_said = self.goodbye_said or reason
         self._hurries |= at_once or reason.code != codes.NONE
         self._flush_goodbye()
