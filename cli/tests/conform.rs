@@ -261,6 +261,19 @@ fn what_a_testee_cannot_do_is_skipped() {
 }
 
 #[test]
+fn a_played_peer_sends_no_codec_that_the_testee_does_not_speak() {
+    let json = file("codecs.json", "");
+    let testee = liar(r#"s/"codecs":\["msgpack"[^]]*\]/"codecs":["raw"]/"#);
+    let mode = ["server", "--carrier", "tcp", "--filter", "ro.decode", "--filter", "ro.codec", "--json"];
+    let output = with_testee(&[&mode[..], &[json.to_str().unwrap()]].concat(), &testee);
+    ends_with(0, &output);
+    let passed = |(id, verdict): (String, String)| (verdict == "pass").then_some(id);
+    let passed: Vec<String> = verdicts(&json).into_iter().filter_map(passed).collect();
+    assert_eq!(passed, ["ro.codec.002"], "{}", text(&output));
+    assert!(text(&output).contains("the testee does not speak msgpack"), "{}", text(&output));
+}
+
+#[test]
 fn misuse_ends_with_2_and_says_why() {
     let cases: [(&[&str], &str); 8] = [
         (&["conform", "vectors", "--", "/no/such/program"], "does not start"),

@@ -37,7 +37,7 @@ own! {
         r#"[{"t":"MESSAGE","codec":1,"payload":"dd"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#
             => r#"["DECODE",42]"#;
     "ro.decode.002" 0 ["LI-05"] "bytes behind the value are a decode error":
-        r#"[{"t":"MESSAGE","codec":1,"payload":"2a00"},{"t":"MESSAGE","codec":2,"payload":"3432"}]"#
+        r#"[{"t":"MESSAGE","codec":1,"payload":"2a00"},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#
             => r#"["DECODE",42]"#;
     "ro.decode.003" 1 ["CH-12", "AT-11"] "what a message that does not decode carries is closed as NOT_DECODED":
         r#"[{"t":"MESSAGE","flags":2,"codec":1,"payload":"dd","attachments":[{"kind":1,"id":"+1","capacity":4},{"kind":2,"id":"+2","capacity":4}]},{"t":"MESSAGE","codec":1,"payload":"2a"}]"#

@@ -279,8 +279,22 @@ pub(super) fn beginning(hello: &Json) -> Result<Vec<u8>, String> {
     Ok([&wire::PREFACE[..], &wire::encode(&wire::default_hello(hello))?].concat())
 }
 
+/// The codecs that a testee need not have.
+const CODECS: [(u64, &str); 3] = [(1, "msgpack"), (2, "json"), (3, "cbor")];
+
 impl Own {
+    /// The testee's application can read what the peer sends.
+    fn need_codecs(&self, testee: &Testee) -> Result<(), Trouble> {
+        let frames = parse(self.frames)?;
+        let sent = |id| frames.as_array().into_iter().flatten().any(|frame| frame.field("codec") == id);
+        match CODECS.iter().find(|(id, name)| sent(*id) && !testee.claims("codecs", name)) {
+            Some((_, name)) => Err(Trouble::Skipped(format!("the testee does not speak {name}"))),
+            None => Ok(()),
+        }
+    }
+
     async fn run(&self, role: Role, testee: &Side<'_>, carrier: &str, place: &Place) -> Result<(), Trouble> {
+        self.need_codecs(testee.testee)?;
         let (mut rogue, mut session) = Rogue::connect(role, testee, carrier, place, &json!({})).await?;
         // The channel's id, and those behind it, of the peer's half.
         let first = first_id(role);
