@@ -1,10 +1,12 @@
-"""Does the checker notice broken rules? One is broken at a time, in a copy of the port; the control breaks none."""
+"""Do the checker and the vectors notice broken rules? One is broken at a time, in a copy of the port; the control breaks
+none."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,10 @@ TOOLS = pathlib.Path(__file__).resolve().parents[1]
 PLAYED = (("worlds", 40), ("cuts", 1), ("hostile", 20), ("fair", 4))
 
 
+#: The conversations and rejects of the specification, played by the port's tests from their own folder.
+VECTORS = ("-m", "unittest", "-f", "test_vectors.Vectors.test_sessions", "test_vectors.Vectors.test_reject")
+
+
 @dataclass(frozen=True)
 class Mutant:
     """``old`` stands once in the file, and becomes ``new``."""
@@ -26,6 +32,8 @@ class Mutant:
     file: str
     old: str
     new: str
+    #: A port that has it would speak with itself all the same: it is for the vectors to notice.
+    by_vectors: bool = False
 
 
 MUTANTS = (
@@ -62,7 +70,7 @@ MUTANTS = (
     ),
     Mutant("memory-that-no-receive-waits-for", "messages.py", "and entry.waiting and not entry.inbox\n", "\n"),
     Mutant("window-ignored", "entries.py", "self.sole and self.untaken < self.capacity", "self.sole"),
-    Mutant("wanted-without-limit", "entries.py", "self.waiting - len(self.inbox) - (", "self.waiting - ("),
+    Mutant("wanted-without-limit", "entries.py", "self.waiting - here - (", "self.waiting - ("),
     Mutant("goodbye-is-clean", "machine.py", "told = codes.SESSION_CLOSED if", "told = 0 if"),
     Mutant("a-loss-is-clean", "machine.py", "else codes.DISCONNECTED\n", "else 0\n"),
     Mutant("dropped-ends-are-clean", "channels.py", "= Reason(codes.NOT_DELIVERED)\n", "= Reason(0)\n"),
@@ -79,6 +87,67 @@ MUTANTS = (
     Mutant("turns-without-end", "turns.py", "self._allowance(entry.turn) > 0\n", "True\n"),
     Mutant(
         "newcomers-stand-behind", "turns.py", "if entry.turn.round == self.round else self.first)", "if True else [])"
+    ),
+    # What one who ported the text alone could have written, and no vector showed.
+    Mutant("incomplete-is-asked-for-again", "entries.py", " + (self.partial is not None)", "", True),
+    Mutant(
+        "served-and-asked-again-is-not-announced",
+        "messages.py",
+        "entry.want_increment() if entry.serves_demand() else 0",
+        "entry.want_increment() if entry.serves_demand() and not entry.owed else 0",
+        True,
+    ),
+    Mutant("demand-alone-at-the-receiver", "messages.py", "if entry.room_left() == 0 and not", "if (entry.room_left() == 0 or entry.on_demand) and not", True),
+    Mutant(
+        "clean-goodbye-before-the-hello",
+        "machine.py",
+        "reason if reason.code else Reason(codes.UNAVAILABLE, reason.text)",
+        "reason",
+        True,
+    ),
+    Mutant(
+        "goes-on-after-a-goodbye-before-the-hello",
+        "machine.py",
+        '            self._fail(SessionOver(SessionOver.CLOSED, "the session was left before it began"))\n',
+        "",
+        True,
+    ),
+    Mutant(
+        "leaving-before-the-goodbye-is-said",
+        "machine.py",
+        "self._control(frames.Pong(ping.number))",
+        "self.goodbye_said or self._control(frames.Pong(ping.number))",
+        True,
+    ),
+    Mutant(
+        "a-late-refusal-says-its-code",
+        "channels.py",
+        "        elif entry.closed:\n            self._answer_close(entry)\n        else:\n",
+        "        else:\n",
+        True,
+    ),
+    Mutant(
+        "a-hold-outlives-CANCEL",
+        "channels.py",
+        "        if entry.cancelled:\n            self._drop(entry)\n            return\n        entry.close_scope",
+        "        if entry.cancelled and not entry.holds:\n            self._drop(entry)\n            return\n"
+        "        entry.close_scope",
+        True,
+    ),
+    Mutant("halves-are-rounded-up", "credit.py", "owed >= self.size // 2 or", "owed >= (self.size + 1) // 2 or", True),
+    Mutant(
+        "small-is-rounded-up",
+        "messages.py",
+        "self.limits.initial_window // 2 else",
+        "(self.limits.initial_window + 1) // 2 else",
+        True,
+    ),
+    Mutant(
+        "several-frames-wait",
+        "messages.py",
+        '            return "bytes"\n',
+        '            return "bytes"\n        if cost > self.limits.max_frame < entry.credit:\n            return "bytes"\n',
+        True,
     ),
 )
 
@@ -107,13 +176,28 @@ def _noticed(mutant: Mutant | None) -> str | None:
             text = path.read_text()
             assert text.count(mutant.old) == 1, f"{mutant.name}: stands {text.count(mutant.old)} times: {mutant.old!r}"
             path.write_text(text.replace(mutant.old, mutant.new))
-        environment = {**os.environ, "LIBCHAN_PORT": folder, "PYTHONPATH": str(TOOLS)}
+        environment = {**os.environ, "LIBCHAN_PORT": folder, "PYTHONPATH": os.pathsep.join([str(TOOLS), folder])}
+        if mutant is None or mutant.by_vectors:
+            why = _played("vectors", list(VECTORS), environment, PORT / "tests")
+            if why or mutant is not None:
+                return why
         for part, count in PLAYED:
-            command = [sys.executable, "-m", "model", "--only", part, "--seed", "1", "--count", str(count)]
-            try:
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-            except subprocess.TimeoutExpired:
-                return f"{part}: stands still"
-            if done.returncode:
-                return f"{part}: {(done.stderr.strip().splitlines() or ['?'])[-1][:90]}"
+            command = ["-m", "model", "--only", part, "--seed", "1", "--count", str(count)]
+            if why := _played(part, command, environment):
+                return why
     return None
+
+
+def _played(part: str, command: list[str], environment: dict[str, str], cwd: pathlib.Path | None = None) -> str | None:
+    """How it failed; None: it did not."""
+    # Seconds of its own work, however busy the machine is.
+    limited = ["sh", "-c", 'ulimit -t 120; exec "$@"', "sh", sys.executable, *command]
+    done = subprocess.run(limited, env=environment, cwd=cwd, capture_output=True, text=True)
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"{part}: stands still"
+    if not done.returncode:
+        return None
+    lines = done.stderr.strip().splitlines() or ["?"]
+    # Of a vector its id, which the first line of the failure ends with.
+    failed = [line.split("[")[-1].rstrip("]") for line in lines if line.startswith(("FAIL: ", "ERROR: "))]
+    return f"{part}: {(failed or lines[-1:])[0][:90]}"
