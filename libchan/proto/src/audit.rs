@@ -78,6 +78,8 @@ pub struct RecvAudit {
     pub extra: i32,
     /// What the message is charged in all that is arriving.
     pub arriving: Option<u32>,
+    /// Somebody waits for the next message.
+    pub awaited: bool,
     /// It stands in line for memory.
     pub lined: bool,
     pub inbox: usize,
@@ -163,6 +165,7 @@ impl Machine {
                         held,
                         extra,
                         arriving: rare.and_then(|rare| Some(rare.partial.as_ref()?.charge)),
+                        awaited: half.awaited,
                         lined: rare.is_some_and(|rare| rare.lined),
                         inbox: half.inbox.as_ref().map_or(0, |inbox| inbox.len()),
                     });

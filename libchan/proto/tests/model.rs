@@ -17,6 +17,8 @@ use support::*;
 const STEPS: usize = 260;
 /// Ends that a side may have open: what is closed and unread is still charged, and no session may end of it.
 const MOST: usize = 20;
+/// Receives of a channel that wait at the same time.
+const MOST_WAITING: usize = 3;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -91,6 +93,8 @@ struct World {
     early: [BTreeSet<Key>; 2],
     said_goodbye: [bool; 2],
     over: bool,
+    /// Most messages are large.
+    heavy: bool,
     loud: bool,
 }
 
@@ -109,13 +113,14 @@ impl World {
             max_pending_accepts: rng.pick(&[1, 3, 256]).unwrap(),
             initial_window: rng.pick(&[512, 600, 2048]).unwrap(),
             stream_window: rng.pick(&[256, 1000, 16_384]).unwrap(),
-            session_memory: rng.pick(&[3 << 18, 1 << 20, 1 << 24]).unwrap(),
+            session_memory: rng.pick(&[1 << 17, 3 << 18, 1 << 20, 1 << 24]).unwrap(),
             max_descriptors: rng.pick(&[0, 1, 2, 5]).unwrap(),
             max_window: rng.pick(&[0, 4096, 1 << 23]).unwrap(),
             ..Limits::default()
         };
         let mut pair = Pair::seeded(limits(&mut rng), limits(&mut rng), seed);
         pair.chunk = rng.pick(&[3, 50, 700, 5000]).unwrap();
+        let heavy = rng.one_in(4);
         Self {
             pair,
             rng,
@@ -126,6 +131,7 @@ impl World {
             early: [BTreeSet::new(), BTreeSet::new()],
             said_goodbye: [false; 2],
             over: false,
+            heavy,
             loud,
         }
     }
@@ -320,7 +326,7 @@ impl World {
         let seq = self.facts[uid as usize].sent;
         let most = (limits.max_message as usize).min(60_000);
         let size = match self.rng.below(8) {
-            0..=4 => self.rng.range(0, 60),
+            0..=4 if !self.heavy => self.rng.range(0, 60),
             5 => self.rng.range(0, 2 * limits.initial_window as usize),
             6 => self.rng.range(0, 6000),
             _ => self.rng.range(0, most),
@@ -575,9 +581,22 @@ impl World {
     }
 
     fn want(&mut self, side: usize) {
-        let Some(key) = self.a_receiver(side) else { return };
-        let waiting = self.rng.below(4) as u32;
+        let lined = self.in_line(side);
+        let Some(key) = self.rng.pick(&lined).or_else(|| self.a_receiver(side)) else { return };
+        let waiting = self.rng.below(MOST_WAITING + 1) as u32;
         self.pair.machine(side).want(key, waiting);
+        if waiting == 0 {
+            // The receive is given up.
+            self.pair.machine(side).set_awaited(key, false);
+        }
+    }
+
+    /// Receivers whose large message waits for memory.
+    fn in_line(&self, side: usize) -> Vec<Key> {
+        let machine = &self.pair.sides[side].machine;
+        let ids: Vec<_> =
+            machine.audit().recvs.iter().filter(|recv| recv.lined).map(|recv| Some(recv.id)).collect();
+        self.ends[side].keys().copied().filter(|key| ids.contains(&machine.wire_id(*key))).collect()
     }
 
     fn close(&mut self, side: usize) {
@@ -800,6 +819,7 @@ impl World {
         self.line_moves_on(&audits, &limits);
         for audit in &audits {
             finished_hold_nothing(audit, &limits);
+            no_more_is_ordered_than_waits(audit);
         }
         // Nobody who has nothing left waits for the next write.
         for (_, audit) in self.pair.sides.iter().zip(&audits).filter(|(side, _)| !side.machine.is_urgent()) {
@@ -1068,16 +1088,19 @@ impl World {
         for audit in audits {
             let lined = audit.recvs.iter().filter(|recv| recv.lined).count();
             assert_eq!(lined, audit.lines[0], "who is in line knows it");
-            assert!(
-                lined == 0 || audit.beyond[1] > 0,
-                "somebody waits for memory that nobody has: {audit:?}"
-            );
-            for recv in audit.recvs.iter().filter(|recv| recv.lined) {
-                let charge = recv.arriving.expect("a large message arrives") as i32;
-                assert!(charge > recv.size + recv.extra && !recv.cancelled && !recv.closed);
-            }
             let quarter = u64::from(limits.session_memory) / 4;
             assert!(audit.beyond[0] <= quarter && audit.beyond[1] <= quarter);
+            let mut most = 0;
+            for recv in audit.recvs.iter().filter(|recv| recv.announced) {
+                let lacks = recv.arriving.map_or(0, |charge| charge as i32 - recv.size - recv.extra);
+                let open = !recv.cancelled && !recv.closed;
+                let stands = lacks > 0 && open && recv.inbox == 0;
+                let waits = recv.waiting > 0 || recv.awaited;
+                assert_eq!(recv.lined, stands && waits, "in line while a receive waits for it: {recv:?}");
+                most = most.max(if recv.lined { lacks as u64 } else { 0 });
+            }
+            let free = quarter - audit.beyond[1];
+            assert!(lined == 0 || most > free, "there is memory for the head of the line: {audit:?}");
         }
     }
 
@@ -1278,5 +1301,13 @@ fn finished_hold_nothing(audit: &Audit, limits: &Limits) {
     }
     for send in audit.sends.iter().filter(|send| send.over || send.cancelled) {
         assert!(!send.large, "{send:?}");
+    }
+}
+
+/// What was asked for and what of it is here, an incomplete message too, is for receives that waited at one time.
+fn no_more_is_ordered_than_waits(audit: &Audit) {
+    for recv in audit.recvs.iter().filter(|recv| recv.room_left.is_none() && !recv.cancelled) {
+        let here = recv.inbox + usize::from(recv.arriving.is_some());
+        assert!(recv.asked.max(0) as usize + here <= MOST_WAITING, "more was ordered: {recv:?}");
     }
 }
