@@ -104,6 +104,14 @@ fn shape(file: &str, id: &str, entry: &Value) {
         "vectors/carriers.json" => {
             assert!(!word(entry, "carrier").is_empty() && !word(entry, "kind").is_empty())
         }
+        "vectors/iris.json" => {
+            members(id, entry, &with(&["message!", "value", "error", "hex!", "ends!"]));
+            one_of(id, entry, ["value", "error"]);
+            assert!(!word(entry, "message").is_empty() && is_hex(&entry["hex"]), "{id}");
+            let kinds = ["sender", "receiver", "stream"];
+            assert!(list(entry, "ends").iter().all(|end| kinds.iter().any(|kind| end == kind)), "{id}");
+            assert!(entry["error"].is_null() || entry["error"] == "DECODE", "{id}");
+        }
         _ if file.starts_with("vectors/values.") => {
             members(id, entry, &with(&["value", "error", "encodings!", "attachments!", "mode"]));
             one_of(id, entry, ["value", "error"]);

@@ -29,7 +29,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 ];
 
 /// What else is in the folder: for the tests of a port, or about the vectors.
-const NO_VECTORS: [&str; 3] = ["carriers.json", "schema.json", "uncovered.json"];
+const NO_VECTORS: [&str; 4] = ["carriers.json", "iris.json", "schema.json", "uncovered.json"];
 
 /// An entry of a file of vectors.
 pub(super) struct Vector {

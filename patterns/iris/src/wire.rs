@@ -133,3 +133,6 @@ pub(crate) enum TunnelRefused {
 /// whole drops what was begun.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Piece(pub(crate) Option<u64>, #[serde(with = "libchan::uncopied")] pub(crate) bytes::Bytes);
+
+#[cfg(test)]
+mod tests;

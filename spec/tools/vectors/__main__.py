@@ -12,6 +12,7 @@ import channels
 import credit
 import errors
 import frames
+import iris
 import limits
 import nested
 import rejects
@@ -55,6 +56,7 @@ def files():
     }
     made = {"frames.json": frames.entries(), "reject.json": rejects.entries()}
     made["carriers.json"] = carriers.entries()
+    made["iris.json"] = iris.entries()
     made.update(values.files())
     made.update({f"sessions/{name}.json": module.entries() for name, module in sessions.items()})
     return {name: render(entries) for name, entries in made.items()}
