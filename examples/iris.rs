@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example iris
+//! cargo run --example iris -- --listen unix:///tmp/iris.sock   # the relay alone, for programs elsewhere
 //! ```
 
 use std::time::Duration;
@@ -22,6 +23,14 @@ struct Query {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let relay = Relay::new();
+    if let [_, flag, url] = &std::env::args().collect::<Vec<_>>()[..]
+        && flag == "--listen"
+    {
+        let listener =
+            libchan_transports::listen(url).await.map_err(|error| Error::Local(error.to_string()))?;
+        println!("listening on {}", listener.url());
+        return relay.serve(listener).await.map_err(|error| Error::Local(error.to_string()));
+    }
     let listener = libchan_transports::listen("tcp://127.0.0.1:0").await.expect("a free port");
     let url = listener.url().to_owned();
     let serving = relay.clone();
