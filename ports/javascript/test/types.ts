@@ -2,6 +2,8 @@
 
 import { ByteStream, CallError, MustFinish, Receiver, Refused, Reply, Sender, dial, listen, oneshot, pipe } from 'libchan/node';
 
+import { Connection, IrisError, connect } from 'libchan/iris';
+
 interface Job {
   text: ByteStream;
   done: Sender<number>;
@@ -57,5 +59,23 @@ export async function server(): Promise<void> {
     for await (const incoming of session) {
       for await (const { text, done } of incoming.receive<Job>()) await done.send((await text.text()).length);
     }
+  }
+}
+
+export async function iris(): Promise<number> {
+  const relay: Connection = await connect('wss://iris.example', { metadata: { token: 'secret' } });
+  const prices = await relay.subscribe<{ tea: number }>('prices', { events: 10 });
+  for await (const { tea } of prices) if (tea > 3 || prices.lost > 0) break;
+  prices.drop();
+  await relay.publish('prices', { tea: 3 }, { signal: AbortSignal.timeout(1_000) });
+  // @ts-expect-error: a request has a deadline
+  await relay.request('adder', [2, 3]);
+  try {
+    return await relay.request<number>('adder', [2, 3], { within: 1_000, wait: false });
+  } catch (error) {
+    if (error instanceof IrisError && error.reason === 'NoMember' && error.isSafeToRetry) return 0;
+    throw error;
+  } finally {
+    await relay.close();
   }
 }

@@ -1,4 +1,4 @@
-"""The Python side of `patterns/iris/tests/python.rs`: ``iris_peer.py PART URL``. It tells the test what it does in
+"""The Python side of `patterns/iris/tests/ports.rs`: ``iris_peer.py PART URL``. It tells the test what it does in
 lines, and ends with an error where something is not as it should be."""
 
 import asyncio
@@ -41,7 +41,7 @@ async def fails(wanted, work):
 async def ask(relay):
     same(await relay.request("adder", [2, 3], timeout=60, type=int), 5)
     for number in range(3):
-        await relay.publish("from-python", number)
+        await relay.publish("from-port", number)
 
     rows, found = libchan.pipe()
     same(await relay.request("rust", ["rows", Query(7, rows)], timeout=60), "sent")
@@ -129,9 +129,9 @@ async def slow(relay):
 
 
 async def publish(relay):
-    async with await relay.subscribe("from-python") as events:
+    async with await relay.subscribe("from-port") as events:
         for number in range(300):
-            await relay.publish("from-python", number)
+            await relay.publish("from-port", number)
             same(await events.next(), number)
     say("published 300")
     await told()

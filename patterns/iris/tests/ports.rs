@@ -1,11 +1,11 @@
-//! Rust and Python through a relay, both ways. The other side is `ports/python/tests/iris_peer.py`, run by the Python that
-//! `tests/setup-peers.sh` has installed the port for.
+//! Rust and the ports at one relay, both ways. The other sides are `ports/python/tests/iris_peer.py`, run by the Python that
+//! `tests/setup-peers.sh` has installed the port for, and `ports/javascript/test/iris-peer.js`.
 
 #![allow(missing_docs)]
 
 use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -49,6 +49,36 @@ impl Place {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Language {
+    Python,
+    JavaScript,
+}
+
+impl Language {
+    fn interpreter(self) -> Command {
+        match self {
+            Self::Python => {
+                let python =
+                    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/python/bin/python");
+                assert!(python.is_file(), "{} is missing: run tests/setup-peers.sh", python.display());
+                let mut command = Command::new(python);
+                // Its lines come when they are said.
+                command.arg("-u");
+                command
+            }
+            Self::JavaScript => Command::new("node"),
+        }
+    }
+
+    fn peer(self) -> &'static str {
+        match self {
+            Self::Python => "python/tests/iris_peer.py",
+            Self::JavaScript => "javascript/test/iris-peer.js",
+        }
+    }
+}
+
 /// The other side: it does what its first argument says, tells us in lines, and goes on at lines of ours.
 struct Peer {
     child: Child,
@@ -57,23 +87,22 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(place: &Place, part: &str) -> Self {
-        Self::running("tests/iris_peer.py", &[part, &place.url])
+    /// A part of the language's `iris_peer`.
+    fn new(place: &Place, language: Language, part: &str) -> Self {
+        Self::running(language, language.peer(), &[part, &place.url])
     }
 
     /// A program of the port.
-    fn running(program: &str, arguments: &[&str]) -> Self {
-        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let python: PathBuf = top.join("target/peers/python/bin/python");
-        assert!(python.is_file(), "{} is missing: run tests/setup-peers.sh", python.display());
-        let mut child = Command::new(python)
-            .arg("-u")
-            .arg(top.join("ports/python").join(program))
+    fn running(language: Language, program: &str, arguments: &[&str]) -> Self {
+        let ports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ports");
+        let mut child = language
+            .interpreter()
+            .arg(ports.join(program))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python starts");
+            .expect("its language is installed");
         let output = child.stdout.take().expect("a pipe");
         let (line, lines) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
@@ -108,7 +137,7 @@ impl Peer {
         }
         // Its output is closed: it is about to end.
         let status = self.child.wait().expect("it was started");
-        assert!(status.success(), "the Python side ended with {status}");
+        assert!(status.success(), "the other side ended with {status}");
     }
 }
 
@@ -124,8 +153,9 @@ impl Drop for Peer {
 fn everywhere<F: Future<Output = ()>>(case: impl Fn(Place) -> F) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let unix = format!("unix:@iris-python-{}-{count}", std::process::id());
-    for url in [unix, "tcp://127.0.0.1:0".to_owned()] {
+    // Node has no abstract addresses.
+    let socket = std::env::temp_dir().join(format!("iris-ports-{}-{count}.sock", std::process::id()));
+    for url in [format!("unix://{}", socket.display()), "tcp://127.0.0.1:0".to_owned()] {
         println!("over {url}");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -134,9 +164,11 @@ fn everywhere<F: Future<Output = ()>>(case: impl Fn(Place) -> F) {
         assert!(ended.is_ok(), "over {url}: nothing came of it within {CASE:?}");
         runtime.shutdown_background();
     }
+    // The listener may have removed it.
+    drop(std::fs::remove_file(socket));
 }
 
-/// What a Rust service does for Python.
+/// What a Rust service does for the others.
 struct Rust {
     iris: Connection,
 }
@@ -176,18 +208,28 @@ impl Handler for Rust {
 #[test]
 #[ignore = "needs python"]
 fn python_asks_rust() {
+    asks_rust(Language::Python);
+}
+
+#[test]
+#[ignore = "needs node"]
+fn javascript_asks_rust() {
+    asks_rust(Language::JavaScript);
+}
+
+fn asks_rust(language: Language) {
     everywhere(async |place| {
         let iris = place.connect().await;
         let rust = Rust { iris: iris.clone() };
         let service = Service::join(iris.clone(), "rust", rust, Limits::default()).await.expect("register");
         let adder = Service::builder("adder").on_request(|(a, b): (u64, u64)| async move { Ok(a + b) });
         let adder = adder.register(iris.clone(), Limits::default()).await.expect("register");
-        let mut events = iris.subscribe("from-python").await.expect("subscribe");
-        let mut peer = Peer::new(&place, "ask");
+        let mut events = iris.subscribe("from-port").await.expect("subscribe");
+        let mut peer = Peer::new(&place, language, "ask");
+        peer.says("asked").await;
         for number in 0..3_u32 {
             assert_eq!(events.next::<u32>().await.expect("an event"), Some(number));
         }
-        peer.says("asked").await;
         peer.ends().await;
         adder.unregister().await.expect("unregister");
         service.unregister().await.expect("unregister");
@@ -203,7 +245,7 @@ async fn ask(iris: &Connection, value: &impl Serialize) -> Result<Body, Error> {
 fn rust_asks_python() {
     everywhere(async |place| {
         let iris = place.connect().await;
-        let mut peer = Peer::new(&place, "serve");
+        let mut peer = Peer::new(&place, Language::Python, "serve");
         peer.says("registered").await;
 
         let sum = ask(&iris, &("sum", vec![1_u64, 2, 3])).await.expect("a sum");
@@ -261,7 +303,7 @@ fn rust_asks_python() {
 fn a_member_that_is_killed_is_lost_at_once() {
     everywhere(async |place| {
         let iris = place.connect().await;
-        let mut peer = Peer::new(&place, "serve");
+        let mut peer = Peer::new(&place, Language::Python, "serve");
         peer.says("registered").await;
         let asking = iris.clone();
         let asked = tokio::spawn(async move { ask(&asking, &("hang", ())).await.map(drop) });
@@ -275,11 +317,21 @@ fn a_member_that_is_killed_is_lost_at_once() {
 #[test]
 #[ignore = "needs python"]
 fn a_slow_python_subscriber_loses_and_counts() {
+    loses_and_counts(Language::Python);
+}
+
+#[test]
+#[ignore = "needs node"]
+fn a_slow_javascript_subscriber_loses_and_counts() {
+    loses_and_counts(Language::JavaScript);
+}
+
+fn loses_and_counts(language: Language) {
     everywhere(async |place| {
         let iris = place.connect().await;
         let mut quick = iris.subscribe("flood").await.expect("subscribe");
         // Subscribes with room for four events, and does not read before it is told to.
-        let mut peer = Peer::new(&place, "slow");
+        let mut peer = Peer::new(&place, language, "slow");
         peer.says("subscribed").await;
         let mut number = 0_u32;
         for _ in 0..500 {
@@ -303,7 +355,7 @@ fn a_slow_python_subscriber_loses_and_counts() {
             }
         };
         let lost: u32 = said.strip_prefix("read 5, lost ").and_then(|lost| lost.parse().ok()).expect(&said);
-        assert!((496..number).contains(&lost), "{said} of {number}");
+        assert!((495..number).contains(&lost), "{said} of {number}");
         peer.ends().await;
     });
 }
@@ -314,14 +366,14 @@ fn a_slow_rust_subscriber_of_a_python_publisher() {
     everywhere(async |place| {
         let iris = place.connect().await;
         let limits = TopicLimits::new().events(4);
-        let mut slow = iris.subscribe_with("from-python", limits).await.expect("subscribe");
-        let mut peer = Peer::new(&place, "publish");
+        let mut slow = iris.subscribe_with("from-port", limits).await.expect("subscribe");
+        let mut peer = Peer::new(&place, Language::Python, "publish");
         // It subscribes too, and has heard its own last event.
         peer.says("published 300").await;
         for number in 0..4_u32 {
             assert_eq!(slow.next::<u32>().await.expect("an event"), Some(number));
         }
-        iris.publish("from-python", &300_u32).await.expect("published");
+        iris.publish("from-port", &300_u32).await.expect("published");
         assert_eq!(slow.next::<u32>().await.expect("an event"), Some(300));
         assert_eq!(slow.lost(), 296);
         peer.ends().await;
@@ -332,7 +384,7 @@ fn a_slow_rust_subscriber_of_a_python_publisher() {
 #[ignore = "needs python"]
 fn the_example_of_the_port() {
     everywhere(async |place| {
-        let mut peer = Peer::running("examples/iris.py", &[&place.url]);
+        let mut peer = Peer::running(Language::Python, "python/examples/iris.py", &[&place.url]);
         peer.says("three rows [7, 8, 9]").await;
         peer.says("the handler has answered with an error: there are no rows before 0").await;
         // The broadcast goes its own way.
