@@ -4,12 +4,15 @@ import asyncio
 import pathlib
 import unittest
 from dataclasses import dataclass
+from unittest import mock
 
 from iris_relay import attached, body, plain, value
 from support import AsyncCase
 
 import libchan
 from libchan import Receiver, Sender, iris
+from libchan.proto import codes
+from libchan.proto.errors import SessionOver
 
 
 @dataclass
@@ -449,7 +452,20 @@ class Connecting(AsyncCase):
                 await iris.connect(url)
             self.assertIn(url, str(caught.exception))
 
-    async def test_not_admitted(self):
+    async def test_who_is_not_admitted_is_refused(self):
+        over = SessionOver.PEER_CLOSED
+        for code, wanted in ((codes.UNAUTHORIZED, iris.Refused), (codes.REFUSED, iris.Refused), (300, iris.Refused)):
+            ended = libchan.SessionError(SessionOver(over, "the peer ended the session: a token, please", code))
+            with mock.patch("libchan.iris.connection.dial", side_effect=ended):
+                with self.assertRaises(wanted) as caught:
+                    await iris.connect("tcp://relay:1")
+                self.assertIn("a token, please", str(caught.exception))
+        lost = libchan.SessionError(SessionOver(SessionOver.LOST, "reset"))
+        for error in (lost, libchan.DialError("the TLS handshake failed"), libchan.UrlError("none")):
+            with mock.patch("libchan.iris.connection.dial", side_effect=error), self.assertRaises(iris.Local):
+                await iris.connect("tcp://relay:1")
+
+    async def test_refused_later(self):
         async with await libchan.listen("tcp://127.0.0.1:0") as listener:
             connecting = asyncio.create_task(iris.connect(listener.url))
             session = await listener.accept()

@@ -22,6 +22,8 @@ from .tunnel import PIECES, Tunnel
 
 #: How many posts, subscriptions, registrations and tunnels wait for the relay at the most, of each.
 _CAPACITY = 256
+#: With these codes a session is not admitted (SE-20).
+_DENIALS = (codes.UNAUTHORIZED, codes.REFUSED, codes.UNAVAILABLE)
 
 
 async def connect(url: str, **options: Any) -> Connection:
@@ -31,13 +33,18 @@ async def connect(url: str, **options: Any) -> Connection:
     dialed, and the text says why."""
     try:
         return Connection(await dial(url, **options))
-    except DialError as error:
-        raise Refused(str(error)) from error
-    except SessionError as error:
-        told = error.code in (codes.UNAUTHORIZED, codes.UNAVAILABLE) or error.code >= codes.APPLICATION
-        raise (Refused if told else Local)(str(error)) from error
     except (channels.LibchanError, OSError, ValueError, TypeError) as error:
+        if _is_refusal(error):
+            raise Refused(str(error)) from error
         raise Local(f"{url} cannot be dialed: {error}") from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a relay is there, and does not admit this application: by its goodbye, or by the status of its answer."""
+    if isinstance(error, SessionError):
+        return error.code in _DENIALS or error.code >= codes.APPLICATION
+    answer = getattr(error.__cause__, "response", None)
+    return isinstance(error, DialError) and getattr(answer, "status_code", None) in (401, 403, 429, 503)
 
 
 class Connection:
