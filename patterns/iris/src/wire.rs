@@ -51,6 +51,8 @@ pub(crate) enum Verdict {
     Lost,
     /// The relay refuses the request, and says why.
     Refused(String),
+    /// The relay leaves, and has not taken the request.
+    Going,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -182,10 +182,11 @@ def requests(v):
         ("no room", "Busy"),
         ("the member is gone", "Lost"),
         ("refused", {"Refused": "the name is empty"}),
+        ("the relay leaves", "Going"),
     ):
         v.add("answer", why, [7, verdict])
     v.bad("answer", "no verdict", [7])
-    v.bad("answer", "a number in the place of a verdict", [7, 7])
+    v.bad("answer", "a number that is no verdict", [7, 70])
 
 
 def many(v):

@@ -204,6 +204,7 @@ impl Attachment {
             Ok(Verdict::Timeout) => Err(Error::Timeout),
             Ok(Verdict::NoMember) => Err(Error::NoMember),
             Ok(Verdict::Busy) => Err(Error::Busy),
+            Ok(Verdict::Going) => Err(Error::Closed),
             Ok(Verdict::Refused(text)) => Err(Error::Refused(text)),
             Ok(Verdict::Lost) | Err(_) => Err(Error::Lost),
         })

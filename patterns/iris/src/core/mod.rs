@@ -66,6 +66,8 @@ pub(crate) enum Failed {
     Busy,
     /// The member that had it is gone. Its handler may have run.
     Lost,
+    /// The relay leaves. No handler has seen it.
+    Going,
 }
 
 /// What a face is to do.

@@ -82,8 +82,10 @@ impl<B: Weight> Core<B> {
             Some(Failed::Timeout)
         } else if !terms.wait_for_member && !found.is_some_and(Cluster::has_members) {
             Some(Failed::NoMember)
+        } else if self.leaving {
+            Some(Failed::Going)
         } else {
-            (!fits || self.leaving).then_some(Failed::Busy)
+            (!fits).then_some(Failed::Busy)
         };
         if let Some(failed) = failed {
             self.fail(client, number, failed);
@@ -107,7 +109,7 @@ impl<B: Weight> Core<B> {
         Ok(())
     }
 
-    /// The relay leaves: what waits, and what still comes, is answered as [`Failed::Busy`]; what members have in hand goes on.
+    /// The relay leaves: what waits, and what still comes, is answered as [`Failed::Going`]; what members have in hand goes on.
     pub(crate) fn refuse_all(&mut self) {
         self.leaving = true;
         let waiting =
@@ -115,7 +117,7 @@ impl<B: Weight> Core<B> {
         let mut calls: Vec<CallId> = waiting.map(|(&call, _)| call).collect();
         calls.sort_unstable();
         for call in calls {
-            self.end_waiting(call, Failed::Busy);
+            self.end_waiting(call, Failed::Going);
         }
     }
 
@@ -358,7 +360,7 @@ impl<B: Weight> Core<B> {
         *match failed {
             Failed::Timeout => &mut totals.timeouts,
             Failed::NoMember => &mut totals.no_member,
-            Failed::Busy => &mut totals.busy,
+            Failed::Busy | Failed::Going => &mut totals.busy,
             Failed::Lost => &mut totals.lost,
         } += 1;
     }

@@ -169,7 +169,7 @@ fn a_relay_that_leaves_lets_what_is_in_hand_end_and_refuses_the_rest() {
     let [(_, call)] = calls(&actions(&mut core))[..] else { panic!() };
     core.refuse_all();
     core.request(at(0), caller, 3, "adder", "late", WAITS).unwrap();
-    assert_eq!(actions(&mut core), [failed(caller, 2, Failed::Busy), failed(caller, 3, Failed::Busy)]);
+    assert_eq!(actions(&mut core), [failed(caller, 2, Failed::Going), failed(caller, 3, Failed::Going)]);
     core.answer(at(1), member, call, Reply::Ok("done"));
     assert_eq!(actions(&mut core), [Action::Answer { client: caller, number: 1, result: Ok("done") }]);
     assert_eq!(core.requests_of(caller), 0);

@@ -295,6 +295,9 @@ impl Caller for Port {
             Err(Outcome::Failed(Failed::Busy)) => {
                 Some(Err(&b"the cluster has no room for the request now"[..]))
             }
+            Err(Outcome::Failed(Failed::Going)) => {
+                Some(Err(&b"the relay leaves, and has not taken the request"[..]))
+            }
             Err(Outcome::Failed(Failed::Lost)) => Some(Err(&b"the service that had the request is gone"[..])),
         };
         self.say(&ToClient::Reply { id: number, result })

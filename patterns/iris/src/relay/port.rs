@@ -41,6 +41,7 @@ impl Failed {
             Self::NoMember => Verdict::NoMember,
             Self::Busy => Verdict::Busy,
             Self::Lost => Verdict::Lost,
+            Self::Going => Verdict::Going,
         }
     }
 }

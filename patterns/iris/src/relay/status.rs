@@ -28,7 +28,7 @@ pub struct Status {
     pub timeouts: u64,
     /// Requests to a cluster without a member.
     pub no_member: u64,
-    /// Requests for which there was no room.
+    /// Requests for which there was no room, or that came while the relay was leaving.
     pub busy: u64,
     /// Requests whose member was lost.
     pub lost: u64,
