@@ -20,6 +20,7 @@ use crate::error::Error;
 /// let sum = Body::of(&(2, 3))?;
 /// assert_eq!(sum.read::<(u64, u64)>()?, (2, 3));
 /// let plain = Body::bytes("any binary");
+/// assert!(plain.is_bytes());
 /// assert_eq!(plain.as_bytes(), b"any binary");
 /// # Ok::<(), libchan_iris::Error>(())
 /// ```
@@ -55,6 +56,11 @@ impl Body {
     /// The bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.0.payload().clone()
+    }
+
+    /// Whether it is plain bytes, rather than the encoding of a value.
+    pub fn is_bytes(&self) -> bool {
+        self.0.codec() == CodecId::RAW
     }
 
     /// How many channel ends, streams and descriptors it holds.

@@ -35,6 +35,8 @@ pub enum Wait {
 
 /// An application's requests under way.
 pub(super) struct Requesting {
+    /// Kept open: a relay that leaves says so on the named channels that are.
+    _opened: Sender<Requests>,
     asks: Sender<Ask>,
     next: AtomicU64,
     pending: Arc<Pending>,
@@ -62,7 +64,8 @@ impl Requesting {
         opened.try_send(requests).map_err(|_| Error::Closed)?;
         let pending = Arc::new(Pending::default());
         let dispatching = tokio::spawn(dispatch(answers, pending.clone())).abort_handle();
-        Ok(Arc::new(Self { asks, next: AtomicU64::new(0), pending, dispatching }))
+        let next = AtomicU64::new(0);
+        Ok(Arc::new(Self { _opened: opened, asks, next, pending, dispatching }))
     }
 
     pub(super) fn under_way(&self) -> usize {

@@ -35,6 +35,8 @@ pub struct Subscription {
     lost: Lost,
     /// On a connection that comes back.
     coming: Option<Coming>,
+    /// The connection is there as long as what was made with it.
+    _app: Arc<App>,
 }
 
 /// Events that this subscription has lost because they did not fit.
@@ -62,7 +64,8 @@ impl Connection {
     pub async fn subscribe_with(&self, topic: &str, limits: TopicLimits) -> Result<Subscription, Error> {
         let (events, at) = subscribed(&self.app, topic, limits, 0).await?;
         let coming = self.app.comes_back().then(|| Coming::new(self.app.clone(), topic, limits, at));
-        Ok(Subscription { topic: topic.to_owned(), events, lost: Lost::default(), coming })
+        let (topic, lost) = (topic.to_owned(), Lost::default());
+        Ok(Subscription { topic, events, lost, coming, _app: self.app.clone() })
     }
 }
 

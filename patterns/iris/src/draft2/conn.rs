@@ -29,8 +29,8 @@ const SLOTS: usize = 4096;
 const BYTES: usize = 64 << 20;
 const CAPS: Caps = Caps { name: 8192, message: 64 << 20 };
 
-/// Serves a binding until its connection is over.
-pub(super) async fn serve<S>(hub: Arc<Hub>, socket: S)
+/// Serves a binding, which came by this port, until its connection is over.
+pub(super) async fn serve<S>(hub: Arc<Hub>, socket: S, relay_port: u16)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -46,7 +46,7 @@ where
         let out = out.clone();
         tokio::spawn(async move { out.write_to(to).await })
     };
-    let why = match Attached::new(&hub, &out, &hello.cluster) {
+    let why = match Attached::new(&hub, &out, &hello.cluster, relay_port) {
         Ok(mut attached) => attached.run(&mut from, &mut buffer).await,
         Err(why) => why,
     };
@@ -98,8 +98,9 @@ struct Attached {
 }
 
 impl Attached {
-    fn new(hub: &Arc<Hub>, out: &Arc<Out>, cluster: &str) -> Result<Self, String> {
+    fn new(hub: &Arc<Hub>, out: &Arc<Out>, cluster: &str, relay_port: u16) -> Result<Self, String> {
         let client = hub.tell(|core, _| core.attach());
+        tracing::info!(client = client.0, relay_port, "connecting new client");
         let tunnels = Tunnels::new(hub.clone(), out.clone());
         let mut attached = Self {
             hub: hub.clone(),
@@ -121,7 +122,17 @@ impl Attached {
             hub.tell(|core, now| core.set_room(now, member, room));
             hub.joined.notify_waiters();
         }
-        tracing::info!(client = client.0, cluster, "client connection established by draft2");
+        match attached.member {
+            Some(member) => {
+                tracing::info!(
+                    client = client.0,
+                    member = member.0,
+                    cluster,
+                    "client connection established"
+                );
+            }
+            None => tracing::info!(client = client.0, "client connection established"),
+        }
         Ok(attached)
     }
 
@@ -158,17 +169,8 @@ impl Attached {
         if let Some(member) = self.member {
             self.hub.tell(|core, now| core.set_room(now, member, Room::NONE));
         }
-        let idle = async {
-            loop {
-                let moved = leaving.moved();
-                if self.is_idle() {
-                    return;
-                }
-                moved.await;
-            }
-        };
         tokio::select! {
-            () = idle => {}
+            () = leaving.until(|| self.is_idle()) => {}
             () = leaving.is_due() => {}
         }
     }
@@ -217,6 +219,7 @@ impl Attached {
             FromClient::Subscribe { topic } => self.subscribe(topic)?,
             FromClient::Unsubscribe { topic } => {
                 if let Some(id) = self.topics.remove(&topic) {
+                    tracing::info!(client = self.client.0, subscription = id.0, "unsubscribed");
                     lock(&self.hub.ports).subscribers.remove(&id);
                     self.hub.tell(|core, _| core.unsubscribe(id));
                 }
@@ -252,6 +255,7 @@ impl Attached {
         let client = self.client;
         let subscribed = self.hub.tell(|core, _| core.subscribe(client, &topic));
         let id = subscribed.map_err(|refused| refused.to_string())?;
+        tracing::info!(client = client.0, topic, subscription = id.0, "subscribed");
         let subscriber = Topic { out: self.out.clone(), topic: topic.clone() };
         lock(&self.hub.ports).subscribers.insert(id, Arc::new(subscriber));
         self.topics.insert(topic, id);

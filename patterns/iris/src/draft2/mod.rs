@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts bindings until the relay leaves, then waits for the last of them. A handshake is never in the way of the next one.
 pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Result<()> {
     let mut attached = JoinSet::new();
+    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         tokio::select! {
             () = hub.leaving.begins() => break,
@@ -30,7 +31,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) -> io::Result<()
                         tracing::info!(%error, "a binding's socket is gone already");
                         continue;
                     }
-                    attached.spawn(conn::serve(hub.clone(), socket));
+                    attached.spawn(conn::serve(hub.clone(), socket, port));
                 }
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
                 Err(error) => {

@@ -1,28 +1,28 @@
 //! How a relay leaves: its parts are told once, and each ends when what it has in hand is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Whether the relay leaves, and since then each step towards its end.
+/// Whether the relay leaves, and each step of what somebody waits for to end.
 pub(crate) struct Leaving {
     /// By when, once it leaves.
     deadline: watch::Sender<Option<Instant>>,
-    begun: AtomicBool,
+    /// Those who wait for a step.
+    watching: AtomicUsize,
     moved: Notify,
 }
 
 impl Default for Leaving {
     fn default() -> Self {
-        Self { deadline: watch::Sender::new(None), begun: AtomicBool::new(false), moved: Notify::new() }
+        Self { deadline: watch::Sender::new(None), watching: AtomicUsize::new(0), moved: Notify::new() }
     }
 }
 
 impl Leaving {
     pub(super) fn begin(&self, within: Duration) {
-        self.begun.store(true, Ordering::Release);
         self.deadline.send_replace(Some(Instant::now() + within));
     }
 
@@ -41,15 +41,32 @@ impl Leaving {
         }
     }
 
-    /// Something has ended that the relay may have waited for. Costs one load while it does not leave.
+    /// Something has ended that somebody may wait for. Costs one load where nobody does.
     pub(super) fn has_moved(&self) {
-        if self.begun.load(Ordering::Acquire) {
+        if self.watching.load(Ordering::Acquire) > 0 {
             self.moved.notify_waiters();
         }
     }
 
-    /// Completes when something has ended since it was called.
-    pub(crate) fn moved(&self) -> impl Future<Output = ()> + '_ {
-        self.moved.notified()
+    /// Waits until `is_over` says so; asks it again whenever something has ended. Cancel-safe.
+    pub(crate) async fn until(&self, is_over: impl Fn() -> bool) {
+        self.watching.fetch_add(1, Ordering::AcqRel);
+        let _watching = Watching(&self.watching);
+        loop {
+            // From here on it hears of each step: between the look and the wait none is missed.
+            let moved = self.moved.notified();
+            if is_over() {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
+struct Watching<'a>(&'a AtomicUsize);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

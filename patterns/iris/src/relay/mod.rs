@@ -217,13 +217,7 @@ impl Relay {
         }
         // Each ends at the deadline by itself.
         while draining.join_next().await.is_some() {}
-        loop {
-            let moved = self.hub.leaving.moved();
-            if self.status().clients == 0 {
-                break;
-            }
-            moved.await;
-        }
+        self.hub.leaving.until(|| self.status().clients == 0).await;
         tracing::info!("the relay has left");
     }
 

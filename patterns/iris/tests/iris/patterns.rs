@@ -207,3 +207,21 @@ fn messages_that_are_sent_at_the_same_time_go_whole() {
         }
     });
 }
+
+#[test]
+fn what_was_posted_before_a_close_arrives() {
+    everywhere(|on| async move {
+        let place = Place::new(on).await;
+        let mut news = place.connect().await.subscribe("news").await.unwrap();
+        for round in 0..5_u32 {
+            let publisher = place.connect().await;
+            for number in 0..40_u32 {
+                publisher.publish("news", &(round, number)).await.unwrap();
+            }
+            publisher.close().await.unwrap();
+            for number in 0..40 {
+                assert_eq!(news.next().await, Ok(Some((round, number))));
+            }
+        }
+    });
+}

@@ -191,6 +191,39 @@ fn a_relay_that_drains_lets_requests_end_and_its_applications_go_to_another() {
 }
 
 #[test]
+fn a_relay_that_drains_has_left_when_connections_that_do_not_come_back_are_done() {
+    run(async {
+        let first = Killable::start(0).await;
+        let go_on = Arc::new(Notify::new());
+        let waits = go_on.clone();
+        let slow = Service::builder("slow").on_request(move |number: u32| {
+            let go_on = waits.clone();
+            async move {
+                go_on.notified().await;
+                Ok(number)
+            }
+        });
+        let served = Connection::connect(&first.url).await.unwrap();
+        let service = slow.register(served, Limits::default()).await.unwrap();
+        let iris = Connection::connect(&first.url).await.unwrap();
+        let asking = {
+            let iris = iris.clone();
+            tokio::spawn(async move { iris.request::<_, u32>("slow", &1, 600 * SECOND).await })
+        };
+        while first.relay.status().under_way == 0 {
+            tokio::task::yield_now().await;
+        }
+        let leaving = first.relay.clone();
+        let runtime = first.runtime.as_ref().unwrap();
+        let drained = runtime.spawn(async move { leaving.drain(600 * SECOND).await });
+        go_on.notify_one();
+        assert_eq!(asking.await.unwrap(), Ok(1));
+        drained.await.unwrap();
+        drop((service, iris));
+    });
+}
+
+#[test]
 fn a_relay_that_drains_takes_leave_of_bindings_when_they_are_done() {
     run(async {
         let relay = Relay::new();

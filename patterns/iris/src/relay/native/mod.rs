@@ -52,17 +52,24 @@ pub(super) async fn serve(hub: Arc<Hub>, session: Session) {
     let backlog = Backlog::new(hub.limits.event_bytes);
     let application = Arc::new(Application { hub, client, who: info.principal.clone(), backlog });
     lock(&application.hub.sessions).insert(client, session.clone());
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut posts) = (JoinSet::new(), JoinSet::new());
     let why = loop {
         tokio::select! {
             incoming = session.accept() => match incoming {
+                Ok(Some(incoming)) if incoming.name() == POSTS => {
+                    let application = application.clone();
+                    posts.spawn(each(incoming.receive(), move |post| application.post(post)));
+                }
                 Ok(Some(incoming)) => open(&mut tasks, application.clone(), incoming),
                 Ok(None) => break None,
                 Err(why) => break Some(why),
             },
             Some(_ended) = tasks.join_next() => {}
+            Some(_ended) = posts.join_next() => {}
         }
     };
+    // What it had posted before it left goes to those whom it is for: the channel ends behind that.
+    while posts.join_next().await.is_some() {}
     tasks.shutdown().await;
     lock(&application.hub.sessions).remove(&client);
     application.hub.tell(|core, now| core.detach(now, client));
@@ -80,7 +87,6 @@ fn open(tasks: &mut JoinSet<()>, application: Arc<Application>, incoming: Incomi
                 }
             });
         }
-        POSTS => drop(tasks.spawn(each(incoming.receive(), move |post| application.post(post)))),
         SUBSCRIBE => {
             let asked = incoming.receive();
             tasks.spawn(async move {
@@ -209,13 +215,7 @@ async fn serve_requests(application: &Application, requests: Requests) {
         }
     }
     // It asks no more: the channel of answers ends behind the last one.
-    loop {
-        let moved = hub.leaving.moved();
-        if lock(&hub.core).requests_of(client) == 0 {
-            break;
-        }
-        moved.await;
-    }
+    hub.leaving.until(|| lock(&hub.core).requests_of(client) == 0).await;
     lock(&hub.ports).callers.remove(&client);
 }
 
