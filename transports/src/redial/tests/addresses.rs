@@ -72,7 +72,7 @@ pub(super) struct Silent;
 
 #[async_trait::async_trait]
 impl crate::Authorize for Silent {
-    async fn hello(&self, _: crate::Candidate<'_>) -> Result<String, Refusal> {
+    async fn hello(&self, _: crate::Candidate<'_>) -> Result<libchan::Admission, Refusal> {
         std::future::pending().await
     }
 }
