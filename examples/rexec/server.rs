@@ -117,6 +117,11 @@ async fn execute(command: Command) -> Status {
         Ok(child) => child,
         Err(error) => {
             let code = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
+            // It has written nothing, and that is all there is: dropped, the outputs would look cut short.
+            for mut output in [command.stdout, command.stderr] {
+                // Fails if the client left: nobody to tell.
+                let _ = output.shutdown().await;
+            }
             return Status { code, error: Some(format!("{}: {error}", command.program)) };
         }
     };
